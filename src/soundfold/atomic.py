@@ -1,0 +1,59 @@
+"""Writing a file whole or not at all, for every room that writes one. Nothing else belongs here."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soundfold.errors import PathError
+
+__all__ = ["refuse_existing", "replacing", "write_text"]
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path beside `path` to write to, and move it over `path` when the block ends well.
+
+    Whoever reads `path` meanwhile sees the old file or the new one, never half of one, not even after a power cut; a
+    block that fails leaves the old file as it was and nothing beside it.
+
+    Args:
+        path: the file to write; its folder must exist.
+
+    Raises:
+        PathError: the folder is missing or may not be written, the disk is full, or a folder is in the way.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        try:
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise PathError(
+            f"{target}: cannot be written: {error.strerror or error}. Name a place that exists, may be written to, "
+            "and has room"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) in one step."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def refuse_existing(path: Path, option: str) -> None:
+    """Raise if something stands where a user's option would write: nothing is overwritten unasked.
+
+    Raises:
+        PathError: the path exists, or its folder does not.
+    """
+    if path.exists():
+        raise PathError(f"{path}: exists already. Choose another {option}, or remove it first")
+    if not path.absolute().parent.is_dir():
+        raise PathError(f"{path.absolute().parent}: there is no such folder. Make it first, or choose another {option}")

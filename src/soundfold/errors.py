@@ -1,0 +1,105 @@
+"""The exception tree: everything a person can mend is a `SoundfoldError`.
+
+    SoundfoldError
+    ├── PathError          a path that is missing, in the way, or may not be written
+    ├── AudioError         a sound that cannot be decoded or used
+    ├── DataError          a data set, a table, or a split that cannot be used
+    ├── DownloadError      a download that broke, or brought something else than it should
+    ├── RecipeError        a setting that is misspelt, out of range, or at odds with another
+    ├── RunError           a run's folder that is unfinished, or belongs to other settings
+    ├── ModelFileError     a model file that is damaged, foreign, or too new
+    └── MissingExtraError  a package that this verb needs and the installation lacks
+
+The command line prints the message as one line and leaves with status 2. Any other exception is our fault: status 1.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+__all__ = [
+    "AudioError",
+    "DataError",
+    "DownloadError",
+    "MissingExtraError",
+    "ModelFileError",
+    "PathError",
+    "RecipeError",
+    "RunError",
+    "SoundfoldError",
+    "did_you_mean",
+    "needs_extra",
+]
+
+
+class SoundfoldError(Exception):
+    """Base of all errors that the user can mend; the message says what, where, and the mend."""
+
+
+class PathError(SoundfoldError):
+    """A path is missing, already in the way, or may not be read or written."""
+
+
+class AudioError(SoundfoldError):
+    """A sound cannot be decoded, or holds nothing that can be used."""
+
+
+class DataError(SoundfoldError):
+    """A data set, a table of clips, or a split of it cannot be used."""
+
+
+class DownloadError(SoundfoldError):
+    """A download broke off, or brought bytes that are not the published ones."""
+
+
+class RecipeError(SoundfoldError):
+    """A recipe holds a setting that is misspelt, out of range, or at odds with another."""
+
+
+class RunError(SoundfoldError):
+    """A run's folder is unfinished, or was made with other settings."""
+
+
+class ModelFileError(SoundfoldError):
+    """A file is not a soundfold model, is damaged, or was written by a later version."""
+
+
+class MissingExtraError(SoundfoldError):
+    """An optional package that is needed here is not installed."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the nearest known name, or the list of known names when none is near.
+
+    >>> did_you_mean("epoch", ["epochs", "seed"])
+    " Did you mean 'epochs'?"
+    >>> did_you_mean("zzz", ["epochs", "seed"])
+    ' Known: epochs, seed.'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean '{near[0]}'?"
+    return f" Known: {', '.join(names)}." if names else ""
+
+
+@contextmanager
+def needs_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Turn a missing import inside the block into a message with the command that installs it.
+
+    Args:
+        extra: name of the extra in `pyproject.toml`, for instance `train`.
+        purpose: what needs it, as the beginning of a sentence: "Training".
+
+    Raises:
+        MissingExtraError: when an import in the block finds no module outside soundfold.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("soundfold"):
+            raise
+        raise MissingExtraError(
+            f"{purpose} needs the package '{error.name}', which is not installed. "
+            f'Install it with: pip install "soundfold[{extra}]"'
+        ) from error

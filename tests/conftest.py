@@ -1,0 +1,76 @@
+"""Fixtures that several test modules share: small sounds, a small data set, a small recipe, a trained run."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE = 8_000
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's kept results."""
+    monkeypatch.setenv("SOUNDFOLD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def tone(frequency_hz: float, seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
+    """Return a tone in noise, its level and phase drawn from the seed."""
+    generator = np.random.default_rng(seed)
+    time_s = np.arange(round(seconds * rate)) / rate
+    wave = np.sin(2 * np.pi * (frequency_hz * time_s + generator.random()))
+    return (generator.uniform(0.2, 0.6) * wave + generator.normal(0, 0.02, len(time_s))).astype(np.float32)
+
+
+def write_folders(root: Path, clips: int = 6, seconds: float = 0.5, labels: tuple[str, ...] = ("low", "high")) -> Path:
+    """Write `root/fold{1,2,3}/{label}/{recording}/…wav`: tones that a network tells apart at once."""
+    for fold in (1, 2, 3):
+        for number, label in enumerate(labels):
+            for clip in range(clips):
+                folder = root / f"fold{fold}" / label / f"recording{fold}{clip // 2}"
+                folder.mkdir(parents=True, exist_ok=True)
+                seed = fold * 1000 + number * 100 + clip
+                sound = tone(300.0 * (1 + 3 * number), seconds, seed)
+                soundfile.write(folder / f"clip {clip}.wav", sound, RATE, subtype="PCM_16")
+    return root
+
+
+SMALL = (
+    "sound.sample_rate=8000", "sound.channels=1", "sound.length_s=0.5",
+    "features.n_fft=256", "features.hop_length=128", "features.n_mels=16",
+    "training.epochs=3", "training.batch_size=8",
+)  # fmt: skip
+"""Changes that make the tutorial's recipe run in a moment."""
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folders(tmp_path_factory.mktemp("small") / "sounds")
+
+
+@pytest.fixture(scope="session")
+def small_run(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training on the small data set, fold 3 held out."""
+    from soundfold.jobs.train import train
+
+    folder = tmp_path_factory.mktemp("run")
+    train(small_data, changes=SMALL, test_fold=3, out=folder / "run", cache=folder / "cache")
+    return folder / "run"
+
+
+@pytest.fixture
+def real_data() -> Path:
+    folder = os.environ.get("SOUNDFOLD_DATA")
+    if not folder:
+        pytest.skip("SOUNDFOLD_DATA does not point at real data")
+    return Path(folder)
+
+
+@pytest.fixture
+def golden() -> Path:
+    folder = os.environ.get("SOUNDFOLD_GOLDEN")
+    if not folder:
+        pytest.skip("SOUNDFOLD_GOLDEN does not point at golden values")
+    return Path(folder)
