@@ -1,0 +1,163 @@
+"""Recipes from presets, YAML files and `key=value` changes, and back to YAML.
+
+All ways end in one validation, whose messages name the setting in full (`training.epochs`) and the nearest right name.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from soundfold.atomic import write_text
+from soundfold.errors import PathError, RecipeError, did_you_mean
+from soundfold.recipe.schema import Recipe
+
+__all__ = ["build_recipe", "change_recipe", "load_recipe", "preset_names", "recipe_keys", "save_recipe"]
+
+_SUFFIXES = {".yaml", ".yml"}
+
+
+def preset_names() -> list[str]:
+    """Return the names of the recipes that come with soundfold."""
+    folder = resources.files("soundfold.recipe") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def recipe_keys() -> dict[str, str]:
+    """Return every setting's full name with its description: `{"training.epochs": "passes over …"}`."""
+    return dict(_walk(Recipe, ""))
+
+
+def load_recipe(source: str | Path | Recipe, changes: Iterable[str] = ()) -> Recipe:
+    """Return a recipe from a preset's name or a YAML file, with `key=value` changes applied.
+
+    Args:
+        source: a preset's name, the path of a YAML file, or a recipe.
+        changes: texts like `training.epochs=20`; the value is read as YAML.
+
+    Raises:
+        RecipeError: a setting is misspelt or out of range, or no preset has that name.
+        PathError: the YAML file does not exist.
+    """
+    if isinstance(source, Recipe):
+        return change_recipe(source, changes)
+    path = Path(source)
+    if path.suffix.lower() in _SUFFIXES:
+        values, where = _read_yaml(path), str(path)
+    else:
+        values, where = _read_preset(str(source)), f"preset '{source}'"
+    return change_recipe(build_recipe(values, where), changes)
+
+
+def build_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Return the validated recipe of nested plain values; `where` stands at the head of an error."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_explain(error)}") from None
+
+
+def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """Return a recipe with `key=value` texts applied one after another; the key may leave out its section if unique.
+
+    >>> change_recipe(Recipe(), ["training.epochs=5", "lr=0.01"]).training.epochs
+    5
+    """
+    values = recipe.as_dict()
+    keys = list(recipe_keys())
+    changed = list(changes)
+    for text in changed:
+        key, sign, raw = text.partition("=")
+        if not sign:
+            raise RecipeError(f"--set takes key=value, got '{text}'. For instance: --set training.epochs=20")
+        full = _full_key(key.strip(), keys)
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError:
+            raise RecipeError(f"{full} must be a number, a word, or null, got '{raw}'") from None
+        *sections, last = full.split(".")
+        target = values
+        for section in sections:
+            target = target[section]
+        target[last] = value
+    return build_recipe(values, "--set") if changed else recipe
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe as YAML that `load_recipe` reads back to an equal recipe."""
+    write_text(path, yaml.safe_dump(recipe.as_dict(), sort_keys=False, allow_unicode=True))
+
+
+def _full_key(key: str, keys: list[str]) -> str:
+    if key in keys:
+        return key
+    endings = [full for full in keys if full.rpartition(".")[2] == key]
+    if len(endings) == 1:
+        return endings[0]
+    if endings:
+        raise RecipeError(f"the setting '{key}' stands in several sections. Say which: {', '.join(endings)}")
+    last_names = [full.rpartition(".")[2] for full in keys]
+    raise RecipeError(f"there is no setting '{key}'.{did_you_mean(key, keys if '.' in key else last_names)}")
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    names = preset_names()
+    if name not in names:
+        if Path(name).exists():
+            raise RecipeError(f"{name}: a recipe file must end in .yaml or .yml. Rename it, or name a preset")
+        raise RecipeError(f"there is no recipe '{name}'.{did_you_mean(name, names)} A file's name must end in .yaml")
+    text = (resources.files("soundfold.recipe") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    assert isinstance(values, dict)
+    return values
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PathError(f"{path}: there is no such recipe file. Presets: {', '.join(preset_names())}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark is not None else ""
+        raise RecipeError(f"{path}: is not readable YAML{line}. Write `section:` with `key: value` under it") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: must hold settings as `section:` with `key: value`, got a {type(values).__name__}")
+    return values
+
+
+def _explain(error: ValidationError) -> str:
+    """Put the first problem of a validation into one sentence in our form."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        siblings = _names_beside(first["loc"])
+        return f"there is no setting '{name}'.{did_you_mean(str(first['loc'][-1]), siblings)}{more}"
+    rule = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return f"{rule}{more}"
+    rule = rule[0].lower() + rule[1:]
+    rule = rule.removeprefix("input should be ").removeprefix("a valid ")
+    return f"{name} must be {rule}, got {first['input']!r}{more}"
+
+
+def _names_beside(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in location[:-1]:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str]]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _walk(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.description or ""
