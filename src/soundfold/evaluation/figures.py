@@ -1,0 +1,250 @@
+"""Pictures of results: the confusion matrix, scores by fold, learning curves; and saving them as PNG.
+
+Everything is drawn on `Figure` objects through the Agg canvas: neither pyplot nor any global setting of matplotlib is
+touched, so figures can be drawn in threads, without a screen, and inside somebody's notebook. Colours can be told
+apart by colour-blind people: one hue from light to dark for shades, Okabe and Ito's colours and different dashes for
+lines. How text is made drawable stands in `lettering`. matplotlib is imported when a picture is drawn, not before.
+
+References: Okabe, Ito (2008), Color Universal Design.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soundfold.errors import DataError
+from soundfold.atomic import replacing
+from soundfold.evaluation.lettering import drawable, font_families
+from soundfold.evaluation.results import format_interval, format_percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_confusion", "draw_curves", "draw_folds", "save_png", "score_title"]
+
+_INK = "#222222"
+_GRID = "#dddddd"
+_LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_DASHES = ("-", "--", "-.", ":")
+_COUNTED = 20  # up to so many classes the counts are written into the cells
+_TICKED = 60  # beyond so many classes only every second, third… is named
+
+
+def score_title(accuracy: float, interval: tuple[float, float] | None, n: int, n_recordings: int | None = None) -> str:
+    """Return the title of a figure: the accuracy, how sure it is, and how much it rests on; two lines.
+
+    >>> print(score_title(0.7143, (0.682, 0.7451), 888, 120))
+    Accuracy 71.4 %
+    95 % interval 68.2–74.5 %, 888 clips of 120 recordings
+    """
+    sure = f"95 % interval {format_interval(*interval)}" if interval else "no interval"
+    rests = f"{n} clips" + (f" of {n_recordings} recordings" if n_recordings is not None else "")
+    return f"Accuracy {format_percent(accuracy)}\n{sure}, {rests}"
+
+
+def draw_confusion(
+    confusion: npt.ArrayLike, labels: Sequence[str], *, unknown_labels: Sequence[str] = (), title: str = ""
+) -> "Figure":
+    """Draw a confusion matrix: each row is shaded by the share of its clips; counts are written up to 20 classes.
+
+    Args:
+        confusion: (labels + unknown labels, labels) whole numbers ≥ 0: rows are the truth, columns the prediction.
+        labels: the model's labels; any text, long ones are shortened.
+        unknown_labels: labels of the data that the model does not know, the last rows.
+        title: text above, lines parted by newlines; `score_title` makes one.
+
+    Raises:
+        DataError: when the shape does not fit the labels.
+    """
+    clips = np.asarray(confusion)
+    rows, columns = len(labels) + len(unknown_labels), len(labels)
+    if clips.shape != (rows, columns) or not columns:
+        raise DataError(
+            f"confusion must have a row for each of {rows} labels and a column for each of {columns}, "
+            f"got shape {clips.shape}. Give the labels that the matrix was counted with."
+        )
+    shares = clips / np.maximum(clips.sum(axis=1, keepdims=True), 1)
+    cell = 0.5 if rows <= _COUNTED else max(0.2, 0.28 - rows / 500) if rows <= _TICKED else 12 / rows
+    size = max(6.2, cell * columns + 3.2), max(4.4, cell * rows + 2.4)
+    figure, axes = _sheet(size, title)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="equal", origin="upper")
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02, ticks=[0, 0.25, 0.5, 0.75, 1])
+    bar.ax.set_yticklabels(["0", "25", "50", "75", "100 %"], color=_INK, fontsize=8)
+    bar.set_label("share of the true class", color=_INK, fontsize=9)
+    bar.outline.set_visible(False)
+    small = 9 if rows <= _COUNTED else 7
+    _name_ticks(axes, "x", labels, fontsize=small, rotation=90 if rows > _COUNTED else 45)
+    _name_ticks(axes, "y", [*labels, *unknown_labels], fontsize=small)
+    axes.set_xlabel("predicted", color=_INK)
+    axes.set_ylabel("true", color=_INK)
+    axes.tick_params(length=0)
+    axes.spines[:].set_color(_GRID)
+    if rows <= _COUNTED:
+        longest = len(str(int(clips.max(initial=0))))
+        for (row, column), share in np.ndenumerate(shares):
+            shade = "white" if share > 0.55 else _INK if clips[row, column] else "#999999"
+            fits = 9 if longest <= 4 else 36 / longest
+            axes.text(column, row, f"{int(clips[row, column])}", ha="center", va="center", color=shade, fontsize=fits)
+    return figure
+
+
+def draw_folds(folds: Sequence[object], accuracies: Sequence[float], *, title: str = "") -> "Figure":
+    """Draw the accuracy of each fold as a bar, with their mean and, from two folds on, the sample deviation.
+
+    Args:
+        folds: the folds' names, in the order to draw them.
+        accuracies: one a fold, in 0..1.
+        title: text above.
+
+    Raises:
+        DataError: when there is no fold, or not one accuracy a fold.
+    """
+    if not folds or len(folds) != len(accuracies):
+        raise DataError(
+            f"accuracies must be one a fold and at least one, got {len(accuracies)} for {len(folds)} folds. "
+            "Give a finished cross-validation's folds."
+        )
+    values = 100 * np.asarray(accuracies, dtype=np.float64)
+    figure, axes = _sheet((max(5.5, 0.55 * len(values) + 2), 4.2), title)
+    axes.bar(range(len(values)), values, width=0.7, color=_LINES[0])
+    for k, value in enumerate(values):
+        height, shade = (2.0, "white") if value >= 10 else (value + 1.5, _INK)
+        axes.text(k, height, f"{value:.1f}", ha="center", va="bottom", color=shade, fontsize=9)
+    mean = float(values.mean())
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    told = f"mean {mean:.1f} %" + (f" ± {spread:.1f} (deviation over folds)" if spread is not None else "")
+    axes.axhline(mean, color=_LINES[1], linestyle="--", linewidth=1.2, label=told)
+    if spread is not None:
+        axes.axhspan(mean - spread, mean + spread, color=_LINES[1], alpha=0.15, linewidth=0)
+    _name_ticks(axes, "x", [str(fold) for fold in folds], fontsize=9)
+    middle, half = (len(values) - 1) / 2, max(len(values), 4) / 2
+    axes.set_xlim(middle - half, middle + half)
+    axes.set_ylim(0, 112)
+    axes.set_yticks(range(0, 101, 20))
+    _dress(axes, "fold held out", "accuracy, %")
+    _legend(axes)
+    return figure
+
+
+def draw_curves(log: pd.DataFrame, *, title: str = "") -> "Figure":
+    """Draw a training log over epochs: losses in one panel, accuracies in the other, one line a column.
+
+    Args:
+        log: a row an epoch, with the column `epoch` (without it the rows are counted from 1); every numeric column
+            whose name holds `loss` or `acc` becomes a line. With a column `fold` each fold is a line of its own, and
+            folds share their column's colour. Missing values are gaps.
+        title: text above.
+
+    Raises:
+        DataError: when no column is a loss or an accuracy.
+    """
+    numeric = [str(name) for name in log.columns if pd.api.types.is_numeric_dtype(log[name])]
+    panels = [
+        (word, names)
+        for word, part in (("loss", "loss"), ("accuracy", "acc"))
+        if (names := [name for name in numeric if part in name.lower()])
+    ]
+    if not panels or log.empty:
+        raise DataError(
+            f"log must have rows, and a column whose name holds 'loss' or 'acc', got {len(log)} rows of "
+            f"{', '.join(str(name) for name in log.columns) or 'no columns'}. Give a run's log.csv."
+        )
+    from matplotlib.ticker import MaxNLocator
+
+    runs = [run for _, run in log.groupby("fold", sort=False)] if "fold" in log.columns else [log]
+    figure, first = _sheet((6.2, 3.0 * len(panels) + 0.6), title, rows=len(panels))
+    sheets = [first] if len(panels) == 1 else list(figure.axes)
+    for axes, (word, names) in zip(sheets, panels, strict=True):
+        for k, name in enumerate(names):
+            for i, run in enumerate(runs):
+                epochs = run["epoch"].to_numpy() if "epoch" in run.columns else np.arange(1, len(run) + 1)
+                axes.plot(
+                    epochs,
+                    run[name].to_numpy(dtype=np.float64, na_value=np.nan) * (100 if word == "accuracy" else 1),
+                    color=_LINES[k % len(_LINES)],
+                    linestyle=_DASHES[k % len(_DASHES)],
+                    linewidth=1.5 if len(runs) == 1 else 0.8,
+                    marker="o" if len(run) == 1 else "",
+                    label=drawable(name.replace("_", " "), k + 1) if i == 0 else None,
+                )
+        _dress(axes, "epoch" if axes is sheets[-1] else "", "accuracy, %" if word == "accuracy" else word)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        _legend(axes)
+    return figure
+
+
+def save_png(path: str | os.PathLike[str], figure: "Figure", *, dpi: int = 150) -> None:
+    """Save a figure as PNG, whole or not at all; the same figure gives the same bytes.
+
+    Args:
+        path: the file to write; its folder must exist.
+        figure: as the functions here draw it, or any other.
+        dpi: dots per inch, ≥ 1.
+
+    Raises:
+        PathError: when the file cannot be written.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        # The tight box trims what a square matrix leaves of an oblong sheet, and lets no long label be cut off.
+        figure.savefig(
+            file,
+            format="png",
+            dpi=dpi,
+            facecolor=figure.get_facecolor(),
+            bbox_inches="tight",
+            pad_inches=0.15,
+            metadata={"Software": None},
+        )
+
+
+def _sheet(size: tuple[float, float], title: str, rows: int = 1) -> "tuple[Figure, Axes]":
+    """A white figure of `size` inches with `rows` panels, and the first panel."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, facecolor="white", layout="compressed")
+    panels = np.atleast_1d(figure.subplots(rows, 1, sharex=True))
+    for axes in panels:
+        axes.set_facecolor("white")
+        axes.tick_params(colors=_INK, labelsize=9)
+    if title:
+        lines = "\n".join(drawable(line, 0, width=90) for line in title.split("\n"))
+        figure.suptitle(lines, color=_INK, fontsize=11, **_plainly(lines))
+    return figure, panels[0]
+
+
+def _plainly(text: str) -> dict[str, Any]:
+    """Keywords that write `text` as it is: in fonts that have its letters, and with `$` as a dollar sign."""
+    return {"fontfamily": font_families(text), "parse_math": False}
+
+
+def _name_ticks(axes: "Axes", axis: str, names: Sequence[str], *, fontsize: float, rotation: float = 0) -> None:
+    step = math.ceil(len(names) / _TICKED)
+    texts = [drawable(name, k + 1) for k, name in enumerate(names)][::step]
+    turned: dict[str, Any] = {"rotation": rotation, "ha": "right", "rotation_mode": "anchor"} if rotation else {}
+    if rotation == 90:
+        turned["va"] = "center"
+    set_ticks = axes.set_xticks if axis == "x" else axes.set_yticks
+    set_ticks(
+        list(range(0, len(names), step)), texts, fontsize=fontsize, color=_INK, **turned, **_plainly("".join(texts))
+    )
+
+
+def _dress(axes: "Axes", x: str, y: str) -> None:
+    axes.set_xlabel(x, color=_INK)
+    axes.set_ylabel(y, color=_INK)
+    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_INK)
+
+
+def _legend(axes: "Axes") -> None:
+    legend = axes.legend(loc="best", fontsize=8, frameon=True, facecolor="white", edgecolor=_GRID, labelcolor=_INK)
+    for text in legend.get_texts():
+        text.set(**_plainly(text.get_text()))

@@ -1,0 +1,88 @@
+"""Intervals for scores, by drawing whole recordings anew. Knows sums of counts, and no metric by name.
+
+The key idea: clips cut from one recording resemble each other, so a hundred clips of one recording say little more
+than one. The unit that is drawn is therefore the recording. A score that is a function of counts (right answers, clips,
+true positives…) needs no clip again: with one row of counts a recording, a resample is a vector of weights (how often
+each recording was drawn), and the counts of all resamples are one matrix product, `weights @ counts`. Recordings
+with equal counts are the same thing to the score, so they are drawn together as one kind; that changes no
+distribution and makes a set of ten thousand single clips as cheap as one of a hundred recordings.
+
+What the interval does not say:
+- It holds the trained network fixed. Another seed, or other training data, would move the score as well.
+- It speaks of recordings like those tested, not of other places, microphones or years.
+- With few recordings (fewer than about 20) a percentile interval is too narrow.
+- When every answer is right, every resample is right too: the interval is [1, 1], which says too much.
+- Over cross-validation it treats the pooled answers of several networks as those of one.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["RESAMPLES", "bootstrap_interval", "draw_recordings", "fixed_generator"]
+
+RESAMPLES = 2000
+_SEED = 20_140  # any fixed number; the same table then always has the same interval
+_WEIGHTS_AT_ONCE = 4_000_000  # 32 MB of weights
+
+Numbers = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+def fixed_generator() -> np.random.Generator:
+    """Return the generator that intervals are drawn from when none is passed: always in the same state."""
+    return np.random.default_rng(_SEED)
+
+
+def draw_recordings(sizes: Counts, resamples: int, generator: np.random.Generator) -> Iterator[Counts]:
+    """Draw as many recordings as there are, with replacement, `resamples` times; yield the draws in blocks.
+
+    Args:
+        sizes: (kinds,) int64, ≥ 1: how many recordings there are of each kind.
+        resamples: how many draws, ≥ 1.
+        generator: where the random numbers come from.
+
+    Yields:
+        (block, kinds) int64: how many recordings of each kind a resample holds; every row sums to `sizes.sum()`.
+    """
+    recordings = int(sizes.sum())
+    block = max(1, _WEIGHTS_AT_ONCE // len(sizes))
+    for start in range(0, resamples, block):
+        yield generator.multinomial(recordings, sizes / recordings, size=min(block, resamples - start))
+
+
+def bootstrap_interval(
+    counts: Counts,
+    statistic: Callable[[Numbers], Numbers],
+    *,
+    generator: np.random.Generator | None = None,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+) -> list[tuple[float, float]] | None:
+    """Return the percentile interval of each score that `statistic` makes of summed counts.
+
+    The order of the recordings has no influence, not even on the random draws.
+
+    Args:
+        counts: (recordings, k) int64, one row of counts a recording.
+        statistic: takes (resamples, k) float64 sums of counts, returns (resamples, scores) float64.
+        generator: where the random numbers come from; None draws the same ones every time.
+        resamples: how often the recordings are drawn anew, ≥ 1.
+        level: how much of the resamples' scores the interval holds, in 0..1.
+
+    Returns:
+        One (low, high) a score, or None when there are fewer than two recordings: nothing can then be drawn anew.
+
+    >>> counts = np.array([[9, 10], [5, 10], [7, 10], [8, 10]])  # right answers and clips of four recordings
+    >>> bootstrap_interval(counts, lambda sums: sums[:, :1] / sums[:, 1:])
+    [(0.575, 0.85)]
+    """
+    if len(counts) < 2:
+        return None
+    kinds, sizes = np.unique(counts, axis=0, return_counts=True)
+    rows = kinds.astype(np.float64)
+    draws = draw_recordings(sizes, resamples, generator or fixed_generator())
+    scores = np.concatenate([statistic(weights.astype(np.float64) @ rows) for weights in draws])
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]

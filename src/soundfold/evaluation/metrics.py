@@ -1,0 +1,251 @@
+"""Scores from a table of predictions, and from nothing else. What the fields mean is told in `results`.
+
+Conventions: the classes of a score are the model's labels, then the labels of the data that the model does not know,
+sorted. A clip of an unknown label is wrong whatever was predicted. Macro F1 is the mean over the classes that occur in
+the truth, unknown ones too; a class that was only predicted costs the others precision and does not enter the mean.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soundfold.errors import DataError
+from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval
+from soundfold.evaluation.predictions import check_predictions, labels_in
+from soundfold.evaluation.results import ClassScore, CvScores, FoldScore, PartScore, Scores
+
+__all__ = ["score", "score_folds"]
+
+_FEW_RECORDINGS = 20
+
+Numbers = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A table of predictions as whole numbers: everything that scores without probabilities need."""
+
+    labels: tuple[str, ...]  # known to the model
+    unknown: tuple[str, ...]  # labels of the data that the model does not know
+    truth: Counts  # (n,) into labels + unknown
+    predicted: Counts  # (n,) into labels
+    recording: Counts  # (n,) into the sorted groups
+
+    @property
+    def classes(self) -> int:
+        return len(self.labels) + len(self.unknown)
+
+    @property
+    def recordings(self) -> int:
+        return int(self.recording.max()) + 1
+
+
+def score(
+    table: pd.DataFrame,
+    *,
+    groups_known: bool = True,
+    generator: np.random.Generator | None = None,
+    resamples: int = RESAMPLES,
+) -> Scores:
+    """Compute all scores of one table of predictions; the order of its rows has no influence.
+
+    Args:
+        table: predictions, as `predictions_table` makes them, of one model or out of all folds.
+        groups_known: False when nothing tells recordings apart and every file stands as its own; a note says so.
+        generator: what the intervals are drawn from; None draws the same ones every time.
+        resamples: how often the recordings are drawn anew for the intervals.
+
+    Returns:
+        Scores, with notes on what the intervals do not say.
+
+    Raises:
+        DataError: when the table is not one of predictions.
+    """
+    check_predictions(table)
+    coded = _coded(table)
+    counts = _counts_by_recording(coded)
+    total = counts.sum(axis=0)
+    accuracy, macro_f1 = _accuracy_and_macro_f1(total[None].astype(np.float64))[0]
+    intervals = bootstrap_interval(counts, _accuracy_and_macro_f1, generator=generator, resamples=resamples)
+    return Scores(
+        accuracy=float(accuracy),
+        accuracy_ci95=intervals[0] if intervals else None,
+        n=len(table),
+        n_recordings=coded.recordings,
+        macro_f1=float(macro_f1),
+        macro_f1_ci95=intervals[1] if intervals else None,
+        labels=coded.labels,
+        unknown_labels=coded.unknown,
+        per_class=_per_class(coded, counts),
+        confusion=_confusion(coded),
+        foreground=_part(table, 1),
+        background=_part(table, 2),
+        notes=_notes(coded, groups_known),
+    )
+
+
+def score_folds(
+    table: pd.DataFrame,
+    *,
+    train_s: Mapping[str, float] | None = None,
+    groups_known: bool = True,
+    generator: np.random.Generator | None = None,
+    resamples: int = RESAMPLES,
+) -> CvScores:
+    """Compute the scores of a cross-validation from its out-of-fold predictions.
+
+    The headline is the mean over folds, with the sample deviation (divided by folds - 1). The intervals, macro F1, the
+    scores per class and the confusion are those of all clips pooled, as if one network had answered them all.
+
+    Args:
+        table: predictions of all folds, `fold` naming the fold that was held out when the clip was scored.
+        train_s: seconds that training took, by fold name.
+        groups_known: as in `score`; generator, resamples: as in `score`.
+
+    Raises:
+        DataError: when the table is not one of predictions, or has no folds.
+    """
+    pooled = score(table, groups_known=groups_known, generator=generator, resamples=resamples)
+    if table["fold"].isna().all():
+        raise DataError("fold must name the fold of every clip, got none. Write the held-out fold into the table.")
+    folds = []
+    for name in sorted(table["fold"].unique(), key=_natural):
+        coded = _coded(table[table["fold"] == name])
+        total = _counts_by_recording(coded).sum(axis=0)[None].astype(np.float64)
+        accuracy, macro_f1 = _accuracy_and_macro_f1(total)[0]
+        seconds = None if train_s is None else train_s.get(name)
+        folds.append(
+            FoldScore(
+                fold=name, accuracy=float(accuracy), macro_f1=float(macro_f1), n=len(coded.truth), train_s=seconds
+            )
+        )
+    accuracies = np.array([fold.accuracy for fold in folds])
+    mean = float(accuracies.mean())
+    return CvScores(
+        **(dict(pooled) | {"accuracy": mean}),
+        accuracy_mean=mean,
+        accuracy_std=float(accuracies.std(ddof=1)) if len(folds) > 1 else None,
+        accuracy_pooled=pooled.accuracy,
+        folds=tuple(folds),
+    )
+
+
+def _coded(table: pd.DataFrame) -> _Coded:
+    labels = labels_in(table)
+    truth = table["label"].tolist()
+    unknown = tuple(sorted(set(truth) - set(labels)))
+    return _Coded(
+        labels=labels,
+        unknown=unknown,
+        truth=pd.Index(labels + unknown).get_indexer(pd.Index(truth)).astype(np.int64),
+        predicted=pd.Index(labels).get_indexer(pd.Index(table["predicted"].tolist())).astype(np.int64),
+        recording=np.unique(np.array(table["group"].tolist(), dtype=object), return_inverse=True)[1].astype(np.int64),
+    )
+
+
+def _counts_by_recording(coded: _Coded) -> Counts:
+    """Count, for each recording and class, the right clips, those of the class and those predicted as it.
+
+    Returns:
+        (recordings, 3 · classes) int64: right, true and predicted, class by class.
+    """
+    shape = (coded.recordings, coded.classes)
+
+    def count(recording: Counts, cls: Counts) -> Counts:
+        cells = np.ravel_multi_index((recording, cls), shape)
+        return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64)
+
+    right = coded.truth == coded.predicted
+    return np.hstack(
+        [
+            count(coded.recording[right], coded.truth[right]),
+            count(coded.recording, coded.truth),
+            count(coded.recording, coded.predicted),
+        ]
+    )
+
+
+def _f1(right: Numbers, true: Numbers, predicted: Numbers) -> Numbers:
+    """F1 = 2 · right / (true + predicted), the harmonic mean of precision and recall; 0 where both counts are 0."""
+    return 2 * right / np.maximum(true + predicted, 1)
+
+
+def _accuracy_and_macro_f1(sums: Numbers) -> Numbers:
+    """Turn (resamples, 3 · classes) sums of counts into (resamples, 2): accuracy and macro F1."""
+    right, true, predicted = np.split(sums, 3, axis=1)
+    occurs = true > 0
+    macro_f1 = (_f1(right, true, predicted) * occurs).sum(axis=1) / occurs.sum(axis=1)
+    return np.stack([right.sum(axis=1) / true.sum(axis=1), macro_f1], axis=1)
+
+
+def _per_class(coded: _Coded, counts: Counts) -> tuple[ClassScore, ...]:
+    right, true, predicted = np.split(counts.sum(axis=0).astype(np.float64), 3)
+    precision = right / np.maximum(predicted, 1)
+    recall = right / np.maximum(true, 1)
+    f1 = _f1(right, true, predicted)
+    recordings = (np.split(counts, 3, axis=1)[1] > 0).sum(axis=0)
+    return tuple(
+        ClassScore(
+            label=label,
+            n=int(true[k]),
+            recordings=int(recordings[k]),
+            precision=float(precision[k]),
+            recall=float(recall[k]),
+            f1=float(f1[k]),
+        )
+        for k, label in enumerate(coded.labels + coded.unknown)
+    )
+
+
+def _confusion(coded: _Coded) -> tuple[tuple[int, ...], ...]:
+    shape = (coded.classes, len(coded.labels))
+    cells = np.bincount(np.ravel_multi_index((coded.truth, coded.predicted), shape), minlength=shape[0] * shape[1])
+    return tuple(tuple(int(clips) for clips in row) for row in cells.reshape(shape))
+
+
+def _part(table: pd.DataFrame, salience: int) -> PartScore | None:
+    """Accuracy of the clips of one salience: in UrbanSound8K 1 is foreground and 2 background."""
+    if "salience" not in table.columns:
+        return None
+    part = table[pd.to_numeric(table["salience"], errors="coerce") == salience]
+    if part.empty:
+        return None
+    return PartScore(accuracy=float((part["label"] == part["predicted"]).mean()), n=len(part))
+
+
+def _notes(coded: _Coded, groups_known: bool) -> tuple[str, ...]:
+    """Say in sentences what the numbers rest on, where it is less than a reader would think."""
+    notes = []
+    right = int((coded.truth == coded.predicted).sum())
+    recordings, clips = coded.recordings, len(coded.truth)
+    if coded.unknown:
+        strangers = int((coded.truth >= len(coded.labels)).sum())
+        named = ", ".join(coded.unknown[:5]) + (", …" if len(coded.unknown) > 5 else "")
+        notes.append(
+            f"{strangers} of {clips} clips bear labels that the model does not know ({named}): counted as wrong."
+        )
+    if not groups_known:
+        notes.append(
+            "Nothing tells which clips come from one recording, so each file counts as its own; "
+            "if some share a recording, the interval is too narrow."
+        )
+    if recordings < 2:
+        notes.append("All clips come from one recording, so there is no interval.")
+    elif recordings < _FEW_RECORDINGS:
+        notes.append(f"The interval rests on {recordings} recordings only; with so few it is too narrow.")
+    if recordings > 1 and right in (0, clips):
+        notes.append(
+            f"Every answer is {'right' if right else 'wrong'}, so the interval has no width; "
+            "that shows how little was tested, not that another recording would be answered alike."
+        )
+    return tuple(notes)
+
+
+def _natural(name: str) -> list[int | str]:
+    """Sort key under which fold 2 stands before fold 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,240 @@
+"""The table of predictions: one row a clip that was scored. Making it, checking it, writing and reading it.
+
+Columns: `path`, `label` (the truth), `predicted`, `probability` (of the predicted label), `fold` (text, or missing in
+every row), `group` (the recording the clip comes from); then the data set's own columns as they were (`start`, `end`,
+`salience`…); then one column `p:<label>` for each label that the model knows, in the model's order, float32.
+
+A clip may bear a label that the model does not know. Its `label` stays as it is, there is no `p:` column for it, and
+it counts as wrong. Every score in a report can be computed again from this table alone.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soundfold.errors import DataError, PathError
+from soundfold.atomic import replacing
+
+__all__ = [
+    "check_predictions",
+    "labels_in",
+    "predictions_table",
+    "probabilities_in",
+    "read_predictions",
+    "write_predictions",
+]
+
+_OURS = ("path", "label", "predicted", "probability", "fold", "group")
+_FROM_CLIPS = ("path", "label", "fold", "group")
+_PREFIX = "p:"
+_SUM_WITHIN = 1e-3
+_ROUNDING = 1e-6  # a float32 softmax may give 1.0000001
+
+
+def predictions_table(clips_table: pd.DataFrame, labels: Sequence[str], probabilities: npt.ArrayLike) -> pd.DataFrame:
+    """Join clips and the probabilities a model gave them into one table of predictions.
+
+    The predicted label is the one of the highest probability, the first of them where several are equal. An own column
+    of the data called `predicted`, `probability` or `p:…` stays behind: it would be taken for this model's answer.
+
+    Args:
+        clips_table: n rows with the columns path, label, fold and group; any index; other columns are kept.
+        labels: the model's labels in the order of its outputs, all different.
+        probabilities: (n, classes), real numbers in 0..1, each row summing to 1 within 0.001.
+
+    Returns:
+        n rows, index 0..n-1, the columns named at the head of this module.
+
+    Raises:
+        DataError: when columns, labels, shape or values are not as said.
+    """
+    known = _checked_labels(labels)
+    columns = [str(name) for name in clips_table.columns]
+    if len(set(columns)) < len(columns):
+        raise DataError(f"clips must have columns of different names, got {_listed(columns)}. Rename the doubled ones.")
+    lacking = [name for name in _FROM_CLIPS if name not in columns]
+    if lacking:
+        raise DataError(
+            f"clips must have the columns {', '.join(_FROM_CLIPS)}, got {_listed(columns)}. Add {', '.join(lacking)}."
+        )
+    clips = clips_table.set_axis(columns, axis="columns").reset_index(drop=True)
+    values = _checked_probabilities(probabilities, len(clips), len(known))
+    best = values.argmax(axis=1)
+    own = [name for name in columns if name not in _OURS and not name.startswith(_PREFIX)]
+    ours = pd.DataFrame(
+        {
+            "path": _text(clips["path"].tolist()),
+            "label": _text(clips["label"].tolist()),
+            "predicted": _text([known[k] for k in best]),
+            "probability": values[np.arange(len(values)), best],
+            "fold": _fold(clips["fold"]),
+            "group": _text(clips["group"].tolist()),
+        }
+    )
+    each = pd.DataFrame(values, columns=[_PREFIX + label for label in known])
+    table = pd.concat([ours, *(_storable(clips[name]) for name in own), each], axis="columns")
+    check_predictions(table)
+    return table
+
+
+def labels_in(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the labels that the model knows, in the model's order, from the names of the `p:` columns."""
+    return tuple(str(name).removeprefix(_PREFIX) for name in table.columns if str(name).startswith(_PREFIX))
+
+
+def probabilities_in(table: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Return the probabilities of all labels: (n, classes) float32, columns in the order of `labels_in(table)`."""
+    return table[[_PREFIX + label for label in labels_in(table)]].to_numpy(dtype=np.float32)
+
+
+def check_predictions(table: pd.DataFrame) -> None:
+    """Check that a table is one of predictions: its columns, their types, and that the answers fit the probabilities.
+
+    Raises:
+        DataError: with what was expected and what came.
+    """
+    lacking = [name for name in _OURS if name not in table.columns]
+    if lacking:
+        raise DataError(
+            f"predictions must have the columns {', '.join(_OURS)}, got {_listed(table.columns)}. "
+            f"Add {', '.join(lacking)}, or predict again."
+        )
+    if not len(table):
+        raise DataError("predictions must hold at least one clip, got 0 rows. Name data that has labelled clips.")
+    for name in ("path", "label", "predicted", "group"):
+        _check_text(table[name], name)
+    folds = table["fold"]
+    if not folds.isna().all():
+        _check_text(folds, "fold", or_missing=True)
+    known = _checked_labels(labels_in(table))
+    values = _checked_probabilities(table[[_PREFIX + label for label in known]].to_numpy(), len(table), len(known))
+    given = pd.Index(known).get_indexer(pd.Index(table["predicted"].tolist()))
+    if (given < 0).any():
+        row = int(np.flatnonzero(given < 0)[0])
+        raise DataError(
+            f"predicted must be a label that has a column 'p:<label>', got {table['predicted'].iloc[row]!r} "
+            f"in row {row}. Predict again."
+        )
+    if table["probability"].dtype.kind not in "fiu":
+        raise DataError(f"probability must be numbers, got {table['probability'].dtype}. Predict again.")
+    told = table["probability"].to_numpy(dtype=np.float64)
+    off = ~(np.abs(values[np.arange(len(values)), given] - told) <= _ROUNDING) | (values.max(axis=1) - told > _ROUNDING)
+    if off.any():
+        row = int(np.flatnonzero(off)[0])
+        raise DataError(
+            f"probability must be that of the predicted label and the highest of its row, got {told[row]:g} for "
+            f"{table['predicted'].iloc[row]!r} in row {row}. Predict again."
+        )
+
+
+def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Check a table of predictions and write it as Parquet, whole or not at all.
+
+    Raises:
+        DataError: when the table is not one of predictions.
+        PathError: when the file cannot be written.
+    """
+    check_predictions(table)
+    with replacing(path) as part, part.open("wb") as file:
+        table.to_parquet(file, engine="pyarrow", index=False)
+
+
+def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table that `write_predictions` wrote, and check it.
+
+    Raises:
+        PathError: when there is no such file, or it may not be read.
+        DataError: when it is not Parquet, or not a table of predictions.
+    """
+    from pyarrow import ArrowException
+
+    source = Path(path)
+    try:
+        # From an open file: given a path, pyarrow would make a column of every folder called name=value on the way.
+        with source.open("rb") as file:
+            try:
+                table = pd.read_parquet(file, engine="pyarrow")
+            except (ArrowException, OSError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise DataError(f"{source}: is not a whole Parquet file ({reason}). Predict again.") from error
+    except OSError as error:
+        raise PathError(
+            f"{source}: cannot be read: {error.strerror or error}. Name a run's predictions.parquet."
+        ) from error
+    if "fold" in table.columns and table["fold"].isna().all():
+        table["fold"] = pd.Series([None] * len(table), dtype=object)
+    try:
+        check_predictions(table)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+    return table
+
+
+def _text(values: Sequence[object]) -> "pd.Series[Any]":
+    """Text as the table keeps it; a path's bytes that are no UTF-8 become backslash escapes, which Parquet can hold."""
+    plain = [v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in values]
+    return pd.Series(plain, dtype="str" if all(isinstance(v, str) for v in plain) else object)
+
+
+def _fold(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    return pd.Series([None] * len(column), dtype=object) if column.isna().all() else _text(column.tolist())
+
+
+def _storable(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """An own column as Parquet can hold it: objects of several kinds in one column become text."""
+    if column.dtype != object or not pd.api.types.infer_dtype(column, skipna=True).startswith("mixed"):
+        return column
+    return column.map(lambda v: None if pd.api.types.is_scalar(v) and pd.isna(v) else str(v))
+
+
+def _check_text(column: "pd.Series[Any]", name: str, *, or_missing: bool = False) -> None:
+    for row, value in enumerate(column.tolist()):
+        if not isinstance(value, str):
+            rule = "text in every row, or missing in every row" if or_missing else "text in every row"
+            raise DataError(f"{name} must be {rule}, got {value!r} in row {row}. Write it as text.")
+
+
+def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    known = tuple(labels)
+    if not known or not all(isinstance(label, str) and label for label in known) or len(set(known)) < len(known):
+        raise DataError(
+            f"labels must be at least one text, all different and none empty, got {_listed(known)}. "
+            "Give the model's labels in the order of its outputs."
+        )
+    return known
+
+
+def _checked_probabilities(probabilities: npt.ArrayLike, rows: int, classes: int) -> npt.NDArray[np.float32]:
+    given = np.asarray(probabilities)
+    if given.shape != (rows, classes) or given.dtype.kind not in "fiu":
+        raise DataError(
+            f"probabilities must be numbers of shape ({rows}, {classes}), a row a clip and a column a label, got "
+            f"{given.dtype} of shape {given.shape}. Give the model's probabilities for these clips in their order."
+        )
+    values = given.astype(np.float32)
+    wrong = ~(np.isfinite(values) & (values >= -_ROUNDING) & (values <= 1 + _ROUNDING))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise DataError(
+            f"probabilities must be finite and in 0..1, got {given[row, column]} in row {row}, column {column}. "
+            "Apply softmax to the logits."
+        )
+    sums = values.sum(axis=1, dtype=np.float64)
+    off = np.abs(sums - 1) > _SUM_WITHIN
+    if off.any():
+        row = int(np.flatnonzero(off)[0])
+        raise DataError(
+            f"probabilities must sum to 1 in every row (within {_SUM_WITHIN:g}), got {sums[row]:.6g} in row {row}. "
+            "Apply softmax to the logits."
+        )
+    return values.clip(0, 1)
+
+
+def _listed(names: Iterable[object], most: int = 12) -> str:
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:most]) + (f", … ({len(texts)} in all)" if len(texts) > most else "") if texts else "none"

@@ -1,0 +1,215 @@
+"""What `train`, `cv` and `evaluate` return: frozen models whose JSON is what `--json` prints and `metrics.json` keeps.
+
+Only fields and their meaning stand here; the scores are computed in `metrics`. `model_dump_json()` gives the JSON,
+`model_validate_json()` takes it back without loss; fractions are in 0..1 and never rounded. The private bases hold
+fields that several results have in common; `dict(score(table))` spreads a set of scores into a result:
+
+    TrainResult(**dict(score(table)), recipe=…, split=…)
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+__all__ = [
+    "ClassScore",
+    "CvResult",
+    "CvScores",
+    "EvaluateResult",
+    "FoldScore",
+    "LeftOutClip",
+    "PartScore",
+    "Scores",
+    "SplitSummary",
+    "TrainResult",
+    "format_interval",
+    "format_percent",
+]
+
+
+def format_percent(fraction: float) -> str:
+    """Return a fraction as people read it; for the screen and for figures, never for JSON.
+
+    >>> format_percent(0.7143)
+    '71.4 %'
+    """
+    return f"{100 * fraction:.1f} %"
+
+
+def format_interval(low: float, high: float) -> str:
+    """Return an interval of fractions as people read it.
+
+    >>> format_interval(0.682, 0.7451)
+    '68.2–74.5 %'
+    """
+    return f"{100 * low:.1f}–{format_percent(high)}"
+
+
+def _whole_number(fold: object) -> object:
+    """Fold names are text in the tables; in JSON those that are whole numbers are numbers."""
+    return int(fold) if isinstance(fold, str) and fold.isdecimal() and str(int(fold)) == fold else fold
+
+
+Fold = Annotated[int | str, BeforeValidator(_whole_number)]
+Interval = tuple[float, float]
+Matrix = tuple[tuple[int, ...], ...]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, use_attribute_docstrings=True
+    )
+
+
+class ClassScore(_Frozen):
+    """Scores of one label, by scikit-learn's convention: a quotient whose divisor is zero is 0.
+
+    With `n` = 0 nothing was there to be found: recall and F1 are then 0 by that convention and say nothing.
+    """
+
+    label: str
+    n: int
+    """Clips that bear the label."""
+    recordings: int
+    """Recordings that those clips come from."""
+    precision: float
+    recall: float
+    f1: float
+
+
+class PartScore(_Frozen):
+    """Accuracy over a part of the clips."""
+
+    accuracy: float
+    n: int
+
+
+class FoldScore(_Frozen):
+    """Scores of one fold, by the network that was trained on the others."""
+
+    fold: Fold
+    accuracy: float
+    macro_f1: float
+    """Over the classes that occur in this fold."""
+    n: int
+    train_s: float | None = None
+    """Seconds that training took; null when it was not measured."""
+
+
+class LeftOutClip(_Frozen):
+    """A clip that was not used, and why."""
+
+    path: str
+    reason: str
+
+
+class SplitSummary(_Frozen):
+    """Which clips trained and which were scored."""
+
+    name: str
+    kind: str
+    """`fold`, `random`, `recordings` or `all`."""
+    fold: Fold | None = None
+    n_train: int | None = None
+    """Clips trained on; null where it is not known or differs from fold to fold."""
+    n_test: int
+
+
+class _Scored(_Frozen):
+    accuracy: float
+    """Right clips over all clips. In cross-validation the headline: the mean over folds, as `accuracy_mean`."""
+    accuracy_ci95: Interval | None
+    """95 % interval of the accuracy over all clips (in cross-validation the pooled one), drawing recordings anew; null
+    with fewer than two recordings. It holds the trained network fixed."""
+    n: int
+    """Clips scored."""
+    n_recordings: int
+    """Recordings that the clips come from; where nothing tells recordings apart, each file counts as one."""
+    macro_f1: float
+    """Mean of F1 over the classes that occur in the truth (in cross-validation over all folds' clips together);
+    scikit-learn's `f1_score(…, labels=those, average="macro", zero_division=0)`."""
+    macro_f1_ci95: Interval | None
+    labels: tuple[str, ...]
+    """The model's labels, in the order of its outputs."""
+    unknown_labels: tuple[str, ...] = ()
+    """Labels of the data that the model does not know, sorted; their clips count as wrong."""
+    per_class: tuple[ClassScore, ...]
+    """One a label: `labels`, then `unknown_labels`."""
+    confusion: Matrix
+    """Clips by truth (rows: `labels`, then `unknown_labels`) and by prediction (columns: `labels`)."""
+    foreground: PartScore | None = None
+    """Clips whose `salience` is 1; null where the data does not say, or has none."""
+    background: PartScore | None = None
+    """Clips whose `salience` is 2."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user: what was assumed, and what the numbers do not say."""
+
+
+class _MaybeScored(_Frozen):
+    """As `_Scored`, for a run that may have scored nothing; each field means the same."""
+
+    accuracy: float | None = None
+    accuracy_ci95: Interval | None = None
+    n: int = 0
+    n_recordings: int | None = None
+    macro_f1: float | None = None
+    macro_f1_ci95: Interval | None = None
+    labels: tuple[str, ...]
+    unknown_labels: tuple[str, ...] = ()
+    per_class: tuple[ClassScore, ...] | None = None
+    confusion: Matrix | None = None
+    foreground: PartScore | None = None
+    background: PartScore | None = None
+    notes: tuple[str, ...] = ()
+
+
+class _CvScored(_Scored):
+    accuracy_mean: float
+    """Mean over folds, each fold counting the same."""
+    accuracy_std: float | None
+    """Sample deviation over folds (divided by folds - 1); null for a single fold."""
+    accuracy_pooled: float
+    """Right clips over all clips, all folds together."""
+    folds: tuple[FoldScore, ...]
+
+
+class _Account(_Frozen):
+    recipe: dict[str, Any]
+    """Every setting of the run."""
+    split: SplitSummary
+    leaks: dict[str, Any] | None = None
+    """What stands on both sides of the split; null where it cannot be known."""
+    seconds: float
+    """The whole work, wall clock."""
+    clips_per_second: float | None = None
+    """Training clips over training time (`evaluate`: scored clips over scoring time); the store's building apart."""
+    store_s: float | None = None
+    """Seconds spent on decoding the clips into the store."""
+    train_s: float | None = None
+    """Seconds spent on training."""
+    left_out: tuple[LeftOutClip, ...] = ()
+    out: str | None = None
+    """The run's folder."""
+    versions: dict[str, str] = {}
+    """soundfold, python, torch…"""
+    hardware: str = ""
+
+
+class Scores(_Scored):
+    """All scores of one table of predictions."""
+
+
+class CvScores(_CvScored):
+    """All scores of the out-of-fold predictions of a cross-validation."""
+
+
+class TrainResult(_Account, _MaybeScored):
+    """What `soundfold train` answers; the scores are null when all clips were trained on and none was held out."""
+
+
+class EvaluateResult(_Account, _Scored):
+    """What `soundfold evaluate` answers."""
+
+
+class CvResult(_Account, _CvScored):
+    """What `soundfold cv` answers."""
