@@ -1,0 +1,100 @@
+"""UrbanSound8K: `metadata/UrbanSound8K.csv` and `audio/fold1` to `audio/fold10`, ten classes, official folds.
+
+TRAP: the table's `start` and `end` are positions in the Freesound recording that a clip was cut from, not in the clip's
+own file. They are kept as `source_start` and `source_end`; a clip is its whole file.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from soundfold.data.rows import Rows
+from soundfold.data.table import load_table, require_columns
+from soundfold.errors import DataError
+
+__all__ = ["TABLE", "class_order", "matches", "read", "whole_numbers"]
+
+_COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
+TABLE = "UrbanSound8K.csv"
+
+
+def matches(folder: Path) -> bool:
+    """Tell whether a folder holds UrbanSound8K's table."""
+    return _table(folder) is not None
+
+
+def read(folder: Path) -> Rows:
+    """Read UrbanSound8K.
+
+    Args:
+        folder: the folder that holds `metadata` and `audio` (or, as Kaggle packs it, the table and the folds).
+
+    Returns:
+        Its rows; `group` is the Freesound recording (`fsID`), labels are in classID order.
+
+    Raises:
+        DataError: when the table is not the published one, or the sounds are not beside it.
+    """
+    source, audio = _table(folder), _audio(folder)
+    if source is None or audio is None:
+        raise DataError(f"{folder}: has {TABLE} but no audio/fold1, audio/fold2, … Unpack the sounds beside it.")
+    table, _ = load_table(source)
+    require_columns(table.columns, _COLUMNS, source)
+    table = table.rename(columns={"start": "source_start", "end": "source_end"})
+    labels = class_order(table, "class", "classID", source)
+    for name in ("source_start", "source_end"):
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    for name in ("salience", "classID"):
+        table[name] = whole_numbers(table, name, source)
+    table["path"] = [
+        str(audio / f"fold{fold.strip()}" / name.strip())
+        for fold, name in zip(table["fold"], table["slice_file_name"], strict=True)
+    ]
+    table["label"] = table["class"]
+    table["group"] = table["fsID"]
+    return Rows(table, "UrbanSound8K", folder, source, groups_known=True, labels=labels)
+
+
+def _table(folder: Path) -> Path | None:
+    """The table in its published place, or beside the folds as Kaggle packs it."""
+    if (folder / "metadata" / TABLE).is_file():
+        return folder / "metadata" / TABLE
+    return folder / TABLE if (folder / TABLE).is_file() and _audio(folder) else None
+
+
+def _audio(folder: Path) -> Path | None:
+    return next((place for place in (folder / "audio", folder) if any(place.glob("fold*/"))), None)
+
+
+def whole_numbers(table: pd.DataFrame, name: str, source: Path) -> "pd.Series[int]":
+    """Read a column of whole numbers.
+
+    Raises:
+        DataError: naming the first line that holds something else.
+    """
+    try:
+        return table[name].astype("int64")
+    except ValueError as error:
+        line, cell = next(
+            (line, cell) for line, cell in table[name].items() if not cell.strip().lstrip("-").isdecimal()
+        )
+        raise DataError(
+            f"{source} line {line}: {name} must be a whole number, got '{cell}'. Take the published table."
+        ) from error
+
+
+def class_order(table: pd.DataFrame, label: str, number: str, source: Path) -> tuple[str, ...]:
+    """Return the labels in the order of the data set's own class numbers.
+
+    Raises:
+        DataError: when a class has two numbers, or a number two classes.
+    """
+    pairs = pd.DataFrame({"label": table[label], "number": whole_numbers(table, number, source)}).drop_duplicates()
+    for name in ("label", "number"):
+        twice = pairs[pairs[name].duplicated()]
+        if not twice.empty:
+            raise DataError(
+                f"{source} line {twice.index[0]}: {label} and {number} must stand one to one, "
+                f"got more than one partner for {twice[name].iloc[0]}. Take the published table."
+            )
+    return tuple(pairs.sort_values("number")["label"])
