@@ -3,6 +3,7 @@
     SoundfoldError
     ├── PathError          a path that is missing, in the way, or may not be written
     ├── AudioError         a sound that cannot be decoded or used
+    │   └── TooLongError   a sound that lasts longer than the limit that was set
     ├── DataError          a data set, a table, or a split that cannot be used
     ├── DownloadError      a download that broke, or brought something else than it should
     ├── RecipeError        a setting that is misspelt, out of range, or at odds with another
@@ -27,6 +28,7 @@ __all__ = [
     "RecipeError",
     "RunError",
     "SoundfoldError",
+    "TooLongError",
     "did_you_mean",
     "needs_extra",
 ]
@@ -42,6 +44,10 @@ class PathError(SoundfoldError):
 
 class AudioError(SoundfoldError):
     """A sound cannot be decoded, or holds nothing that can be used."""
+
+
+class TooLongError(AudioError):
+    """A sound lasts longer than the limit that was set for it."""
 
 
 class DataError(SoundfoldError):

@@ -1,0 +1,40 @@
+"""Sound in, float32 waveforms `(channels, samples)` out: decode, resample, channels, length, windows.
+
+    source.py        what may be given as a sound, and what an error message calls it
+    complaint.py     what a file that is no sound looks like
+    soundfile_in.py  WAV, FLAC, OGG, MP3, AIFF… through soundfile
+    libav_in.py      M4A, AAC, WebM, video… through PyAV
+    decode.py        probe, stream, load, read
+    resample.py      another sample rate, at once or block by block
+    shape.py         channels, length, windows
+
+Example:
+    >>> import io, numpy as np, soundfile
+    >>> from soundfold.audio import load
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros(2_205), 22_050, format="WAV")
+    >>> load(file, sample_rate=44_100, channels=2).shape
+    (2, 4410)
+"""
+
+from soundfold.audio.decode import load, probe, read, stream
+from soundfold.audio.resample import resample, resample_blocks, resampled_length
+from soundfold.audio.shape import Downmix, fit_length, remix, windows
+from soundfold.audio.source import AUDIO_SUFFIXES, SoundInfo, Source
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "Downmix",
+    "SoundInfo",
+    "Source",
+    "fit_length",
+    "load",
+    "probe",
+    "read",
+    "remix",
+    "resample",
+    "resample_blocks",
+    "resampled_length",
+    "stream",
+    "windows",
+]

@@ -1,0 +1,139 @@
+"""Another sample rate: at once, or block by block with the same samples.
+
+soxr gives the same samples whether it is fed at once or in blocks of any size, so `resample` and `resample_blocks` are
+equal to the bit. It rounds lengths as `resampled_length` does, but may leave nothing of a very short sound; here at
+least one sample remains.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+
+from soundfold.audio.source import Waveform
+from soundfold.errors import AudioError
+
+__all__ = ["resample", "resample_blocks", "resampled_length"]
+
+_QUALITY = "HQ"
+
+
+def resampled_length(samples: int, sample_rate: int, new_rate: int) -> int:
+    """Return how many samples a sound has at another rate: `samples * new_rate / sample_rate`, halves rounded up.
+
+    Args:
+        samples: length at `sample_rate`, at least 1.
+        sample_rate: in Hz.
+        new_rate: in Hz.
+
+    Returns:
+        The length, at least 1.
+
+    Raises:
+        AudioError: a number is below 1.
+
+    >>> resampled_length(88_200, 22_050, 44_100), resampled_length(3, 2, 1), resampled_length(1, 96_000, 8_000)
+    (176400, 2, 1)
+    """
+    for name, value in (("samples", samples), ("sample_rate", sample_rate), ("new_rate", new_rate)):
+        if value < 1:
+            raise AudioError(f"{name} must be at least 1, got {value}.")
+    return max(1, (2 * samples * new_rate + sample_rate) // (2 * sample_rate))
+
+
+def resample(waveform: Waveform, sample_rate: int, new_rate: int) -> Waveform:
+    """Resample a waveform with soxr's quality HQ. At the same rate the array itself is returned.
+
+    Args:
+        waveform: `(channels, samples)`, float32.
+        sample_rate: its rate in Hz.
+        new_rate: the wanted rate in Hz.
+
+    Returns:
+        `(channels, resampled_length(samples, sample_rate, new_rate))`, float32.
+
+    Raises:
+        AudioError: the waveform is empty or not of two axes, or a rate is below 1.
+
+    >>> resample(np.ones((2, 441), np.float32), 44_100, 48_000).shape
+    (2, 480)
+    """
+    if waveform.ndim != 2 or waveform.shape[0] == 0:
+        raise AudioError(f"waveform must have the shape (channels, samples), got {waveform.shape}.")
+    length = resampled_length(waveform.shape[1], sample_rate, new_rate)
+    if sample_rate == new_rate:
+        return waveform
+    # Channel by channel is faster than interleaved, and gives the layout that is wanted.
+    try:
+        rows = [soxr.resample(_plain(row), sample_rate, new_rate, quality=_QUALITY)[np.newaxis] for row in waveform]
+    except (RuntimeError, ValueError) as error:
+        raise _impossible(sample_rate, new_rate, error) from error
+    return _with_length(rows[0] if len(rows) == 1 else np.concatenate(rows), length, waveform[:, -1:])
+
+
+def resample_blocks(blocks: Iterable[Waveform], sample_rate: int, new_rate: int) -> Iterator[Waveform]:
+    """Resample a sound that comes in blocks; joined, the result equals `resample` of the joined blocks.
+
+    What comes out lags behind what goes in by some milliseconds, and the last block brings the rest; memory is bounded
+    by the largest block. At the same rate the blocks themselves are passed on.
+
+    Args:
+        blocks: `(channels, n)`, float32, all with the same number of channels.
+        sample_rate: their rate in Hz.
+        new_rate: the wanted rate in Hz.
+
+    Yields:
+        Blocks `(channels, m)`, float32, never empty.
+
+    Raises:
+        AudioError: a rate is below 1, or the number of channels changes.
+    """
+    resampled_length(1, sample_rate, new_rate)
+    if sample_rate == new_rate:
+        yield from blocks
+        return
+    resampler = None
+    n_in = n_out = 0
+    last: Waveform | None = None
+    for block in blocks:
+        if block.shape[1] == 0:
+            continue
+        if resampler is None or last is None:
+            resampler = _resampler(sample_rate, new_rate, block.shape[0])
+        elif block.shape[0] != last.shape[0]:
+            raise AudioError(f"block must have {last.shape[0]} channels like those before, got {block.shape[0]}.")
+        resampled = resampler.resample_chunk(_plain(block.T)).T
+        last = block[:, -1:].copy()
+        n_in += block.shape[1]
+        n_out += resampled.shape[1]
+        if resampled.shape[1]:
+            yield np.ascontiguousarray(resampled)
+    if resampler is None or last is None:
+        return
+    rest = resampler.resample_chunk(np.empty((0, last.shape[0]), np.float32), last=True).T
+    rest = _with_length(np.ascontiguousarray(rest), resampled_length(n_in, sample_rate, new_rate) - n_out, last)
+    if rest.shape[1]:
+        yield rest
+
+
+def _resampler(sample_rate: int, new_rate: int, channels: int) -> soxr.ResampleStream:
+    try:
+        return soxr.ResampleStream(sample_rate, new_rate, channels, dtype="float32", quality=_QUALITY)
+    except (RuntimeError, ValueError) as error:
+        raise _impossible(sample_rate, new_rate, error) from error
+
+
+def _plain(samples: Waveform) -> Waveform:
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _with_length(waveform: Waveform, length: int, last: Waveform) -> Waveform:
+    """Cut to a length, or prolong with copies of the last sample that went in: differences of one sample."""
+    missing = length - waveform.shape[1]
+    if missing <= 0:
+        return waveform[:, :length]
+    return np.concatenate([waveform, np.repeat(last, missing, axis=1)], axis=1, dtype=np.float32)
+
+
+def _impossible(sample_rate: int, new_rate: int, error: Exception) -> AudioError:
+    return AudioError(f"new_rate must be a rate that {sample_rate} Hz can be resampled to, got {new_rate} ({error}).")

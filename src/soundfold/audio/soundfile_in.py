@@ -1,0 +1,165 @@
+"""Decoding through soundfile (libsndfile): WAV, FLAC, OGG, MP3, AIFF and their kin.
+
+Here stands whatever works round that library; nothing about channels, rates or limits.
+"""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import soundfile
+
+from soundfold.audio.source import SoundInfo, Target, Waveform
+from soundfold.errors import AudioError
+
+__all__ = ["SoundfileSound", "open_with_soundfile"]
+
+# A header may promise any length, so a block is never larger than this many samples over all channels (64 MiB).
+_BLOCK_SAMPLES = 1 << 24
+
+# libsndfile gives a length of 2**63 - 1 frames where the header says nothing.
+_UNKNOWN_FRAMES = 1 << 62
+
+# In the last page of an Ogg Vorbis file libsndfile (1.2.2) seeks too far, by the samples that the encoder padded.
+# A page completes at most 255 packets of at most 4,096 samples: positions further from the end than that are exact.
+_VORBIS_PAGE = 255 * 4_096
+
+# An MP3 frame keeps part of its bits in frames before it, where libsndfile does not look after a seek: it gives garbage
+# for up to some thirty frames. After this many samples (57 frames) it gave the right ones in every file tried.
+_MP3_RESERVOIR = 65_536
+
+
+class _InOrder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no type information
+    """A file that is read in order.
+
+    soundfile seeks to where it already stands after every read; in MP3 that restarts the decoder and changes samples,
+    in a FLAC file that ends early it fails. It leaves this out for files that say they cannot seek; `seek` still works.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Steady:
+    """A file object whose `seek` never fails, as soundfile would print a traceback and go on at byte 0 anyway."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read = file.read
+        self.tell = file.tell
+        if hasattr(file, "readinto"):
+            self.readinto = file.readinto
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return self._file.seek(0)
+
+
+class SoundfileSound:
+    """A sound that libsndfile has opened.
+
+    Attributes:
+        sample_rate: in Hz, as in the file.
+        channels: as in the file.
+        frames: number of frames that the header promises, or None.
+        name: what messages call it.
+    """
+
+    def __init__(self, target: Target, name: str) -> None:
+        self._target = target
+        self._file = file = _open(target)
+        self.name = name
+        self.sample_rate: int = file.samplerate
+        self.channels: int = file.channels
+        self.frames: int | None = file.frames if file.frames < _UNKNOWN_FRAMES else None
+
+    def info(self) -> SoundInfo:
+        """Return what the header says."""
+        duration_s = None if self.frames is None else self.frames / self.sample_rate
+        container = {"WAVEX": "WAV", "NIST": "NIST Sphere"}.get(self._file.format, self._file.format)
+        return SoundInfo(self.sample_rate, self.channels, duration_s, str(container), str(self._file.subtype))
+
+    def reaches(self, frame: int) -> bool:
+        """Tell whether a frame can truly be read, whatever the header promises.
+
+        The sound is opened a second time for it, as a decoder that fails to seek gives nothing any more.
+        """
+        position = None if isinstance(self._target, str) else self._target.tell()
+        try:
+            with _open(self._target) as file:
+                return bool(file.seek(frame) == frame and len(file.read(1, "float32", always_2d=True)))
+        except soundfile.SoundFileError:
+            return False
+        finally:
+            if position is not None and not isinstance(self._target, str):
+                self._target.seek(position)
+
+    def blocks(self, start: int, stop: int | None, size: int) -> Iterator[Waveform]:
+        """Yield the frames from `start` to `stop` (or the end) in blocks of at most `size` frames, `(channels, n)`.
+
+        The sound may end before `stop`; then so do the blocks.
+        """
+        size = max(1, min(size, _BLOCK_SAMPLES // self.channels))
+        position = self._seek(start)
+        while stop is None or position < stop:
+            until = start if position < start else stop
+            wanted = size if until is None else min(size, until - position)
+            block = self._read(wanted)
+            if position >= start and block.shape[1]:
+                yield block
+            position += block.shape[1]
+            if block.shape[1] < wanted:
+                return
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _seek(self, start: int) -> int:
+        """Go to frame `start`, or to an earlier one where only that is exact; return the frame reached."""
+        target = start
+        coding = self._file.subtype if start else ""
+        if coding == "VORBIS" and self.frames is not None:
+            target = min(start, max(0, self.frames - _VORBIS_PAGE))
+        elif coding in ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"):
+            target = max(0, start - _MP3_RESERVOIR)
+        if target:
+            try:
+                self._file.seek(target)
+            except soundfile.SoundFileError as error:
+                at_s = start / self.sample_rate
+                raise AudioError(
+                    f"{self.name}: cannot be read from {at_s:.1f} s on. It may be cut off; fetch it again."
+                ) from error
+        return target
+
+    def _read(self, frames: int) -> Waveform:
+        try:
+            block: Waveform = self._file.read(frames, "float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            at_s = self._file.tell() / self.sample_rate
+            raise AudioError(
+                f"{self.name}: is damaged or cut off at {at_s:.1f} s ({_reason(error)}). Fetch it again or remove it."
+            ) from error
+        return block.T
+
+
+def open_with_soundfile(target: Target, name: str) -> SoundfileSound | None:
+    """Return the opened sound, or None where libsndfile does not know what it is."""
+    try:
+        return SoundfileSound(target, name)
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a name that ends in .raw, taken for headerless samples
+        return None
+
+
+def _open(target: Target) -> _InOrder:
+    if isinstance(target, str):
+        return _InOrder(target)
+    target.seek(0)
+    return _InOrder(_Steady(target))
+
+
+def _reason(error: soundfile.SoundFileError) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return str(text).removeprefix("Error : ").strip().rstrip(".")
