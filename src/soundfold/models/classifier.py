@@ -48,11 +48,17 @@ class Classifier(nn.Module):
         super().__init__()
         self.features = build_features(recipe, portable=portable)
         self.standardise = Standardise()
-        self.network = TutorialNet(recipe.sound.channels, n_labels)
+        self.channels = recipe.sound.channels
+        self.network = TutorialNet(self.channels, n_labels)
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """Return features as the network takes them: standardised, and one channel doubled where it hears two."""
+        standard: Tensor = self.standardise(features)
+        return standard if standard.shape[1] == self.channels else standard.expand(-1, self.channels, -1, -1)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits of features that the front end made earlier."""
-        logits: Tensor = self.network(self.standardise(features))
+        logits: Tensor = self.network(self.prepare(features))
         return logits
 
     def forward(self, waveform: Tensor) -> Tensor:

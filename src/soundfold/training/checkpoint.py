@@ -1,0 +1,87 @@
+"""Checkpoints: all that an unbroken run would still hold in memory, in one safetensors file, replaced in one step.
+
+Tensors (weights, batch statistics, the optimiser's moments) are stored as tensors; the rest (epoch, schedule) as
+JSON in the file's header. Nothing is pickled. Random numbers need no place here: each epoch draws from a generator
+seeded with the run's seed and the epoch's number.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from soundfold.atomic import replacing
+from soundfold.errors import RunError
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "save_tensors"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after a whole epoch.
+
+    Attributes:
+        epoch: epochs done.
+        model: the classifier's state dict.
+        optimizer, scheduler: their state dicts.
+    """
+
+    epoch: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write tensors as safetensors; the file appears, or replaces its predecessor, in one step."""
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint; a kill leaves either the earlier one or this one, never a half."""
+    tensors = {f"model/{name}": tensor for name, tensor in checkpoint.model.items()}
+    plain: dict[int, dict[str, Any]] = {}
+    for number, state in checkpoint.optimizer["state"].items():
+        plain[number] = {}
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{number}/{name}"] = value
+            else:
+                plain[number][name] = value
+    rest = {
+        "epoch": checkpoint.epoch,
+        "optimizer": {"state": plain, "param_groups": checkpoint.optimizer["param_groups"]},
+        "scheduler": checkpoint.scheduler,
+    }
+    save_tensors(tensors, path, {"soundfold": json.dumps(rest)})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        RunError: the file is damaged, or is not a checkpoint of soundfold.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            rest = json.loads(file.metadata()["soundfold"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: is not a whole checkpoint ({error}). Remove the file and train again") from None
+    state: dict[int, dict[str, Any]] = {int(number): dict(kept) for number, kept in rest["optimizer"]["state"].items()}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, number, key = name.split("/", 2)
+            state.setdefault(int(number), {})[key] = tensor
+    return Checkpoint(
+        epoch=rest["epoch"],
+        model={name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")},
+        optimizer={"state": state, "param_groups": rest["optimizer"]["param_groups"]},
+        scheduler=rest["scheduler"],
+    )

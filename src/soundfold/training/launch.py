@@ -1,0 +1,113 @@
+"""Starting a training on the devices that were asked for, in this process or in several."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from soundfold.errors import RunError, did_you_mean
+from soundfold.training.checkpoint import load_checkpoint
+from soundfold.training.history import EpochRecord, read_history
+from soundfold.training.loop import CHECKPOINT_NAME, FitJob, fit_in_process
+
+__all__ = ["Fitted", "Hardware", "fit", "is_main_process"]
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to train.
+
+    Attributes:
+        device: auto, cpu, cuda or mps.
+        devices: processes on this machine, one a device; on cpu they share its cores.
+        num_nodes: machines; more than one are started by torchrun or a cluster, with the same command on each.
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.device not in _DEVICES:
+            raise RunError(f"device must be one of {', '.join(_DEVICES)}, got '{self.device}'."
+                           f"{did_you_mean(self.device, _DEVICES)}")  # fmt: skip
+        here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if not here.get(self.device, True):
+            raise RunError(f"device must be one that this machine has, got '{self.device}'. Use --device cpu")
+        if self.devices < 1:
+            raise RunError(f"devices must be at least 1, got {self.devices}")
+        if self.device == "cuda" and self.devices > torch.cuda.device_count():
+            raise RunError(f"devices must be at most {torch.cuda.device_count()} on this machine, got {self.devices}")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training left: the classifier's state dict, and the history."""
+
+    state: dict[str, Tensor]
+    history: list[EpochRecord]
+
+
+def is_main_process() -> bool:
+    """Return whether this process is the one that writes results, under torchrun or a cluster; alone it always is."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+
+
+def fit(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]) -> Fitted:
+    """Train, or continue the training whose checkpoint lies in the run's folder.
+
+    With several devices, processes are started afresh (spawned): a script that calls this needs the usual
+    `if __name__ == "__main__":` guard.
+
+    Args:
+        job: what to train on.
+        hardware: where.
+        on_epoch: called after each epoch.
+    """
+    checkpoint_path = job.folder / CHECKPOINT_NAME
+    if not (checkpoint_path.exists() and load_checkpoint(checkpoint_path).epoch >= job.recipe.training.epochs):
+        launched_outside = "RANK" in os.environ or hardware.num_nodes > 1
+        several = hardware.devices * hardware.num_nodes > 1
+        fabric = Fabric(
+            accelerator=hardware.device,
+            devices=hardware.devices,
+            num_nodes=hardware.num_nodes,
+            strategy="auto" if not several else "ddp" if launched_outside else "ddp_spawn",
+            precision=job.recipe.training.precision,
+        )
+        if several and not launched_outside:
+            _launch_spawned(fabric, job, on_epoch)
+        else:
+            fabric.launch(partial(fit_in_process, job=job, on_epoch=on_epoch))
+    return Fitted(load_checkpoint(checkpoint_path).model, read_history(job.folder))
+
+
+def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
+    """Start the processes; the first one's records come back through a queue."""
+    queue: Any = multiprocessing.get_context("spawn").SimpleQueue()
+
+    def relay() -> None:
+        while (record := queue.get()) is not None:
+            on_epoch(record)
+
+    listener = threading.Thread(target=relay, daemon=True)
+    listener.start()
+    try:
+        # all in one callable: Fabric walks through arguments, and refuses frozen ones
+        fabric.launch(partial(_spawned, job=job, queue=queue))
+    finally:
+        queue.put(None)
+        listener.join()
+
+
+def _spawned(fabric: Fabric, job: FitJob, queue: Any) -> None:
+    fit_in_process(fabric, job, queue.put)

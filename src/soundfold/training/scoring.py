@@ -1,0 +1,44 @@
+"""Probabilities of clips from kept features: no augmentation, running statistics, the same answer in any batch."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundfold.training.feature_cache import FeatureCache
+
+__all__ = ["clip_probabilities"]
+
+_BATCH = 64
+
+
+def clip_probabilities(
+    classify: Callable[[Tensor], Tensor], cache: FeatureCache, clips: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """Return class probabilities of clips; a clip of several windows gets their mean, weighted by the sound in each.
+
+    Args:
+        classify: features (batch, channels, n_mels, frames) → logits, in evaluation mode.
+        cache: the kept features.
+        clips: (n,) rows of the store.
+        device: where to compute.
+
+    Returns:
+        (n, n_labels) float64.
+    """
+    first, count = cache.windows_of(clips)
+    owner = np.repeat(np.arange(len(clips)), count)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    rows = first[owner] + within
+    parts = []
+    with torch.inference_mode():
+        for begin in range(0, len(rows), _BATCH):
+            features = cache.gather(rows[begin : begin + _BATCH]).to(device)
+            parts.append(classify(features).float().softmax(dim=-1).double().cpu().numpy())
+    if not parts:
+        return np.zeros((0, 0))
+    weight = cache.weight[rows].astype(np.float64)
+    summed = np.zeros((len(clips), parts[0].shape[1]))
+    np.add.at(summed, owner, np.concatenate(parts) * weight[:, None])
+    return summed / np.bincount(owner, weight, minlength=len(clips))[:, None]

@@ -1,0 +1,66 @@
+"""Batch normalisation over all processes of a run, on any device.
+
+torch's SyncBatchNorm runs on accelerators only; without sharing, two processes with half a batch each would train
+another network than one process with the whole of it.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+__all__ = ["SharedBatchNorm2d", "share_batch_norm"]
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(_ctx: object, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """`BatchNorm2d` whose batch statistics in training are those of all processes together; same state dict."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return the normalised batch (batch, channels, height, width); a process may hold no clip at all."""
+        if not self.training:
+            return super().forward(batch)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        values = batch.float()
+        count = values.new_tensor([values.numel() // self.num_features])
+        local = torch.cat([values.sum(dim=(0, 2, 3)), values.square().sum(dim=(0, 2, 3)), count])
+        sums: Tensor = _Sum.apply(local)  # type: ignore[no-untyped-call]
+        mean = sums[: self.num_features] / sums[-1]
+        variance = (sums[self.num_features : -1] / sums[-1] - mean.square()).clamp(min=0)
+        with torch.no_grad():
+            momentum = self.momentum if self.momentum is not None else 0.1
+            unbiased = variance * sums[-1] / (sums[-1] - 1).clamp(min=1)
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(unbiased, momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight / (variance + self.eps).sqrt()
+        shift = self.bias - mean * scale
+        normalised: Tensor = values * scale[:, None, None] + shift[:, None, None]
+        return normalised.to(batch.dtype)
+
+
+def share_batch_norm(module: nn.Module) -> None:
+    """Replace every BatchNorm2d inside a module by one that shares its statistics, weights kept."""
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm2d:
+            shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
+            shared.load_state_dict(child.state_dict())
+            setattr(module, name, shared)
+        else:
+            share_batch_norm(child)

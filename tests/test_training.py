@@ -1,0 +1,218 @@
+"""Training: the same seed gives the same weights, in one process or two, in one go or after kills."""
+
+import dataclasses
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import SMALL
+from soundfold.data import open_store, read_clips
+from soundfold.errors import DataError, RunError
+from soundfold.models import Classifier, build_classifier
+from soundfold.recipe import load_recipe
+from soundfold.training import FitJob, Fitted, Hardware, build_feature_cache, fit, read_history
+from soundfold.training.loop import CHECKPOINT_NAME
+
+
+@pytest.fixture(scope="module")
+def job(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> FitJob:
+    recipe = load_recipe("tutorial", SMALL)
+    clips = read_clips(small_data)
+    store = open_store(clips, recipe.sound, cache=tmp_path_factory.mktemp("cache"))
+    rows = np.arange(len(clips))
+    ids = clips.class_ids()
+    train, test = rows[: len(rows) - 7], rows[len(rows) - 7 :]
+    return FitJob(
+        recipe=recipe,
+        n_labels=2,
+        features=build_feature_cache(store, recipe),
+        train=train,
+        train_labels=ids[train],
+        held_out=test,
+        held_out_labels=ids[test],
+        folder=tmp_path_factory.mktemp("unused"),
+    )
+
+
+def run(job: FitJob, folder: Path, hardware: Hardware = Hardware("cpu"), **changes: object) -> Fitted:  # noqa: B008
+    folder.mkdir(exist_ok=True)
+    training = job.recipe.training.model_copy(update=changes)
+    recipe = job.recipe.model_copy(update={"training": training})
+    return fit(dataclasses.replace(job, recipe=recipe, folder=folder), hardware, lambda _: None)
+
+
+def same(first: Fitted, second: Fitted) -> bool:
+    return all(torch.equal(first.state[name], second.state[name]) for name in first.state)
+
+
+def test_learns(job: FitJob, tmp_path: Path) -> None:
+    history = run(job, tmp_path / "run", epochs=30, lr=0.01).history
+    assert history[-1].train_loss < 0.5 * history[0].train_loss
+    assert history[-1].val_accuracy == 1.0
+
+
+def test_same_seed_same_weights_and_another_seed_others(job: FitJob, tmp_path: Path) -> None:
+    first, again = run(job, tmp_path / "a"), run(job, tmp_path / "b")
+    assert same(first, again)
+    assert not same(first, run(job, tmp_path / "c", seed=1))
+
+
+def test_caller_keeps_the_global_random_state(job: FitJob, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    run(job, tmp_path / "run", epochs=1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_two_processes_learn_what_one_does(job: FitJob, tmp_path: Path) -> None:
+    alone = run(job, tmp_path / "one")
+    together = run(job, tmp_path / "two", Hardware("cpu", devices=2))
+    for one, two in zip(alone.history, together.history, strict=True):
+        assert two.train_loss == pytest.approx(one.train_loss, rel=1e-3)
+        assert two.val_loss == pytest.approx(one.val_loss, rel=1e-3)
+        assert two.val_accuracy == one.val_accuracy
+    for name, tensor in alone.state.items():
+        torch.testing.assert_close(together.state[name], tensor, rtol=1e-2, atol=1e-3)
+
+
+def test_resumed_run_ends_with_the_very_weights(job: FitJob, tmp_path: Path) -> None:
+    whole = run(job, tmp_path / "whole", epochs=4)
+    broken = tmp_path / "broken"
+
+    class PowerCut(Exception):  # noqa: N818
+        pass
+
+    broken.mkdir()
+    recipe = job.recipe.model_copy(update={"training": job.recipe.training.model_copy(update={"epochs": 4})})
+
+    def cut(record: object) -> None:
+        if record.epoch == 2:  # type: ignore[attr-defined]
+            raise PowerCut
+
+    broken_job = dataclasses.replace(job, recipe=recipe, folder=broken)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("soundfold.training.loop._CHECKPOINT_EVERY_S", 0.0)
+        with pytest.raises(PowerCut):
+            fit(broken_job, Hardware("cpu"), cut)
+    resumed = fit(broken_job, Hardware("cpu"), lambda _: None)
+    assert same(whole, resumed)
+    assert [record.epoch for record in resumed.history] == [1, 2, 3, 4]
+    for before, after in zip(whole.history, resumed.history, strict=True):
+        assert dataclasses.replace(before, train_s=0) == dataclasses.replace(after, train_s=0)
+
+
+ZYGOTE = """
+import os, pickle, sys
+import soundfold.training.loop as loop
+from soundfold.training import Hardware, fit
+loop._CHECKPOINT_EVERY_S = 0.0
+with open(sys.argv[1], "rb") as file:
+    job = pickle.load(file)
+for _ in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        fit(job, Hardware("cpu"), lambda _: None)
+        os._exit(0)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
+"""
+"""Loads torch once and forks a training for each line it reads, so that ten kills do not cost ten imports."""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_ten_kills_at_random_moments_end_with_the_very_weights(job: FitJob, tmp_path: Path) -> None:
+    whole = run(job, tmp_path / "whole", epochs=60)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    recipe = job.recipe.model_copy(update={"training": job.recipe.training.model_copy(update={"epochs": 60})})
+    broken_job = dataclasses.replace(job, recipe=recipe, folder=broken)
+    (tmp_path / "job").write_bytes(pickle.dumps(broken_job))
+    generator = np.random.default_rng(0)
+    done = []
+    with subprocess.Popen(
+        [sys.executable, "-c", ZYGOTE, str(tmp_path / "job")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as zygote:
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+
+        def told() -> str:
+            return zygote.stdout.readline().strip()  # type: ignore[union-attr]
+
+        for kill in range(11):
+            zygote.stdin.write("\n")
+            zygote.stdin.flush()
+            child = int(told())
+            if kill < 10:
+                target = int(5 * kill + generator.integers(1, 5))
+                while len(read_history(broken)) < target:
+                    time.sleep(0.001)
+                time.sleep(generator.uniform(0, 0.02))
+                os.kill(child, signal.SIGKILL)
+            assert told() == "gone"
+            done.append(len(read_history(broken)))
+        zygote.stdin.close()
+    assert len(set(done)) > 5, f"the kills did not come at different moments: {done}"
+    assert max(done[:10]) < 60
+    resumed = fit(broken_job, Hardware("cpu"), lambda _: None)
+    assert same(whole, resumed)
+    assert [record.epoch for record in resumed.history] == list(range(1, 61))
+    leftovers = {path.name for path in broken.iterdir() if not path.name.startswith(("events.", "."))}
+    assert leftovers == {CHECKPOINT_NAME, "log.csv"}
+
+
+def test_tensorboard_holds_the_curves(job: FitJob, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    history = run(job, tmp_path / "run").history
+    board = EventAccumulator(str(tmp_path / "run"))
+    board.Reload()
+    assert {"Loss/train", "Acc/train", "Loss/val", "Acc/val"} <= set(board.Tags()["scalars"])
+    for tag, name in (("Loss/train", "train_loss"), ("Acc/val", "val_accuracy")):
+        told = [(event.step, event.value) for event in board.Scalars(tag)]
+        assert told == [(record.epoch, pytest.approx(getattr(record, name), rel=1e-5)) for record in history]
+
+
+def test_loss_that_is_no_number_is_told_with_the_setting(
+    job: FitJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> Classifier:
+        classifier = build_classifier(*arguments)  # type: ignore[arg-type]
+        classifier.network.head.bias.data.fill_(float("nan"))
+        return classifier
+
+    monkeypatch.setattr("soundfold.training.loop.build_classifier", broken)
+    with pytest.raises(DataError, match=r"the loss must stay a number, got nan in epoch 1\. Lower training\.lr"):
+        run(job, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("hardware", "message"),
+    [
+        ({"device": "cdua"}, "device must be one of auto, cpu, cuda, mps, got 'cdua'. Did you mean 'cuda'"),
+        ({"devices": 0}, "devices must be at least 1, got 0"),
+    ],
+)
+def test_bad_hardware_is_told(hardware: dict[str, object], message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        Hardware(**hardware)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_absent_gpu_is_told() -> None:
+    with pytest.raises(RunError, match=r"device must be one that this machine has, got 'cuda'\. Use --device cpu"):
+        Hardware("cuda")
+
+
+def test_torn_log_line_is_dropped(tmp_path: Path) -> None:
+    text = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,lr,train_s\n1,0.5,0.5,,,0.1,1.0\n2,0.4,0."
+    (tmp_path / "log.csv").write_text(text)
+    assert [record.epoch for record in read_history(tmp_path)] == [1]
