@@ -1,0 +1,45 @@
+"""Proof of parity: the model file and torch answer alike, on ordinary and on awkward sound."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from soundfold.models import Classifier
+from soundfold.runtime import load
+
+__all__ = ["PARITY_BOUND", "awkward_windows", "largest_difference"]
+
+PARITY_BOUND = 1e-4
+
+
+def awkward_windows(channels: int, window: int, sample_rate: int) -> np.ndarray:
+    """Return windows that catch a careless export: silence, clipped noise, a 0.05-s burst, a faint tone, an offset.
+
+    Returns:
+        (5, channels, window) float32.
+    """
+    generator = np.random.default_rng(0)
+    time_s = np.arange(window) / sample_rate
+    batch = np.zeros((5, channels, window), dtype=np.float32)
+    batch[1] = np.clip(generator.normal(0, 2, (channels, window)), -1, 1)
+    short = max(1, round(0.05 * sample_rate))
+    first = (window - short) // 2
+    batch[2, :, first : first + short] = generator.normal(0, 0.3, (channels, min(short, window)))
+    batch[3] = 1e-4 * np.sin(2 * np.pi * 440 * time_s)
+    batch[4] = 0.5
+    return batch
+
+
+def largest_difference(classifier: Classifier, path: Path, batch: np.ndarray) -> float:
+    """Return the largest difference between a model file's probabilities and torch's.
+
+    Args:
+        classifier: the trained one, with its ordinary (FFT) front end.
+        path: the model file.
+        batch: (batch, channels, window) float32.
+    """
+    classifier.eval()
+    with torch.inference_mode():
+        expected = classifier(torch.from_numpy(batch)).softmax(dim=-1).numpy()
+    return float(np.abs(load(path).probabilities(batch) - expected).max())

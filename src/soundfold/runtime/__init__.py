@@ -1,0 +1,24 @@
+"""Model file and sound in, answer out. Works on the base installation, without torch."""
+
+from soundfold.runtime.card import (
+    CARD_KEY,
+    FORMAT_VERSION,
+    ModelCard,
+    read_card,
+    recordings_digest,
+    share_of_known_recordings,
+)
+from soundfold.runtime.model import Model, Prediction, Span, load
+
+__all__ = [
+    "CARD_KEY",
+    "FORMAT_VERSION",
+    "Model",
+    "ModelCard",
+    "Prediction",
+    "Span",
+    "load",
+    "read_card",
+    "recordings_digest",
+    "share_of_known_recordings",
+]

@@ -1,0 +1,93 @@
+"""The card of a model file: what the file says of itself, as JSON in the ONNX metadata under the key `soundfold`."""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from soundfold.errors import ModelFileError
+
+__all__ = ["CARD_KEY", "FORMAT_VERSION", "ModelCard", "read_card", "recordings_digest", "share_of_known_recordings"]
+
+CARD_KEY = "soundfold"
+FORMAT_VERSION = 1
+_DIGEST_BYTES = 4
+
+
+class ModelCard(BaseModel):
+    """What a model file holds beside the graph.
+
+    A later version may add fields; unknown ones are kept aside, so that today's reader opens tomorrow's file as long as
+    its `format_version` is the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format_version: int = Field(description="version of the file's layout")
+    soundfold_version: str = Field(description="version that wrote the file")
+    labels: tuple[str, ...] = Field(min_length=1, description="classes, in the order of the probabilities")
+    sample_rate: int = Field(ge=1_000, le=384_000, description="rate of the input in Hz")
+    channels: Literal[1, 2] = Field(description="channels of the input")
+    downmix: Literal["first", "mean"] = Field(description="how more channels become fewer")
+    window: int = Field(ge=16, le=384_000 * 60, description="samples of the input")
+    recipe: dict[str, Any] = Field(default_factory=dict, description="the recipe that it was trained by")
+    data: str = Field("", description="what it was trained on")
+    split: dict[str, Any] = Field(default_factory=dict, description="which clips were held out")
+    scores: dict[str, Any] = Field(default_factory=dict, description="scores on the held-out clips")
+    training_recordings: str = Field("", description="digest of the recordings that it was trained on")
+
+    @property
+    def window_s(self) -> float:
+        """Length of the input in seconds."""
+        return self.window / self.sample_rate
+
+
+def read_card(text: str | None, where: str) -> ModelCard:
+    """Return the card of a file's metadata.
+
+    Raises:
+        ModelFileError: there is none, it is damaged, or a later version wrote it.
+    """
+    if text is None:
+        raise ModelFileError(f"{where}: is an ONNX file, but not one of soundfold's. Export it with soundfold")
+    try:
+        card = ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the card"
+        raise ModelFileError(f"{where}: its description is damaged: {field}: {first['msg']}. Export it again") from None
+    if card.format_version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{where}: was written by soundfold {card.soundfold_version}, in a format that this version cannot read. "
+            f"Update soundfold"
+        )
+    return card
+
+
+def recordings_digest(groups: Iterable[str]) -> str:
+    """Return a compact text from which membership of a recording can be told, but no name read: 4 bytes a recording."""
+    hashes = sorted({_short_hash(group) for group in groups})
+    return base64.b64encode(b"".join(hashes)).decode()
+
+
+def share_of_known_recordings(card: ModelCard, groups: Iterable[str]) -> float | None:
+    """Return the share of clips whose recording the model was trained on; None where the file does not say.
+
+    Recordings are compared by name, so the answer holds for clips of the data set that the model was trained on.
+
+    Args:
+        card: the model's.
+        groups: the recording of each clip.
+    """
+    if not card.training_recordings:
+        return None
+    raw = base64.b64decode(card.training_recordings)
+    known = {raw[start : start + _DIGEST_BYTES] for start in range(0, len(raw), _DIGEST_BYTES)}
+    asked = [_short_hash(group) in known for group in groups]
+    return sum(asked) / len(asked) if asked else 0.0
+
+
+def _short_hash(group: str) -> bytes:
+    return hashlib.blake2b(group.encode(), digest_size=_DIGEST_BYTES).digest()

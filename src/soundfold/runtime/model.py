@@ -1,0 +1,291 @@
+"""A model file in use: sound in, probabilities out, through onnxruntime alone."""
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import onnxruntime
+
+from soundfold.audio import fit_length, remix, resample, stream
+from soundfold.errors import AudioError, ModelFileError, PathError, SoundfoldError
+from soundfold.runtime.card import CARD_KEY, ModelCard, read_card
+
+__all__ = ["Model", "Prediction", "Span", "load"]
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+Part = tuple[Source, float | None, float | None]
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Span:
+    """The answer for one window of a sound."""
+
+    start_s: float
+    end_s: float
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for a sound: the mean over its windows, weighted by the sound each holds.
+
+    Attributes:
+        path: where the sound came from; "" for an array.
+        label, probability: the likeliest class.
+        probabilities: of every class, in the model's order; they sum to 1.
+        duration_s: length of the sound.
+        timeline: the answer of each window, in order.
+    """
+
+    path: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    duration_s: float
+    timeline: tuple[Span, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `predict --json` prints of a sound; the timeline only where there is more than one window."""
+        answer: dict[str, Any] = {
+            "path": self.path,
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            "duration_s": self.duration_s,
+        }
+        if len(self.timeline) > 1:
+            answer["timeline"] = [
+                {"start_s": span.start_s, "end_s": span.end_s, "label": span.label, "probability": span.probability}
+                for span in self.timeline
+            ]
+        return answer
+
+
+def load(path: str | os.PathLike[str]) -> "Model":
+    """Open a model file, or the model of a run's folder. Needs no torch.
+
+    Raises:
+        PathError: there is nothing at the path.
+        ModelFileError: the file is not a model of soundfold, or the run is not finished.
+    """
+    return Model(_model_path(Path(path)))
+
+
+class Model:
+    """A trained classifier that answers for sounds.
+
+    Attributes:
+        path: the model file.
+        card: labels, rate, window, recipe and scores.
+    """
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = 1  # several sounds at once fill the cores better than several threads in one
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
+            reason = str(error).splitlines()[0].removeprefix("[ONNXRuntimeError] : ")[:200]
+            raise ModelFileError(
+                f"{path}: is not a model file that can be opened ({reason}). Export it again"
+            ) from error
+        self.path = path
+        self.card: ModelCard = read_card(self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY), str(path))
+        shape = list(self._session.get_inputs()[0].shape[1:])
+        if shape != [self.card.channels, self.card.window]:
+            raise ModelFileError(
+                f"{path}: its input must be (batch, {self.card.channels}, {self.card.window}) as its card says, "
+                f"got {shape}. Export it again"
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.card.labels
+
+    def probabilities(self, batch: np.ndarray) -> np.ndarray:
+        """Return class probabilities of whole windows.
+
+        Args:
+            batch: (batch, channels, window) float32 at the model's rate.
+
+        Returns:
+            (batch, labels) float32, rows sum to 1.
+        """
+        answer: np.ndarray = self._session.run(None, {"waveform": np.ascontiguousarray(batch, dtype=np.float32)})[0]
+        return answer
+
+    def predict(
+        self,
+        sound: Source | np.ndarray,
+        sample_rate: int | None = None,
+        *,
+        hop_s: float | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        max_s: float = math.inf,
+    ) -> Prediction:
+        """Return the answer for a sound of any format, rate, number of channels and length.
+
+        Args:
+            sound: a path, a file's bytes, an open file, or a waveform (samples,) or (channels, samples) in −1 … 1.
+            sample_rate: Hz, of a waveform.
+            hop_s: seconds from one window to the next; None for windows side by side.
+            start_s, end_s: the part of a file to listen to.
+            max_s: the longest file (or part of one) that is listened to, in seconds; as `audio.stream` takes it.
+
+        Raises:
+            AudioError: the sound cannot be decoded, holds nothing, or has samples too large for an answer.
+            TooLongError: the file lasts longer than `max_s`.
+            PathError: there is no such file.
+        """
+        card = self.card
+        hop = card.window if hop_s is None else round(hop_s * card.sample_rate)
+        if not 1 <= hop <= card.window:
+            raise AudioError(f"hop_s must be more than 0 and at most the window of {card.window_s:g} s, got {hop_s}")
+        if isinstance(sound, np.ndarray):
+            name, blocks = "", iter([self._fit(sound, sample_rate)])
+        else:
+            name = os.fspath(sound) if isinstance(sound, str | os.PathLike) else ""
+            blocks = stream(
+                sound, card.sample_rate, card.channels, downmix=card.downmix, start_s=start_s, end_s=end_s, max_s=max_s
+            )
+        spans: list[Span] = []
+        weights: list[int] = []
+        rows: list[np.ndarray] = []
+        for batch in _batched(_cut(blocks, card.window, hop)):
+            answers = self.probabilities(np.stack([fit_length(part, card.window) for _, part in batch]))
+            for (start, part), row in zip(batch, answers, strict=True):
+                spans.append(self._span(start, start + part.shape[1], row))
+                weights.append(part.shape[1])
+                rows.append(row.astype(np.float64))
+        if not rows:
+            raise AudioError(f"{name or 'sound'}: holds no samples. Give a sound that lasts at least one sample")
+        mean = np.average(np.stack(rows), axis=0, weights=weights)
+        if not np.isfinite(mean).all():
+            raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
+        best = int(mean.argmax())
+        return Prediction(
+            path=name,
+            label=card.labels[best],
+            probability=float(mean[best]),
+            probabilities=dict(zip(card.labels, mean.tolist(), strict=True)),
+            duration_s=spans[-1].end_s,
+            timeline=tuple(spans),
+        )
+
+    def timeline(self, sound: Source | np.ndarray, sample_rate: int | None = None, *, hop_s: float) -> tuple[Span, ...]:
+        """Return the answer of each window of a sound, `hop_s` seconds from one to the next."""
+        return self.predict(sound, sample_rate, hop_s=hop_s).timeline
+
+    def predict_many(
+        self, sounds: Iterable[Source | Part], *, hop_s: float | None = None, workers: int | None = None
+    ) -> Iterator[Prediction | SoundfoldError]:
+        """Yield the answer for each sound in order, several at once; a sound that fails yields its error.
+
+        Args:
+            sounds: as `predict` takes them, or (sound, start_s, end_s) for a part of one.
+            hop_s: seconds from one window to the next; None for windows side by side.
+            workers: threads; None for one a core.
+        """
+
+        def answer(asked: Source | Part) -> Prediction | SoundfoldError:
+            sound, start_s, end_s = asked if isinstance(asked, tuple) else (asked, None, None)
+            try:
+                return self.predict(sound, hop_s=hop_s, start_s=start_s, end_s=end_s)
+            except SoundfoldError as error:
+                return error
+
+        size = workers or os.cpu_count() or 1
+        with ThreadPoolExecutor(size) as pool:
+            waiting: list[Future[Prediction | SoundfoldError]] = []
+            try:
+                for sound in sounds:
+                    waiting.append(pool.submit(answer, sound))
+                    if len(waiting) > 4 * size:
+                        yield waiting.pop(0).result()
+                while waiting:
+                    yield waiting.pop(0).result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _fit(self, waveform: np.ndarray, sample_rate: int | None) -> np.ndarray:
+        if sample_rate is None:
+            raise AudioError("sample_rate must be given with a waveform. Say model.predict(waveform, 44_100)")
+        channels_first = np.atleast_2d(np.asarray(waveform, dtype=np.float32))
+        if channels_first.ndim != 2 or channels_first.size == 0:
+            raise AudioError(f"waveform must be (samples,) or (channels, samples) and not empty, got {waveform.shape}")
+        if channels_first.shape[0] > channels_first.shape[1] and channels_first.shape[0] > 64:
+            raise AudioError(f"waveform must be (channels, samples), got {waveform.shape}. Transpose it")
+        if not np.isfinite(channels_first).all():
+            raise AudioError("waveform must hold finite numbers, got NaN or infinity. Mend or cut those samples")
+        fitted = remix(channels_first, self.card.channels, self.card.downmix)
+        return resample(fitted, sample_rate, self.card.sample_rate)
+
+    def _span(self, start: int, stop: int, row: np.ndarray) -> Span:
+        best = int(row.argmax())
+        rate = self.card.sample_rate
+        return Span(
+            start_s=start / rate,
+            end_s=stop / rate,
+            label=self.card.labels[best],
+            probability=float(row[best]),
+            probabilities=dict(zip(self.card.labels, row.tolist(), strict=True)),
+        )
+
+
+def _cut(blocks: Iterator[np.ndarray], window: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, waveform) of every window that is needed to hear all samples; the last may be shorter.
+
+    The same windows as `audio.windows` names, from blocks of any size, holding no more than a window and a block.
+    """
+    held: np.ndarray | None = None
+    start = 0
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block], axis=1)
+        # a window is sent only when more sound than it holds is known, so that the last one is known to be the last
+        while held.shape[1] > window:
+            yield start, held[:, :window]
+            held = held[:, hop:]
+            start += hop
+    if held is not None and held.shape[1]:
+        yield start, held
+
+
+def _batched(parts: Iterator[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    batch: list[tuple[int, np.ndarray]] = []
+    for part in parts:
+        batch.append(part)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _model_path(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise PathError(
+            f"{path}: there is no such model file or run. Train one with: soundfold train DATA --out {path}"
+        )
+    model = path / "model.onnx"
+    if model.is_file():
+        return model
+    folds = sorted(part.parent.name for part in path.glob("fold*/model.onnx"))
+    if folds:
+        raise ModelFileError(
+            f"{path}: is a cross-validation with a model a fold. Name one ({path / folds[0]}), or train the one to use "
+            f"with: soundfold train DATA --all"
+        )
+    raise ModelFileError(f"{path}: holds no finished model. Continue the run with --resume, or name a model file")
