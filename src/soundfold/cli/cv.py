@@ -1,0 +1,73 @@
+"""`soundfold cv`."""
+
+from typing import Annotated
+
+import typer
+
+from soundfold.cli.options import (
+    Cache,
+    Data,
+    Device,
+    Devices,
+    Epochs,
+    Json,
+    Out,
+    RecipeName,
+    Resume,
+    Seed,
+    Set,
+    Where,
+    parse_where,
+)
+from soundfold.errors import needs_extra
+
+__all__ = ["cv"]
+
+
+def cv(
+    data: Data,
+    recipe: RecipeName = "tutorial",
+    set_: Set = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            "--folds", metavar="1,2,…", help="Test on these folds only; all if not given.", show_default=False
+        ),
+    ] = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    out: Out = None,
+    resume: Resume = False,
+    where: Where = None,
+    cache: Cache = None,
+    json_: Json = False,
+) -> None:
+    """Cross-validate: every fold once as the test fold, each clip scored by a network that never met its fold."""
+    from soundfold.cli.console import ConsoleReporter
+    from soundfold.cli.telling import tell_cv
+
+    with needs_extra("train", "soundfold cv"):
+        from soundfold.jobs.cross_validate import cross_validate
+    asked = None if folds is None else [name.strip() for name in folds.split(",") if name.strip()]
+    with ConsoleReporter() as reporter:
+        result = cross_validate(
+            data,
+            recipe=recipe,
+            changes=set_ or (),
+            folds=asked,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            devices=devices,
+            out=out,
+            resume=resume,
+            where=parse_where(where),
+            cache=cache,
+            reporter=reporter,
+        )
+    if json_:
+        print(result.model_dump_json(indent=2))
+    else:
+        tell_cv(result)

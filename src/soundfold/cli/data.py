@@ -1,0 +1,104 @@
+"""`soundfold data synth | get | check | show`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundfold.cli.options import Data, Json, RecipeName, Set, Where, parse_where
+from soundfold.errors import needs_extra
+
+__all__ = ["app"]
+
+app = typer.Typer(name="data", help="Make, fetch, audit and look at data.", no_args_is_help=True)
+
+Dest = Annotated[Path, typer.Argument(metavar="DEST", help="A folder that does not exist yet.", show_default=False)]
+
+
+@app.command()
+def synth(
+    dest: Dest,
+    clips: Annotated[int, typer.Option("--clips", help="How many clips.")] = 600,
+    folds: Annotated[int, typer.Option("--folds", help="How many folds.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
+    plain: Annotated[bool, typer.Option("--plain", help="All files 16-bit mono at 44.1 kHz, for benchmarks.")] = False,
+    length_s: Annotated[
+        float | None,
+        typer.Option(
+            "--length-s", help="One length for all clips, in seconds; mixed if not given.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write a synthetic data set in UrbanSound8K's layout."""
+    from soundfold.cli.console import ConsoleReporter
+
+    with needs_extra("train", "soundfold data synth"):
+        from soundfold.data.synth import synthesise
+    with ConsoleReporter() as reporter:
+        path = synthesise(
+            dest,
+            clips=clips,
+            folds=folds,
+            seed=seed,
+            plain=plain,
+            length_s=length_s,
+            on_progress=lambda done, total: reporter.progress("synthesising", done, total),
+        )
+    print(path)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="urbansound8k, esc50 or speech-commands.", show_default=False)],
+    dest: Dest,
+) -> None:
+    """Fetch a published data set; running it again continues a broken download."""
+    from soundfold.cli.console import ConsoleReporter
+
+    with needs_extra("train", "soundfold data get"):
+        from soundfold.data.catalogue import find_dataset
+        from soundfold.data.fetching import fetch_dataset
+    with ConsoleReporter() as reporter:
+        fetched = fetch_dataset(find_dataset(name), dest, on_progress=reporter.progress)
+        for note in fetched.notes:
+            reporter.note(note)
+    print(fetched.path)
+
+
+@app.command()
+def check(data: Data, where: Where = None, json_: Json = False) -> None:
+    """Audit a data set: what it holds, and what could spoil a score."""
+    from soundfold.cli.console import ConsoleReporter
+
+    with needs_extra("train", "soundfold data check"):
+        from soundfold.data.audit import audit
+        from soundfold.data.reading import read_clips
+    clips = read_clips(data, where=parse_where(where))
+    with ConsoleReporter() as reporter:
+        found = audit(clips, on_progress=lambda done, total: reporter.progress("listening", done, total))
+    if json_:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        from soundfold.cli.telling import tell_audit
+
+        tell_audit(found)
+
+
+@app.command()
+def show(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="The picture; must not exist yet.")] = Path(
+        "clips.png"
+    ),
+    recipe: RecipeName = "tutorial",
+    set_: Set = None,
+    clips: Annotated[int, typer.Option("--clips", help="How many clips to draw.")] = 6,
+    seed: Annotated[int, typer.Option("--seed", help="Which clips, and which random numbers.")] = 0,
+    where: Where = None,
+) -> None:
+    """Draw waveforms, mel spectrograms and the augmented view of some clips to one PNG."""
+    with needs_extra("train", "soundfold data show"):
+        from soundfold.jobs.show import show as job
+    path = job(data, out, recipe=recipe, changes=tuple(set_ or ()), clips=clips, seed=seed, where=parse_where(where))
+    print(path)

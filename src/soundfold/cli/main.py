@@ -1,0 +1,97 @@
+"""The entry point: verbs put together, and every exception turned into a status and a line."""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import typer
+
+from soundfold import __version__
+from soundfold.cli import cv, data, demo, evaluate, predict, serve, train
+from soundfold.errors import SoundfoldError
+
+__all__ = ["app", "main"]
+
+# typer carries its own copy of click and does not export this class, the parent of all errors in what was typed
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+
+app = typer.Typer(
+    name="soundfold",
+    help="From labelled sounds to an honestly scored classifier in one file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: soundfold demo",
+)
+app.command("demo")(demo.demo)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("cv")(cv.cv)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"soundfold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _soundfold(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From labelled sounds to an honestly scored classifier in one file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    try:
+        status = app(args=None if arguments is None else list(arguments), prog_name="soundfold", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.Exit as leave:
+        return leave.exit_code
+    except _UsageError as error:
+        told = error.format_message() if hasattr(error, "format_message") else str(error)
+        return _fail(told)
+    except SoundfoldError as error:
+        return _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print("soundfold: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone (`soundfold predict … | head`): nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as error:
+        problem = _system_problem(error)
+        if problem is None:
+            raise
+        return _fail(problem)
+    return int(status or 0)
+
+
+def _fail(message: str) -> int:
+    print(f"soundfold: {' '.join(message.split()).removesuffix('.')}", file=sys.stderr)
+    return 2
+
+
+def _system_problem(error: OSError) -> str | None:
+    """Return a line for what the system refused and the user can mend; None for anything else."""
+    where = error.filename or "the disk"
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{where}: no space left. Free some, or write elsewhere with --out, --cache or SOUNDFOLD_CACHE"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"{where}: may not be read or written. Change its permissions, or choose another place"
+        case errno.ENAMETOOLONG:
+            return f"{where}: the name is too long. Choose a shorter one"
+        case errno.ENOENT | errno.ENOTDIR | errno.EISDIR:
+            return f"{where}: {error.strerror}. Check the path"
+        case _:
+            return None

@@ -1,0 +1,73 @@
+"""Options that several verbs share, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundfold.errors import DataError
+
+__all__ = [
+    "Cache",
+    "Data",
+    "Device",
+    "Devices",
+    "Epochs",
+    "Json",
+    "ModelPath",
+    "Out",
+    "RecipeName",
+    "Resume",
+    "Seed",
+    "Set",
+    "Where",
+    "parse_where",
+]
+
+Data = Annotated[
+    Path, typer.Argument(help="A data set: its folder, a folder of folders of sounds, or a table.", show_default=False)
+]
+ModelPath = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A model file, or a run's folder.", show_default=False)
+]
+RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="A preset's name, or a YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.", show_default=False),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Short for --set training.epochs=N.", show_default=False)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set training.seed=S.", show_default=False)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Devices = Annotated[int, typer.Option("--devices", help="Processes, one a device; on cpu they share the cores.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="RUN", help="The run's folder; runs/… if not given.", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if it was begun.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="COLUMN=VALUE",
+        help="Keep the clips whose column has this value (ESC-10: esc10=true); may be repeated.",
+        show_default=False,
+    ),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", metavar="DIR", help="Folder of kept results; SOUNDFOLD_CACHE if not given.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
+
+
+def parse_where(texts: list[str] | None) -> dict[str, str]:
+    """Return `COLUMN=VALUE` texts as a mapping."""
+    pairs = {}
+    for text in texts or []:
+        column, sign, value = text.partition("=")
+        if not sign or not column.strip():
+            raise DataError(f"--where takes COLUMN=VALUE, got '{text}'. For instance: --where esc10=true")
+        pairs[column.strip()] = value.strip()
+    return pairs

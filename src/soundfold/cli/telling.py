@@ -1,0 +1,142 @@
+"""Results in words and small tables, for people; `--json` prints the same in full."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from soundfold.data.audit import Audit
+    from soundfold.evaluation import ClassScore, CvResult, EvaluateResult, TrainResult
+
+__all__ = ["tell_audit", "tell_cv", "tell_evaluate", "tell_train"]
+
+
+def tell_train(result: "TrainResult") -> None:
+    """Print what came of a training."""
+    console = _console()
+    if result.accuracy is None:
+        _say(console, f"trained on all {result.split.n_train:,} clips; nothing was held out, so there is no score")
+    else:
+        _say(console, f"held out: {result.split.name}, {result.n:,} clips; trained on {result.split.n_train:,}")
+        _scores(console, result)
+        _classes(console, result.per_class or ())
+    _leaks_and_notes(console, result)
+    _cost(console, result)
+    _say(console, f"model:      {result.out}/model.onnx")
+    _say(console, f"next:       soundfold predict {result.out} SOUND")
+
+
+def tell_cv(result: "CvResult") -> None:
+    """Print what came of a cross-validation."""
+    console = _console()
+    table = Table("fold", "accuracy", "macro F1", "clips", "training", box=None, header_style="")
+    for column in table.columns:
+        column.justify = "right"
+    for fold in result.folds:
+        seconds = "" if fold.train_s is None else f"{fold.train_s:.0f} s"
+        table.add_row(str(fold.fold), _percent(fold.accuracy), _percent(fold.macro_f1), f"{fold.n:,}", seconds)
+    console.print(table)
+    spread = "" if result.accuracy_std is None else f" ± {100 * result.accuracy_std:.1f}"
+    _say(console, f"mean:       {100 * result.accuracy_mean:.1f}{spread} %  over {len(result.folds)} folds")
+    _scores(console, result, pooled=True)
+    _classes(console, result.per_class)
+    _leaks_and_notes(console, result)
+    _cost(console, result)
+    _say(console, f"run:        {result.out}")
+
+
+def tell_evaluate(result: "EvaluateResult") -> None:
+    """Print the scores of a model on labelled sound."""
+    console = _console()
+    _say(console, f"scored on:  {result.split.name}, {result.n:,} clips")
+    _scores(console, result)
+    _classes(console, result.per_class)
+    _leaks_and_notes(console, result)
+    _cost(console, result)
+
+
+def tell_audit(audit: "Audit") -> None:
+    """Print what a data set holds, then what could spoil a score."""
+    console = _console()
+    for note in audit.notes:
+        _say(console, note)
+    table = Table(
+        "class", "clips", "recordings", *(f"fold {fold}" for fold in audit.per_fold), box=None, header_style=""
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label in audit.labels:
+        by_fold = [f"{counts.get(label, 0):,}" for counts in audit.per_fold.values()]
+        table.add_row(
+            escape(label), f"{audit.per_class.get(label, 0):,}", f"{audit.recordings_per_class[label]:,}", *by_fold
+        )
+    console.print(table)
+    _say(console, f"rates:      {_counts(audit.sample_rates, ' Hz')}")
+    _say(console, f"channels:   {_counts(audit.channels, '')}")
+    _say(console, f"formats:    {_counts(audit.formats, '')}")
+    if audit.lengths is not None:
+        found = audit.lengths
+        _say(console, f"lengths:    {found.min_s:.3g} to {found.max_s:.3g} s, half of them under {found.median_s:.3g} s; "
+                      f"{found.total_s / 3600:.1f} h in all")  # fmt: skip
+    for finding in audit.findings:
+        _say(console, f"! {finding}")
+    if not audit.findings:
+        _say(console, "nothing found that could spoil a score")
+
+
+def _counts(counts: "dict[int, int] | dict[str, int]", unit: str) -> str:
+    return ", ".join(f"{name}{unit} × {count:,}" for name, count in counts.items())
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(escape(text), soft_wrap=True)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult", pooled: bool = False) -> None:
+    accuracy = getattr(result, "accuracy_pooled", result.accuracy) or 0.0
+    interval = ""
+    if result.accuracy_ci95 is not None:
+        low, high = result.accuracy_ci95
+        interval = f"  95 % interval over {result.n_recordings:,} recordings: {100 * low:.1f} to {100 * high:.1f} %"
+    _say(console, f"{'pooled:  ' if pooled else 'accuracy:'}   {_percent(accuracy)}{interval}")
+    _say(console, f"macro F1:   {_percent(result.macro_f1 or 0.0)}")
+    for name, part in (("foreground", result.foreground), ("background", result.background)):
+        if part is not None:
+            _say(console, f"{name}: {_percent(part.accuracy)}  of {part.n:,} clips")
+
+
+def _classes(console: Console, classes: "tuple[ClassScore, ...]") -> None:
+    table = Table("class", "recall", "precision", "F1", "clips", "recordings", box=None, header_style="")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in classes:
+        table.add_row(
+            escape(row.label), _percent(row.recall), _percent(row.precision), _percent(row.f1),
+            f"{row.n:,}", f"{row.recordings:,}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
+    sentence = str((result.leaks or {}).get("sentence") or "")
+    if sentence:
+        console.print(f"[bold]leak:[/bold]       {escape(sentence)}", soft_wrap=True)
+    if result.left_out:
+        _say(console, f"left out:   {len(result.left_out):,} clips that cannot be used; --json lists them")
+    for note in result.notes:
+        _say(console, f"note:       {note}")
+
+
+def _cost(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
+    rate = "" if result.clips_per_second is None else f", {result.clips_per_second:,.0f} clips/s"
+    _say(console, f"took:       {result.seconds:.1f} s{rate}")

@@ -1,0 +1,86 @@
+"""`soundfold train`."""
+
+from typing import Annotated
+
+import typer
+
+from soundfold.cli.options import (
+    Cache,
+    Data,
+    Device,
+    Devices,
+    Epochs,
+    Json,
+    Out,
+    RecipeName,
+    Resume,
+    Seed,
+    Set,
+    Where,
+    parse_where,
+)
+from soundfold.errors import needs_extra
+
+__all__ = ["train"]
+
+
+def train(
+    data: Data,
+    recipe: RecipeName = "tutorial",
+    set_: Set = None,
+    test_fold: Annotated[
+        str | None, typer.Option("--test-fold", metavar="K", help="Hold out this official fold.", show_default=False)
+    ] = None,
+    random_split: Annotated[
+        float | None,
+        typer.Option(
+            "--random-split", metavar="PART", help="Hold out a random part, and name its leak.", show_default=False
+        ),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Train on everything and score nothing.")] = False,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    num_nodes: Annotated[int, typer.Option("--num-nodes", help="Machines, started by torchrun or a cluster.")] = 1,
+    out: Out = None,
+    resume: Resume = False,
+    where: Where = None,
+    cache: Cache = None,
+    json_: Json = False,
+) -> None:
+    """Train one model and score it on clips that it has not met.
+
+    With no split named it holds out the last official fold, or a fifth of the recordings.
+    """
+    from soundfold.cli.console import ConsoleReporter
+    from soundfold.cli.telling import tell_train
+
+    with needs_extra("train", "soundfold train"):
+        from soundfold.jobs.train import train as job
+        from soundfold.training import is_main_process
+    with ConsoleReporter() as reporter:
+        result = job(
+            data,
+            recipe=recipe,
+            changes=set_ or (),
+            test_fold=test_fold,
+            random_split=random_split,
+            everything=all_,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            devices=devices,
+            num_nodes=num_nodes,
+            out=out,
+            resume=resume,
+            where=parse_where(where),
+            cache=cache,
+            reporter=reporter,
+        )
+    if not is_main_process():
+        return
+    if json_:
+        print(result.model_dump_json(indent=2))
+    else:
+        tell_train(result)

@@ -1,0 +1,158 @@
+"""`soundfold.cross_validate`: every fold once as the test fold, and scores for recordings that were never met."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from soundfold.atomic import write_text
+from soundfold.data.leaks import Leaks
+from soundfold.data.splits import Split, fold_splits
+from soundfold.evaluation import (
+    CvResult,
+    SplitSummary,
+    TrainResult,
+    draw_confusion,
+    draw_folds,
+    read_predictions,
+    save_png,
+    score_folds,
+    score_title,
+    write_predictions,
+)
+from soundfold.jobs.learning import learn_split
+from soundfold.jobs.prepare import Prepared, prepare, told
+from soundfold.jobs.reporting import Reporter, Silent
+from soundfold.jobs.run_folder import METRICS_NAME, run_folder
+from soundfold.jobs.surroundings import hardware_line, versions
+from soundfold.jobs.train import choose_out, resolve_recipe
+from soundfold.recipe import Recipe
+from soundfold.training import Hardware
+
+__all__ = ["cross_validate"]
+
+
+def cross_validate(
+    data: str | Path,
+    *,
+    recipe: str | Path | Recipe = "tutorial",
+    changes: Iterable[str] = (),
+    folds: Sequence[str | int] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    out: str | Path | None = None,
+    resume: bool = False,
+    where: Mapping[str, str] | None = None,
+    cache: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> CvResult:
+    """Train once a fold and score each clip by the network that never met its fold.
+
+    Official folds are used as they are; a data set without any is divided into five parts that share no recording.
+
+    Args:
+        folds: the folds to test on; each is left out of training on ALL others. None for every fold.
+        data, recipe, changes, epochs, seed, device, devices, out, resume, where, cache, reporter: as `soundfold.train`.
+
+    Returns:
+        mean and deviation over folds, pooled scores with intervals over recordings, leaks, times, and the folder.
+
+    Raises:
+        SoundfoldError: anything the user can mend.
+    """
+    started = time.perf_counter()
+    reporter = reporter or Silent()
+    settings = resolve_recipe(recipe, changes, epochs, seed)
+    hardware = Hardware(device, devices)
+    folder = choose_out(out, data, settings, resume)
+    prepared = prepare(data, settings, reporter, where=where, cache=None if cache is None else Path(cache))
+    asked = None if folds is None else [str(fold) for fold in folds]
+    splits = [
+        prepared.with_sound_leaks(split) for split in fold_splits(prepared.clips, asked, seed=settings.training.seed)
+    ]
+    reporter.note(f"cross-validation over {len(splits)} folds: {', '.join(str(split.fold) for split in splits)}")
+    leaks = _joined_leaks(splits)
+    if leaks.sentence:
+        reporter.note(f"leak: {leaks.sentence}")
+    identity = {
+        "verb": "cv",
+        "data": str(prepared.clips.root.resolve()),
+        "where": dict(where or {}),
+        "split": ", ".join(split.name for split in splits),
+        "sounds": prepared.store.identity,
+    }
+    with run_folder(folder, settings, identity, resume=resume):
+        finished = folder / METRICS_NAME
+        if finished.exists():
+            reporter.note(f"{folder}: is finished already")
+            return CvResult.model_validate_json(finished.read_text(encoding="utf-8"))
+        results = []
+        for split in splits:
+            name = f"fold {split.fold}"
+            results.append(
+                learn_split(prepared, split, settings, hardware, _fold_folder(folder, split), reporter, name)
+            )
+        result = _pool(prepared, splits, results, settings, folder, leaks, time.perf_counter() - started)
+        write_text(finished, result.model_dump_json(indent=2) + "\n")
+    return result
+
+
+def _fold_folder(folder: Path, split: Split) -> Path:
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in str(split.fold))
+    return folder / f"fold{plain}"
+
+
+def _pool(
+    prepared: Prepared,
+    splits: list[Split],
+    results: list[TrainResult],
+    recipe: Recipe,
+    folder: Path,
+    leaks: Leaks,
+    seconds: float,
+) -> CvResult:
+    """Join the folds' predictions and score them together."""
+    tables = []
+    for split in splits:
+        table = read_predictions(_fold_folder(folder, split) / "predictions.parquet")
+        tables.append(table.assign(fold=str(split.fold)))
+    table = pd.concat(tables, ignore_index=True)
+    write_predictions(folder / "predictions.parquet", table)
+    train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
+    scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
+    title = score_title(scores.accuracy_pooled, scores.accuracy_ci95, scores.n, scores.n_recordings)
+    save_png(folder / "confusion.png", draw_confusion(scores.confusion, scores.labels, title=title))
+    accuracies = [fold.accuracy for fold in scores.folds]
+    save_png(folder / "folds.png", draw_folds([fold.fold for fold in scores.folds], accuracies))
+    trained = sum(len(split.train) for split in splits) * recipe.training.epochs
+    kind = splits[0].kind
+    name = f"{len(splits)} official folds" if kind == "fold" else f"{len(splits)} parts that share no recording"
+    return CvResult(
+        **dict(scores),
+        recipe=recipe.as_dict(),
+        split=SplitSummary(name=name, kind=kind, n_test=len(table)),
+        leaks=leaks.as_dict(),
+        seconds=seconds,
+        clips_per_second=trained / sum(train_s.values()),
+        store_s=prepared.store_s,
+        train_s=sum(train_s.values()),
+        left_out=told(prepared.clips.left_out),
+        out=str(folder),
+        versions=versions(),
+        hardware=hardware_line(),
+    )
+
+
+def _joined_leaks(splits: list[Split]) -> Leaks:
+    """Return the leaks of all folds together."""
+    recordings = {name for split in splits for name in split.leaks.shared_recordings}
+    return Leaks(
+        n_test=sum(split.leaks.n_test for split in splits),
+        shared_clips=sum(split.leaks.shared_clips for split in splits),
+        shared_recordings=tuple(sorted(recordings)),
+        identical_clips=sum(split.leaks.identical_clips for split in splits),
+        groups_known=splits[0].leaks.groups_known,
+    )

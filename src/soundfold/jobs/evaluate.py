@@ -1,0 +1,119 @@
+"""`soundfold.evaluate`: a model file against labelled sounds, through onnxruntime alone. Needs no torch."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from soundfold import __version__
+from soundfold.atomic import refuse_existing
+from soundfold.data.clips import Clips, LeftOut
+from soundfold.data.reading import read_clips
+from soundfold.errors import DataError, SoundfoldError
+from soundfold.evaluation import EvaluateResult, LeftOutClip, SplitSummary, predictions_table, score, write_predictions
+from soundfold.jobs.reporting import Reporter, Silent
+from soundfold.runtime import Model, load, share_of_known_recordings
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: str | Path | Model,
+    data: str | Path,
+    *,
+    fold: str | int | None = None,
+    where: Mapping[str, str] | None = None,
+    predictions: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> EvaluateResult:
+    """Score a model on labelled sounds; clips of recordings that it was trained on are counted and named.
+
+    Args:
+        model: a model file, a run's folder, or an opened model.
+        data: a data set's folder or table.
+        fold: score this official fold alone.
+        where: keep the clips whose own column has this value.
+        predictions: where to write the predictions (Parquet); None to keep none.
+        reporter: hears how the work goes.
+
+    Raises:
+        SoundfoldError: anything the user can mend.
+    """
+    started = time.perf_counter()
+    reporter = reporter or Silent()
+    if predictions is not None:
+        refuse_existing(Path(predictions), "--predictions")
+    opened = model if isinstance(model, Model) else load(model)
+    clips = _chosen(read_clips(data, where=where), fold)
+    reporter.note(f"{clips.root}: {clips.kind}, {len(clips):,} clips")
+    began = time.perf_counter()
+    probabilities, heard, unheard = _listen(opened, clips, reporter)
+    spent = time.perf_counter() - began
+    table = predictions_table(clips.table.iloc[heard], opened.labels, probabilities)
+    if predictions is not None:
+        write_predictions(predictions, table)
+    scores = score(table, groups_known=clips.groups_known)
+    known = share_of_known_recordings(opened.card, table["group"])
+    leaks = (
+        None if known is None else {"clips": round(known * len(table)), "share": known, "sentence": _sentence(known)}
+    )
+    return EvaluateResult(
+        **dict(scores),
+        recipe=opened.card.recipe,
+        split=SplitSummary(
+            name="all clips" if fold is None else f"fold {fold}",
+            kind="all" if fold is None else "fold",
+            fold=None if fold is None else str(fold),
+            n_test=len(table),
+        ),
+        leaks=leaks,
+        seconds=time.perf_counter() - started,
+        clips_per_second=len(table) / spent,
+        left_out=tuple(LeftOutClip(path=clip.path, reason=clip.reason) for clip in clips.left_out + unheard),
+        out=None if predictions is None else str(predictions),
+        versions={"soundfold": __version__},
+    )
+
+
+def _chosen(clips: Clips, fold: str | int | None) -> Clips:
+    if fold is None:
+        return clips
+    name = str(fold)
+    if name not in clips.folds:
+        known = ", ".join(clips.folds) or "none"
+        raise DataError(f"fold must be one that {clips.root} has ({known}), got '{name}'")
+    return clips.subset((clips.table["fold"] == name).to_numpy())
+
+
+def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray, np.ndarray, tuple[LeftOut, ...]]:
+    """Return probabilities, the positions of the clips they belong to, and the clips that could not be heard."""
+    table = clips.table
+    parts = [
+        (path, None if np.isnan(start) else start, None if np.isnan(end) else end)
+        for path, start, end in zip(table["path"], table["start"], table["end"], strict=True)
+    ]
+    rows, heard, unheard = [], [], []
+    for position, answer in enumerate(model.predict_many(parts)):
+        if isinstance(answer, SoundfoldError):
+            path = parts[position][0]
+            unheard.append(LeftOut(path, str(answer).removeprefix(f"{path}: ")))
+        else:
+            rows.append(list(answer.probabilities.values()))
+            heard.append(position)
+        reporter.progress("listening", position + 1, len(parts))
+    if not rows:
+        raise DataError(f"{clips.root}: not one of {len(parts):,} clips can be heard; the first: {unheard[0].path}: "
+                        f"{unheard[0].reason}")  # fmt: skip
+    for left_out in unheard[:5]:
+        reporter.note(f"left out: {left_out.path}: {left_out.reason}")
+    return np.array(rows), np.array(heard), tuple(unheard)
+
+
+def _sentence(share: float) -> str:
+    if share == 0:
+        return ""
+    return (
+        f"{100 * share:.0f} % of these clips come from recordings that the model was trained on; expect less on new "
+        f"recordings."
+    )

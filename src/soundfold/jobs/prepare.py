@@ -1,0 +1,92 @@
+"""From a path to data that can be trained on: clips, decoded sounds, features, and what had to be kept out."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from soundfold.data.clips import Clips, LeftOut, check_trainable
+from soundfold.data.leaks import find_leaks
+from soundfold.data.reading import read_clips
+from soundfold.data.splits import Split
+from soundfold.data.store import WaveformStore, open_store
+from soundfold.errors import DataError
+from soundfold.evaluation import LeftOutClip
+from soundfold.jobs.reporting import Reporter
+from soundfold.recipe import Recipe
+from soundfold.training import build_feature_cache
+
+__all__ = ["Prepared", "prepare", "told"]
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Clips that can be used, and where their sounds and features lie.
+
+    Attributes:
+        clips: the usable clips; their `left_out` holds all others.
+        store: decoded sounds.
+        rows: (clips,) row of the store of each clip.
+        features: folder of the feature cache.
+        store_s: seconds spent on decoding and on features.
+    """
+
+    clips: Clips
+    store: WaveformStore
+    rows: np.ndarray
+    features: Path
+    store_s: float
+
+    def with_sound_leaks(self, split: Split) -> Split:
+        """Return a split whose leaks count identical sounds too."""
+        hashes = self.store.index["sound_hash"].to_numpy()[self.rows].tolist()
+        return replace(split, leaks=find_leaks(self.clips, split.train, split.test, hashes))
+
+
+def prepare(
+    data: str | Path, recipe: Recipe, reporter: Reporter, *, where: Mapping[str, str] | None, cache: Path | None
+) -> Prepared:
+    """Read, decode, and compute features; everything that was done before is reused.
+
+    Raises:
+        PathError, DataError: the data cannot be used; more than half of the clips are bad; fewer than two classes.
+    """
+    clips = read_clips(data, where=where)
+    for note in clips.notes:
+        reporter.note(note)
+    check_trainable(clips)
+    started = time.perf_counter()
+    store = open_store(
+        clips, recipe.sound, cache=cache, on_progress=lambda done, total: reporter.progress("decoding", done, total)
+    )
+    rows = np.flatnonzero(store.usable)
+    unheard = store.left_out(clips)
+    if len(rows) * 2 < len(clips):
+        raise DataError(
+            f"{clips.root}: {len(unheard):,} of {len(clips):,} clips cannot be used; the first: {unheard[0].path}: "
+            f"{unheard[0].reason}"
+        )
+    present = set(clips.table["label"].iloc[rows])
+    usable = clips.subset(rows, labels=[label for label in clips.labels if label in present])
+    usable = replace(usable, left_out=clips.left_out + unheard)
+    check_trainable(usable)
+    lost = [label for label in clips.labels if label not in present]
+    if lost:
+        reporter.note(f"no clip of {', '.join(lost)} can be used; the model will not know it")
+    for left_out in usable.left_out[:_NAMED]:
+        reporter.note(f"left out: {left_out.path}: {left_out.reason}")
+    if len(usable.left_out) > _NAMED:
+        reporter.note(f"left out {len(usable.left_out):,} clips in all; metrics.json lists them")
+    features = build_feature_cache(
+        store, recipe, lambda done, total: reporter.progress("computing features", done, total)
+    )
+    return Prepared(usable, store, rows, features, time.perf_counter() - started)
+
+
+def told(left_out: tuple[LeftOut, ...]) -> tuple[LeftOutClip, ...]:
+    """Return the clips that were kept out, as results tell them."""
+    return tuple(LeftOutClip(path=clip.path, reason=clip.reason) for clip in left_out)

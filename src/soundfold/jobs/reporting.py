@@ -1,0 +1,34 @@
+"""What a job tells while it works; the command line draws it, a script may listen or not."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from soundfold.training import EpochRecord
+
+__all__ = ["Reporter", "Silent"]
+
+
+class Reporter(Protocol):
+    """Listens to a job. Every method may be called from another thread than the caller's."""
+
+    def note(self, sentence: str) -> None:
+        """Take a sentence that the user should read."""
+
+    def progress(self, what: str, done: int, total: int | None) -> None:
+        """Take how far a step has come."""
+
+    def epoch(self, what: str, record: "EpochRecord", epochs: int) -> None:
+        """Take a finished epoch of one training."""
+
+
+class Silent:
+    """A reporter that keeps everything to itself."""
+
+    def note(self, sentence: str) -> None:
+        """Say nothing."""
+
+    def progress(self, what: str, done: int, total: int | None) -> None:
+        """Say nothing."""
+
+    def epoch(self, what: str, record: "EpochRecord", epochs: int) -> None:
+        """Say nothing."""

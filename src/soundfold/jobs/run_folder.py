@@ -1,0 +1,92 @@
+"""A run's folder: made once, never overwritten unasked, continued only with the settings that it was begun with."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from soundfold.atomic import write_text
+from soundfold.errors import PathError, RunError
+from soundfold.recipe import Recipe, save_recipe
+
+__all__ = ["METRICS_NAME", "next_free", "run_folder"]
+
+METRICS_NAME = "metrics.json"
+_IDENTITY_NAME = "run.json"
+_LOCK_NAME = ".lock"
+
+
+def next_free(stem: str) -> Path:
+    """Return `runs/STEM-1`, or the first of its successors that does not exist yet."""
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path
+
+
+@contextmanager
+def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resume: bool) -> Iterator[Path]:
+    """Make a run's folder, or reopen one to continue it; hold it against other processes inside the block.
+
+    Args:
+        path: the folder.
+        recipe: saved as `recipe.yaml`.
+        identity: plain values that decide the result beside the recipe; a continued run must have the same.
+        resume: whether an existing run may be continued.
+
+    Raises:
+        PathError: something is in the way, or the folder cannot be written.
+        RunError: the run was begun with other settings, or another process works on it.
+    """
+    if path.exists() and not path.is_dir():
+        raise PathError(f"{path}: is a file. Choose another --out")
+    begun = path / _IDENTITY_NAME
+    if path.is_dir() and not resume and any(entry.name != _LOCK_NAME for entry in path.iterdir()):
+        mend = "Choose another --out, or continue the run with --resume" if begun.exists() else "Choose another --out"
+        raise PathError(f"{path}: is not empty. {mend}")
+    if path.is_dir() and resume and not begun.exists() and any(entry.name != _LOCK_NAME for entry in path.iterdir()):
+        raise RunError(f"{path}: is not a run that could be continued. Choose another --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / _LOCK_NAME, timeout=0)
+        with lock:
+            whole = {**identity, "recipe": recipe.as_dict()}
+            if begun.exists():
+                _check_same(path, json.loads(begun.read_text(encoding="utf-8")), whole)
+            else:
+                save_recipe(recipe, path / "recipe.yaml")
+                write_text(begun, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+            yield path
+    except Timeout:
+        raise RunError(f"{path}: another process works on this run. Wait for it, or choose another --out") from None
+    except PermissionError as error:
+        raise PathError(f"{error.filename or path}: may not be written. Choose another --out") from None
+    if os.name != "nt":
+        (path / _LOCK_NAME).unlink(missing_ok=True)
+
+
+def _check_same(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise at the first setting that is not what it was when the run began."""
+    before, after = _flat(then), _flat(json.loads(json.dumps(now)))
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            if key == "sounds":
+                raise RunError(f"{path}: the sounds have changed since this run began. Choose another --out")
+            raise RunError(
+                f"{path}: was begun with {key} = {before.get(key)}, got {after.get(key)}. "
+                f"Continue with the same settings, or choose another --out"
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

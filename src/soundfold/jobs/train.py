@@ -1,0 +1,135 @@
+"""`soundfold.train`: one model from labelled sounds, scored on clips that were held out."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundfold.data.clips import Clips
+from soundfold.data.splits import Split, by_fold, default_split, everything, random_split
+from soundfold.errors import RecipeError, RunError
+from soundfold.evaluation import TrainResult
+from soundfold.jobs.learning import learn_split
+from soundfold.jobs.prepare import prepare
+from soundfold.jobs.reporting import Reporter, Silent
+from soundfold.jobs.run_folder import next_free, run_folder
+from soundfold.recipe import Recipe, load_recipe
+from soundfold.training import Hardware, is_main_process
+
+__all__ = ["Holdout", "choose_out", "resolve_recipe", "train"]
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Which clips a training holds out; at most one of these.
+
+    Attributes:
+        test_fold: an official fold.
+        random: a random part of the clips, 0 to 1, which leaks wherever several clips come from one recording.
+        nothing: hold out nothing, and score nothing.
+    """
+
+    test_fold: str | None = None
+    random: float | None = None
+    nothing: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.test_fold is not None) + (self.random is not None) + self.nothing > 1:
+            raise RecipeError(
+                "the held-out clips must be one of --test-fold, --random-split and --all. Name one of them"
+            )
+
+    def split(self, clips: Clips, seed: int) -> Split:
+        """Return the split; with nothing named, the last official fold, or a fifth of the recordings."""
+        if self.test_fold is not None:
+            return by_fold(clips, self.test_fold)
+        if self.random is not None:
+            return random_split(clips, self.random, seed)
+        return everything(clips) if self.nothing else default_split(clips, seed)
+
+
+def train(
+    data: str | Path,
+    *,
+    recipe: str | Path | Recipe = "tutorial",
+    changes: Iterable[str] = (),
+    test_fold: str | int | None = None,
+    random_split: float | None = None,
+    everything: bool = False,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    out: str | Path | None = None,
+    resume: bool = False,
+    where: Mapping[str, str] | None = None,
+    cache: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Train one model, score it on held-out clips, and write its run's folder with one model file in it.
+
+    With no split named it holds out the last official fold, or a fifth of the recordings.
+
+    Args:
+        data: a data set's folder or table.
+        recipe: a preset's name, a YAML file, or a recipe.
+        changes: `key=value` texts that change the recipe.
+        test_fold: official fold to hold out.
+        random_split: part of the clips to hold out at random; the leak is named in the result.
+        everything: train on all clips and score nothing.
+        epochs, seed: short for changes of `training.epochs` and `training.seed`.
+        device, devices, num_nodes: where to train; see `soundfold.training.Hardware`.
+        out: the run's folder; None for the next free one under `runs/`.
+        resume: continue the run in `out` if there is one.
+        where: keep the clips whose own column has this value.
+        cache: folder of kept results; None for SOUNDFOLD_CACHE or the user's cache.
+        reporter: hears how the work goes.
+
+    Returns:
+        scores, leaks, times, and the folder.
+
+    Raises:
+        SoundfoldError: anything the user can mend.
+    """
+    started = time.perf_counter()
+    reporter = reporter or Silent()
+    holdout = Holdout(None if test_fold is None else str(test_fold), random_split, everything)
+    settings = resolve_recipe(recipe, changes, epochs, seed)
+    hardware = Hardware(device, devices, num_nodes)
+    folder = choose_out(out, data, settings, resume)
+    prepared = prepare(data, settings, reporter, where=where, cache=None if cache is None else Path(cache))
+    split = prepared.with_sound_leaks(holdout.split(prepared.clips, settings.training.seed))
+    reporter.note(f"held out: {split.name}, {len(split.test):,} clips; training on {len(split.train):,}")
+    if split.leaks.sentence:
+        reporter.note(f"leak: {split.leaks.sentence}")
+    identity = {
+        "verb": "train",
+        "data": str(prepared.clips.root.resolve()),
+        "where": dict(where or {}),
+        "split": split.name,
+        "sounds": prepared.store.identity,
+    }
+    if not is_main_process():
+        # under torchrun every process comes here; the first one writes, the others lend their hands to the training
+        return learn_split(prepared, split, settings, hardware, folder, reporter, "training")
+    with run_folder(folder, settings, identity, resume=resume):
+        result = learn_split(prepared, split, settings, hardware, folder, reporter, "training")
+    return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
+
+
+def resolve_recipe(recipe: str | Path | Recipe, changes: Iterable[str], epochs: int | None, seed: int | None) -> Recipe:
+    """Return the recipe with all changes applied, the short forms last."""
+    short = {"training.epochs": epochs, "training.seed": seed}
+    extra = [f"{key}={value}" for key, value in short.items() if value is not None]
+    return load_recipe(recipe, [*changes, *extra])
+
+
+def choose_out(out: str | Path | None, data: str | Path, recipe: Recipe, resume: bool) -> Path:
+    """Return the folder of a run that names none, or the one it names."""
+    if out is not None:
+        return Path(out)
+    if resume:
+        raise RunError("--resume must be told which run to continue. Name its folder with --out")
+    name = Path(data).resolve().stem or "data"
+    return next_free(f"{name}-{recipe.name}".replace(" ", "-"))

@@ -1,0 +1,59 @@
+"""The socket that is listened on, and uvicorn upon it. Nothing here knows what is served."""
+
+import ipaddress
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from soundfold.errors import SoundfoldError
+
+__all__ = ["address", "build_server", "listen"]
+
+# Requests that are under way when the server is stopped have this long to end.
+_FAREWELL_S = 10
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address; uvicorn itself would end the process where it cannot.
+
+    Args:
+        host: a name or an IPv4 or IPv6 address of this machine; "127.0.0.1" is heard by this machine alone.
+        port: 0 to 65535; 0 takes any that is free.
+
+    Raises:
+        SoundfoldError: the address is not this machine's, is taken, or may not be used.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(where[:2], family=family)
+    except (OSError, OverflowError, UnicodeError) as error:
+        # of "Address already in use (while attempting to bind …)" the beginning is enough
+        reason = (getattr(error, "strerror", None) or str(error)).split(" (")[0].lower()
+        raise SoundfoldError(
+            f"{host}:{port}: cannot be listened on ({reason}). Choose others with --host and --port"
+        ) from error
+
+
+def address(listening: socket.socket) -> str:
+    """Return where a socket is heard, as `http://127.0.0.1:8000`."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ipaddress.ip_address(host).version == 6 else f"http://{host}:{port}"
+
+
+def build_server(app: FastAPI) -> uvicorn.Server:
+    """Return a server to be started with `run(sockets=[listen(…)])`.
+
+    It runs until a signal comes or its `should_exit` is set, and then lets requests under way end. Complaints go to
+    stderr; stdout stays empty.
+    """
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=_FAREWELL_S,
+            ws="none",
+        )
+    )
