@@ -1,4 +1,4 @@
-"""`soundfold cv`."""
+"""The verb `soundfold cv`: its options, and how its answer is printed."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`soundfold data synth | get | check | show`."""
+"""The verbs `soundfold data synth`, `get`, `check` and `show`."""
 
 import json
 from pathlib import Path

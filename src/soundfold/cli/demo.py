@@ -1,4 +1,4 @@
-"""`soundfold demo`."""
+"""The verb `soundfold demo`: its options, and how its answer is printed."""
 
 from pathlib import Path
 from typing import Annotated

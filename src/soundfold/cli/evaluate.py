@@ -1,4 +1,4 @@
-"""`soundfold evaluate`."""
+"""The verb `soundfold evaluate`: its options, and how its answer is printed."""
 
 from pathlib import Path
 from typing import Annotated

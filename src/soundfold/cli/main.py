@@ -17,6 +17,8 @@ __all__ = ["app", "main"]
 # typer carries its own copy of click and does not export this class, the parent of all errors in what was typed
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="soundfold",
     help="From labelled sounds to an honestly scored classifier in one file.",
@@ -54,16 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = app(args=None if arguments is None else list(arguments), prog_name="soundfold", standalone_mode=False)
         sys.stdout.flush()
-    except typer.Exit as leave:
-        return leave.exit_code
     except _UsageError as error:
         told = error.format_message() if hasattr(error, "format_message") else str(error)
         return _fail(told)
     except SoundfoldError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        print("soundfold: interrupted", file=sys.stderr)
-        return 130
+        return _interrupted(arguments)
     except BrokenPipeError:
         # the reader of our output has gone (`soundfold predict … | head`): nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -73,7 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if problem is None:
             raise
         return _fail(problem)
-    return int(status or 0)
+    # typer itself turns most of Ctrl-C into this status
+    return _interrupted(arguments) if status == _INTERRUPTED else int(status or 0)
+
+
+def _interrupted(arguments: Sequence[str] | None) -> int:
+    """Say how an interrupted verb can be continued; only a run whose folder the user named can be."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    mend = ""
+    if words and words[0] in ("train", "cv"):
+        named = any(word == "--out" or word.startswith("--out=") for word in words)
+        mend = (
+            ". What was done is kept: the same command with --resume goes on"
+            if named
+            else (". With --out RUN a run can be continued by --resume")
+        )
+    print(f"soundfold: interrupted{mend}", file=sys.stderr)
+    return _INTERRUPTED
 
 
 def _fail(message: str) -> int:

@@ -1,4 +1,4 @@
-"""`soundfold predict`."""
+"""The verb `soundfold predict`: its options, and how its answer is printed."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`soundfold serve`."""
+"""The verb `soundfold serve`: its options, and how its answer is printed."""
 
 import sys
 from contextlib import suppress

@@ -1,10 +1,11 @@
 """Results in words and small tables, for people; `--json` prints the same in full."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 if TYPE_CHECKING:
     from soundfold.data.audit import Audit
@@ -31,13 +32,11 @@ def tell_train(result: "TrainResult") -> None:
 def tell_cv(result: "CvResult") -> None:
     """Print what came of a cross-validation."""
     console = _console()
-    table = Table("fold", "accuracy", "macro F1", "clips", "training", box=None, header_style="")
-    for column in table.columns:
-        column.justify = "right"
+    rows: list[tuple[str, ...]] = [("fold", "accuracy", "macro F1", "clips", "training")]
     for fold in result.folds:
         seconds = "" if fold.train_s is None else f"{fold.train_s:.0f} s"
-        table.add_row(str(fold.fold), _percent(fold.accuracy), _percent(fold.macro_f1), f"{fold.n:,}", seconds)
-    console.print(table)
+        rows.append((str(fold.fold), _percent(fold.accuracy), _percent(fold.macro_f1), f"{fold.n:,}", seconds))
+    _table(console, rows)
     spread = "" if result.accuracy_std is None else f" ± {100 * result.accuracy_std:.1f}"
     _say(console, f"mean:       {100 * result.accuracy_mean:.1f}{spread} %  over {len(result.folds)} folds")
     _scores(console, result, pooled=True)
@@ -62,24 +61,19 @@ def tell_audit(audit: "Audit") -> None:
     console = _console()
     for note in audit.notes:
         _say(console, note)
-    table = Table(
-        "class", "clips", "recordings", *(f"fold {fold}" for fold in audit.per_fold), box=None, header_style=""
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
+    rows: list[tuple[str, ...]] = [("class", "clips", "recordings", *(f"fold {fold}" for fold in audit.per_fold))]
     for label in audit.labels:
         by_fold = [f"{counts.get(label, 0):,}" for counts in audit.per_fold.values()]
-        table.add_row(
-            escape(label), f"{audit.per_class.get(label, 0):,}", f"{audit.recordings_per_class[label]:,}", *by_fold
-        )
-    console.print(table)
+        rows.append((label, f"{audit.per_class.get(label, 0):,}", f"{audit.recordings_per_class[label]:,}", *by_fold))
+    _table(console, rows)
     _say(console, f"rates:      {_counts(audit.sample_rates, ' Hz')}")
     _say(console, f"channels:   {_counts(audit.channels, '')}")
     _say(console, f"formats:    {_counts(audit.formats, '')}")
     if audit.lengths is not None:
         found = audit.lengths
-        _say(console, f"lengths:    {found.min_s:.3g} to {found.max_s:.3g} s, half of them under {found.median_s:.3g} s; "
-                      f"{found.total_s / 3600:.1f} h in all")  # fmt: skip
+        least, middle, most = (f"{value:.3g}" for value in (found.min_s, found.median_s, found.max_s))
+        hours = audit.lengths.total_s / 3600
+        _say(console, f"lengths:    {least} to {most} s, half of them up to {middle} s; {hours:.1f} h in all")
     for finding in audit.findings:
         _say(console, f"! {finding}")
     if not audit.findings:
@@ -116,15 +110,20 @@ def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult",
 
 
 def _classes(console: Console, classes: "tuple[ClassScore, ...]") -> None:
-    table = Table("class", "recall", "precision", "F1", "clips", "recordings", box=None, header_style="")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    rows: list[tuple[str, ...]] = [("class", "recall", "precision", "F1", "clips", "recordings")]
     for row in classes:
-        table.add_row(
-            escape(row.label), _percent(row.recall), _percent(row.precision), _percent(row.f1),
-            f"{row.n:,}", f"{row.recordings:,}",
-        )  # fmt: skip
-    console.print(table)
+        shares = (_percent(row.recall), _percent(row.precision), _percent(row.f1))
+        rows.append((row.label, *shares, f"{row.n:,}", f"{row.recordings:,}"))
+    _table(console, rows)
+
+
+def _table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns, the first one to the left; nothing is ever cut off, whatever the terminal's width."""
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [" " * (width - cell_len(cell)) + cell for cell, width in zip(row, widths, strict=True)]
+        cells[0] = row[0] + " " * (widths[0] - cell_len(row[0]))
+        _say(console, "  ".join(cells).rstrip())
 
 
 def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:

@@ -1,4 +1,4 @@
-"""`soundfold train`."""
+"""The verb `soundfold train`: its options, and how its answer is printed."""
 
 from typing import Annotated
 

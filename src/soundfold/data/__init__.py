@@ -1,4 +1,4 @@
-"""Data sets: the clips table and its adapters, downloads, the synthetic set, splits and leaks, the waveform store, audit.
+"""Data sets: clips table and adapters, downloads, the synthetic set, splits and leaks, the waveform store, audit.
 
 What the other rooms build on is named here; `audit`, `fetching` and `synth` are imported where they are used.
 """

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soundfold.errors import DataError
 from soundfold.atomic import replacing
+from soundfold.errors import DataError
 from soundfold.evaluation.lettering import drawable, font_families
 from soundfold.evaluation.results import format_interval, format_percent
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soundfold.errors import DataError, PathError
 from soundfold.atomic import replacing
+from soundfold.errors import DataError, PathError
 
 __all__ = [
     "check_predictions",

@@ -72,6 +72,7 @@ def export_model(
         )
     assert program is not None
     graph = program.model_proto
+    _strip(graph)
     graph.metadata_props.append(onnx.StringStringEntryProto(key=CARD_KEY, value=card.model_dump_json()))
     windows = awkward_windows(card.channels, card.window, card.sample_rate)
     if probes is not None and len(probes):
@@ -90,6 +91,15 @@ def export_model(
 def probe_windows(waveforms: list[np.ndarray], channels: int) -> np.ndarray:
     """Stack windows of real sound, mono doubled where the model hears two channels."""
     return np.stack([np.broadcast_to(waveform, (channels, waveform.shape[1])) for waveform in waveforms])
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out what the exporter notes of code and machine: paths and stack traces, a quarter of a small file."""
+    graph = model.graph
+    for entry in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        entry.ClearField("doc_string")
+        entry.ClearField("metadata_props")
+    graph.ClearField("value_info")
 
 
 @contextmanager

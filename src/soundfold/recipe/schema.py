@@ -51,7 +51,8 @@ class FeatureRecipe(_Section):
     n_mels: int = Field(64, ge=4, le=512, description="number of mel bands")
     fmin_hz: float = Field(0.0, ge=0, description="lower edge of the lowest band in Hz")
     fmax_hz: float | None = Field(None, gt=0, description="upper edge of the highest band in Hz; none: half the rate")
-    top_db: float | None = Field(80.0, gt=0, description="floor in dB under a clip's loudest value; none: no floor")
+    # deeper than 100 dB lies the rounding noise of float32, which no two Fourier transforms share
+    top_db: float = Field(80.0, gt=0, le=100, description="floor in dB under a clip's loudest value")
 
 
 class AugmentRecipe(_Section):

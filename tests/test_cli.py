@@ -1,0 +1,249 @@
+"""The command line: answers on stdout, one line a mistake on stderr, and the right status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import RATE, SMALL, tone, write_folders
+from soundfold.cli import main
+
+SET = [part for change in SMALL for part in ("--set", change)]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run what must fail, and return its only line."""
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    lines = [line for line in err.splitlines() if line.startswith("soundfold: ")]
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def test_train_prints_one_json_document(capsys: pytest.CaptureFixture[str], small_data: Path, tmp_path: Path) -> None:
+    status, out, _ = run(capsys, "train", small_data, *SET, "--test-fold", 3, "--out", tmp_path / "run", "--json")
+    assert status == 0
+    told = json.loads(out)
+    needed = {
+        "accuracy", "macro_f1", "labels", "n", "recipe", "split", "leaks", "seconds", "clips_per_second", "store_s",
+        "per_class", "confusion", "accuracy_ci95",
+    }  # fmt: skip
+    assert needed <= told.keys()
+    assert told["split"]["fold"] == 3
+    assert told["recipe"]["training"]["epochs"] == 3
+
+
+def test_cv_prints_one_json_document(capsys: pytest.CaptureFixture[str], small_data: Path, tmp_path: Path) -> None:
+    status, out, _ = run(capsys, "cv", small_data, *SET, "--folds", "1,3", "--out", tmp_path / "run", "--json")
+    assert status == 0
+    told = json.loads(out)
+    assert {"accuracy_mean", "accuracy_std", "accuracy_pooled", "accuracy_ci95", "folds"} <= told.keys()
+    assert [set(fold) >= {"fold", "accuracy", "n", "train_s"} for fold in told["folds"]] == [True, True]
+    assert [fold["fold"] for fold in told["folds"]] == [1, 3]
+
+
+def test_train_tells_people(capsys: pytest.CaptureFixture[str], small_data: Path, tmp_path: Path) -> None:
+    status, out, err = run(capsys, "train", small_data, *SET, "--random-split", 0.25, "--out", tmp_path / "run")
+    assert status == 0
+    assert "accuracy:" in out
+    assert "share a recording with training; expect less on new recordings" in out
+    assert f"soundfold predict {tmp_path / 'run'}" in out
+    assert "epoch 3/3" in err
+
+
+def test_evaluate(capsys: pytest.CaptureFixture[str], small_run: Path, small_data: Path) -> None:
+    status, out, _ = run(capsys, "evaluate", small_run, small_data, "--fold", 3, "--json")
+    assert status == 0
+    assert json.loads(out)["n"] == 12
+    status, out, _ = run(capsys, "evaluate", small_run, small_data)
+    assert status == 0
+    assert "were trained on" in out or "was trained on" in out
+
+
+def test_predict_files_folders_and_stdin(
+    capsys: pytest.CaptureFixture[str], small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = tmp_path / "ton é.wav"
+    soundfile.write(sound, tone(300, 1.2, 0), RATE)
+    status, out, _ = run(capsys, "predict", small_run, sound, "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert len(told) == 1
+    assert told[0]["path"] == str(sound)
+    assert told[0]["label"] in ("low", "high")
+    assert sum(told[0]["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
+    assert len(told[0]["timeline"]) == 3
+    status, out, _ = run(capsys, "predict", small_run, tmp_path)
+    assert status == 0
+    assert out.startswith(f"{sound}\t")
+    with sound.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": file})())
+        status, out, _ = run(capsys, "predict", small_run, "-", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["probabilities"] == told[0]["probabilities"]
+
+
+def test_predict_goes_on_after_a_bad_file_and_says_so(
+    capsys: pytest.CaptureFixture[str], small_run: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(300, 0.5, 0), RATE)
+    (tmp_path / "b.wav").write_text("no sound")
+    soundfile.write(tmp_path / "c.wav", tone(300, 0.5, 0), RATE)
+    status, out, err = run(capsys, "predict", small_run, tmp_path)
+    assert status == 2
+    assert [line.split("\t")[0] for line in out.splitlines()] == [str(tmp_path / "a.wav"), str(tmp_path / "c.wav")]
+    assert "b.wav" in err
+    status, out, _ = run(capsys, "predict", small_run, tmp_path / "a.wav", tmp_path / "gone.wav", "--json")
+    assert status == 2
+    told = json.loads(out)
+    assert "label" in told[0]
+    assert "gone.wav" in told[1]["error"]
+
+
+def test_data_synth_check_and_show(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, out, _ = run(capsys, "data", "synth", tmp_path / "synth", "--clips", 100)
+    assert status == 0
+    assert out.strip() == str(tmp_path / "synth")
+    status, out, _ = run(capsys, "data", "check", tmp_path / "synth", "--json")
+    assert status == 0
+    assert json.loads(out)["clips"] == 100
+    status, out, _ = run(capsys, "data", "check", tmp_path / "synth")
+    assert status == 0
+    assert "dog_bark" in out
+    status, out, _ = run(capsys, "data", "show", tmp_path / "synth", "--out", tmp_path / "p.png", "--clips", 2, *SET)
+    assert status == 0
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["-h"], ["train", "--help"], ["data", "--help"], ["data", "get", "--help"]):
+        status, out, _ = run(capsys, *arguments)
+        assert status == 0
+        assert "soundfold" in out
+    status, out, _ = run(capsys, "--version")
+    assert (status, out.split()[0]) == (0, "soundfold")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian", "x"], "No such command 'trian'. Did you mean 'train'?"),
+        (["data", "chek", "x"], "Did you mean 'check'?"),
+        (["train"], "Missing argument 'data'"),
+        (["train", "x", "--epoch", "3"], "No such option"),
+        (["train", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
+        (["train", "gone"], "gone"),
+        (["train", "SMALL", "--set", "epoch=3"], "there is no setting 'epoch'. Did you mean 'epochs'?"),
+        (["train", "SMALL", "--epochs", "0"], "training.epochs must be greater than or equal to 1, got 0"),
+        (["train", "SMALL", "-r", "tutoral"], "there is no recipe 'tutoral'. Did you mean 'tutorial'?"),
+        (["train", "SMALL", "--device", "cdua"], "Did you mean 'cuda'?"),
+        (["train", "SMALL", "--where", "esc10"], "--where takes COLUMN=VALUE, got 'esc10'"),
+        (["train", "SMALL", "--test-fold", "1", "--all"], "one of --test-fold, --random-split and --all"),
+        (["train", "SMALL", "--resume"], "--resume must be told which run"),
+        (["cv", "SMALL", "--folds", "7"], "7"),
+        (["evaluate", "gone", "SMALL"], "there is no such model file or run"),
+        (["predict", "gone", "x.wav"], "there is no such model file or run"),
+        (["data", "get", "urbansound", "x"], "Did you mean 'urbansound8k'?"),
+        (["data", "synth", "SMALL"], "is not empty"),
+        (["data", "show", "SMALL", "--out", "nowhere/x.png"], "there is no such folder"),
+    ],
+)
+def test_mistakes_get_one_line_and_status_two(
+    capsys: pytest.CaptureFixture[str],
+    small_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, *[str(small_data) if word == "SMALL" else word for word in arguments])
+    assert message in line
+    assert not list(tmp_path.iterdir()), "a refused command left something behind"
+
+
+BAD_DATA = {
+    "empty folder": ({}, "is an empty folder"),
+    "no sounds": ({"notes.txt": "hello"}, "no sound"),
+    "wrong columns": ({"clips.csv": "file,klass\na.wav,dog\n"}, "path"),
+    "missing files": ({"clips.csv": "path,label\na.wav,dog\nb.wav,cat\n"}, "a.wav"),
+    "half the folds": ({"clips.csv": "path,label,fold\na.wav,dog,1\nb.wav,cat,\n"}, "fold"),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD_DATA))
+def test_bad_data_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str) -> None:
+    files, message = BAD_DATA[name]
+    root = tmp_path / "data"
+    root.mkdir()
+    for path, text in files.items():
+        (root / path).write_text(text)
+    target = root / "clips.csv" if "clips.csv" in files else root
+    for verb in (["train"], ["cv"], ["data", "check"]):
+        assert message in refused(capsys, *verb, target)
+
+
+def test_disk_full_is_told(
+    capsys: pytest.CaptureFixture[str], small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("soundfold.data.store_build.os.fsync", full)
+    arguments = ("train", small_data, *SET, "--out", tmp_path / "run", "--cache", tmp_path / "cache")
+    assert "no space left" in refused(capsys, *arguments).lower()
+    monkeypatch.undo()
+    monkeypatch.setenv("SOUNDFOLD_CACHE", str(tmp_path / "cache"))
+    assert run(capsys, *arguments)[0] == 0
+
+
+def test_our_own_fault_is_a_traceback_and_not_status_two(monkeypatch: pytest.MonkeyPatch, small_run: Path) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("soundfold.runtime.load", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["predict", str(small_run), "x.wav"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_ctrl_c_ends_with_a_clean_message_and_the_run_goes_on(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds", clips=10)
+    command = [
+        sys.executable, "-m", "soundfold", "train", str(data), *SET, "--epochs", "4000", "--test-fold", "3",
+        "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "run" / "checkpoint.safetensors").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1].startswith("soundfold: interrupted")
+    assert "--resume" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_output_cut_off_by_its_reader_is_no_error(small_run: Path, tmp_path: Path) -> None:
+    for number in range(40):
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(800), RATE)
+    command = f"{sys.executable} -m soundfold predict {small_run} {tmp_path} | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert "Traceback" not in done.stderr

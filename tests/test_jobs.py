@@ -1,0 +1,243 @@
+"""Whole jobs on a small data set: train, cross-validate, evaluate; what they write, and what they refuse."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+import soundfold
+from conftest import RATE, SMALL, tone, write_folders
+from soundfold.errors import DataError, PathError, RecipeError, RunError, SoundfoldError
+from soundfold.evaluation import CvResult, TrainResult, read_predictions, score
+
+FILES = {
+    "recipe.yaml", "run.json", "log.csv", "model.onnx", "weights.safetensors", "metrics.json", "predictions.parquet",
+    "confusion.png", "curves.png",
+}  # fmt: skip
+
+
+def files_of(run: Path) -> set[str]:
+    return {path.name for path in run.iterdir() if not path.name.startswith("events.")}
+
+
+def test_training_leaves_a_whole_run(small_run: Path) -> None:
+    assert files_of(small_run) == FILES
+    assert any(path.name.startswith("events.") for path in small_run.iterdir())
+    result = TrainResult.model_validate_json((small_run / "metrics.json").read_text(encoding="utf-8"))
+    assert result.split.fold == 3
+    assert (result.split.n_train, result.n) == (24, 12)
+    assert result.accuracy is not None
+    assert result.labels == ("high", "low")
+    assert result.clips_per_second is not None
+    assert soundfold.load_recipe(small_run / "recipe.yaml").as_dict() == result.recipe
+
+
+def test_scores_can_be_recomputed_from_the_predictions(small_run: Path) -> None:
+    result = TrainResult.model_validate_json((small_run / "metrics.json").read_text(encoding="utf-8"))
+    again = score(read_predictions(small_run / "predictions.parquet"))
+    assert (again.accuracy, again.accuracy_ci95, again.macro_f1) == (
+        result.accuracy,
+        result.accuracy_ci95,
+        result.macro_f1,
+    )
+
+
+def test_evaluate_agrees_with_what_training_said(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    trained = read_predictions(small_run / "predictions.parquet")
+    result = soundfold.evaluate(small_run, small_data, fold=3, predictions=tmp_path / "p.parquet")
+    told = read_predictions(tmp_path / "p.parquet")
+    assert result.accuracy == json.loads((small_run / "metrics.json").read_text())["accuracy"]
+    np.testing.assert_allclose(told["p:low"], trained["p:low"], atol=1e-3)
+    assert result.leaks is not None
+    assert result.leaks["share"] == 0.0
+
+
+def test_evaluate_names_recordings_that_the_model_was_trained_on(small_run: Path, small_data: Path) -> None:
+    result = soundfold.evaluate(small_run, small_data)
+    assert result.leaks is not None
+    assert result.leaks["share"] == pytest.approx(24 / 36)
+    assert "67 % of these clips come from recordings that the model was trained on" in result.leaks["sentence"]
+
+
+def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path) -> None:
+    result = soundfold.cross_validate(small_data, changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache")
+    assert [fold.fold for fold in result.folds] == [1, 2, 3]
+    assert result.accuracy_mean == pytest.approx(np.mean([fold.accuracy for fold in result.folds]))
+    assert result.accuracy_std == pytest.approx(np.std([fold.accuracy for fold in result.folds], ddof=1))
+    table = pd.read_parquet(tmp_path / "cv" / "predictions.parquet")
+    assert sorted(table["path"]) == sorted(soundfold.read_clips(small_data).table["path"])
+    assert result.accuracy_pooled == pytest.approx((table["label"] == table["predicted"]).mean())
+    assert result.leaks is not None
+    assert result.leaks["clips"] == 0
+    for fold in (1, 2, 3):
+        assert files_of(tmp_path / "cv" / f"fold{fold}") == FILES - {"recipe.yaml", "run.json"}
+    again = soundfold.cross_validate(
+        small_data, changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache", resume=True
+    )
+    assert again == CvResult.model_validate_json((tmp_path / "cv" / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_chosen_folds_are_trained_on_all_the_others(small_data: Path, tmp_path: Path) -> None:
+    result = soundfold.cross_validate(
+        small_data, changes=SMALL, folds=[2], out=tmp_path / "cv", cache=tmp_path / "cache"
+    )
+    assert [fold.fold for fold in result.folds] == [2]
+    assert result.accuracy_std is None
+    inner = json.loads((tmp_path / "cv" / "fold2" / "metrics.json").read_text())
+    assert (inner["split"]["n_train"], inner["split"]["n_test"]) == (24, 12)
+
+
+def test_random_split_is_scored_with_its_leak(small_data: Path, tmp_path: Path) -> None:
+    result = soundfold.train(
+        small_data, changes=SMALL, random_split=0.25, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
+    assert result.n == 9
+    assert result.leaks is not None
+    assert result.leaks["share"] > 0
+    assert "share a recording with training; expect less on new recordings" in result.leaks["sentence"]
+
+
+def test_all_scores_nothing_and_ships_a_model(small_data: Path, tmp_path: Path) -> None:
+    result = soundfold.train(small_data, changes=SMALL, everything=True, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert result.accuracy is None
+    assert result.split.n_train == 36
+    assert files_of(tmp_path / "run") == FILES - {"predictions.parquet", "confusion.png"}
+    assert soundfold.load(tmp_path / "run").labels == ("high", "low")
+
+
+def test_without_folds_whole_recordings_are_held_out(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "folds")
+    for fold in (1, 2, 3):
+        for label in ("low", "high"):
+            for recording in (data / f"fold{fold}" / label).iterdir():
+                target = tmp_path / "plain" / label / recording.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(recording, target)
+    result = soundfold.train(tmp_path / "plain", changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert result.split.kind == "recordings"
+    assert result.leaks is not None
+    assert result.leaks["clips"] == 0
+    assert 0 < result.n < 18
+
+
+def test_identical_sounds_on_both_sides_are_named(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    shutil.copy(data / "fold1" / "low" / "recording10" / "clip 0.wav", data / "fold3" / "low" / "copy.wav")
+    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert result.leaks is not None
+    assert result.leaks["identical_clips"] == 1
+
+
+def test_a_few_bad_clips_are_listed_and_training_goes_on(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    (data / "fold1" / "low" / "text.wav").write_text("this is not a sound")
+    (data / "fold2" / "high" / "empty.wav").write_bytes(b"")
+    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert sorted(Path(clip.path).name for clip in result.left_out) == ["empty.wav", "text.wav"]
+    assert result.split.n_train == 24
+
+
+def test_mostly_bad_clips_are_an_error(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    for path in sorted(data.rglob("*.wav"))[:20]:
+        path.write_text("text")
+    with pytest.raises(DataError, match="20 of 36 clips cannot be used; the first: .*text"):
+        soundfold.train(data, changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_that_cannot_be_heard_at_all_is_named(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds", labels=("low", "high", "mid"))
+    for path in data.rglob("mid/*/*.wav"):
+        path.write_text("text")
+    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert result.labels == ("high", "low")
+
+
+def test_nothing_is_overwritten(small_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(PathError, match="mine: is not empty. Choose another --out"):
+        soundfold.train(small_data, changes=SMALL, out=tmp_path / "mine", cache=tmp_path / "cache")
+    with pytest.raises(RunError, match="mine: is not a run that could be continued"):
+        soundfold.train(small_data, changes=SMALL, out=tmp_path / "mine", cache=tmp_path / "cache", resume=True)
+    with pytest.raises(PathError, match="is a file"):
+        soundfold.train(small_data, changes=SMALL, out=tmp_path / "mine" / "thesis.txt", cache=tmp_path / "cache")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_finished_run_is_not_trained_again(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    before = (small_run / "model.onnx").read_bytes()
+    with pytest.raises(PathError, match="continue the run with --resume"):
+        soundfold.train(small_data, changes=SMALL, test_fold=3, out=small_run, cache=tmp_path / "cache")
+    result = soundfold.train(
+        small_data, changes=SMALL, test_fold=3, out=small_run, cache=tmp_path / "cache", resume=True
+    )
+    assert result.accuracy == json.loads((small_run / "metrics.json").read_text())["accuracy"]
+    assert (small_run / "model.onnx").read_bytes() == before
+
+
+def test_other_settings_do_not_continue_a_run(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"was begun with recipe.training.epochs = 3, got 4. Continue with the same"):
+        soundfold.train(
+            small_data, changes=SMALL, epochs=4, test_fold=3, out=small_run, cache=tmp_path / "cache", resume=True
+        )
+    with pytest.raises(RunError, match="was begun with split = fold 3, got fold 2"):
+        soundfold.train(small_data, changes=SMALL, test_fold=2, out=small_run, cache=tmp_path / "cache", resume=True)
+
+
+def test_changed_sounds_do_not_continue_a_run(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    soundfile.write(next(data.rglob("*.wav")), tone(50, 0.5, 1), RATE)
+    with pytest.raises(RunError, match="the sounds have changed since this run began"):
+        soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache", resume=True)
+
+
+def test_two_splits_at_once_are_refused(small_data: Path) -> None:
+    with pytest.raises(RecipeError, match="one of --test-fold, --random-split and --all"):
+        soundfold.train(small_data, test_fold=1, everything=True)
+
+
+def test_resume_must_be_told_where(small_data: Path) -> None:
+    with pytest.raises(RunError, match="--resume must be told which run"):
+        soundfold.train(small_data, resume=True)
+
+
+def test_unknown_fold_names_the_known_ones(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="got '9'"):
+        soundfold.evaluate(small_run, small_data, fold=9)
+    with pytest.raises(SoundfoldError, match="9"):
+        soundfold.train(small_data, changes=SMALL, test_fold=9, out=tmp_path / "run", cache=tmp_path / "cache")
+
+
+def test_one_class_only_is_refused(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds", labels=("low",))
+    with pytest.raises(DataError, match="training needs two or more"):
+        soundfold.train(data, changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
+
+
+def test_unknown_labels_count_as_wrong(small_run: Path, tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds", labels=("low", "strange"))
+    result = soundfold.evaluate(small_run, data)
+    assert result.unknown_labels == ("strange",)
+    assert result.accuracy <= 0.5
+
+
+def test_picture_of_the_data(small_data: Path, tmp_path: Path) -> None:
+    path = soundfold.show(small_data, tmp_path / "clips.png", changes=SMALL, clips=3)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(PathError, match="exists already. Choose another --out"):
+        soundfold.show(small_data, path, changes=SMALL)
+
+
+def test_public_names_are_all_there() -> None:
+    assert set(soundfold.__all__) <= set(dir(soundfold))
+    for name in soundfold.__all__:
+        assert getattr(soundfold, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        soundfold.trian  # noqa: B018

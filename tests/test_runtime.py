@@ -1,0 +1,217 @@
+"""The runtime: the same answer from a path, bytes or an array, at any rate and length; no torch."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from model_files import TINY_MODEL, tiny_probabilities
+from soundfold.audio import fit_length, windows
+from soundfold.errors import AudioError, ModelFileError, PathError, SoundfoldError
+from soundfold.runtime import (
+    FORMAT_VERSION,
+    Model,
+    ModelCard,
+    Prediction,
+    load,
+    read_card,
+    recordings_digest,
+    share_of_known_recordings,
+)
+
+pytestmark = pytest.mark.runtime
+RATE, WINDOW = 8_000, 8_000
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load(TINY_MODEL)
+
+
+def noise(seconds: float, level: float = 0.3, channels: int = 1, rate: int = RATE) -> np.ndarray:
+    generator = np.random.default_rng(int(seconds * 1000))
+    swell = np.linspace(0.1, 1.0, round(seconds * rate))
+    return (generator.uniform(-level, level, (channels, len(swell))) * swell).astype(np.float32)
+
+
+def told(answer: Prediction) -> list[float]:
+    return list(answer.probabilities.values())
+
+
+def expected(waveform: np.ndarray, hop: int = WINDOW) -> np.ndarray:
+    """The rule in plain numpy: windows side by side, the last one centred in silence, weighted by their sound."""
+    spans = windows(waveform.shape[1], WINDOW, hop)
+    each = tiny_probabilities(np.stack([fit_length(waveform[:, start:stop], WINDOW) for start, stop in spans]))
+    return np.average(each, axis=0, weights=[stop - start for start, stop in spans])
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.5, 1.0, 1.000125, 2.0, 3.7, 40.25])
+def test_answer_is_the_weighted_mean_over_windows(model: Model, tmp_path: Path, seconds: float) -> None:
+    waveform = noise(seconds)
+    soundfile.write(tmp_path / "x.wav", waveform.T, RATE, subtype="FLOAT")
+    answer = model.predict(tmp_path / "x.wav")
+    np.testing.assert_allclose(list(answer.probabilities.values()), expected(waveform), atol=1e-5)
+    assert answer.duration_s == pytest.approx(seconds, abs=1e-3)
+    assert answer.label == max(answer.probabilities, key=lambda label: answer.probabilities[label])
+    assert sum(answer.probabilities.values()) == pytest.approx(1.0, abs=1e-6)
+    assert len(answer.timeline) == len(windows(waveform.shape[1], WINDOW, WINDOW))
+
+
+def test_path_bytes_file_and_array_get_the_same_answer(model: Model, tmp_path: Path) -> None:
+    waveform = noise(2.3)
+    path = tmp_path / "größe 音 🎵.wav"
+    soundfile.write(path, waveform.T, RATE, subtype="FLOAT")
+    answers = [
+        model.predict(path), model.predict(str(path)), model.predict(path.read_bytes()),
+        model.predict(BytesIO(path.read_bytes())), model.predict(waveform, RATE), model.predict(waveform[0], RATE),
+    ]  # fmt: skip
+    for answer in answers[1:]:
+        np.testing.assert_allclose(
+            list(answer.probabilities.values()), list(answers[0].probabilities.values()), atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (192_000, 1), (11_025, 5), (8_000, 2)])
+def test_array_and_file_agree_at_any_rate_and_channel_count(
+    model: Model, tmp_path: Path, rate: int, channels: int
+) -> None:
+    waveform = noise(1.5, channels=channels, rate=rate)
+    soundfile.write(tmp_path / "x.wav", waveform.T, rate, subtype="FLOAT")
+    by_file, by_array = model.predict(tmp_path / "x.wav"), model.predict(waveform, rate)
+    np.testing.assert_allclose(list(by_file.probabilities.values()), list(by_array.probabilities.values()), atol=1e-5)
+
+
+def test_timeline_follows_the_hop(model: Model) -> None:
+    waveform = noise(3.3)
+    spans = model.timeline(waveform, RATE, hop_s=0.25)
+    assert [(round(span.start_s * RATE), round(span.end_s * RATE)) for span in spans] == windows(26_400, WINDOW, 2000)
+    quiet_then_loud = [span.probabilities["high"] for span in spans[:-1]]
+    assert quiet_then_loud == sorted(quiet_then_loud)
+
+
+def test_part_of_a_file(model: Model, tmp_path: Path) -> None:
+    waveform = noise(4.0)
+    soundfile.write(tmp_path / "x.wav", waveform.T, RATE, subtype="FLOAT")
+    part = model.predict(tmp_path / "x.wav", start_s=1.5, end_s=2.25)
+    np.testing.assert_allclose(list(part.probabilities.values()), expected(waveform[:, 12_000:18_000]), atol=1e-5)
+
+
+def test_many_sounds_come_back_in_order_with_errors_in_their_place(model: Model, tmp_path: Path) -> None:
+    paths: list[str] = []
+    for number in range(30):
+        path = tmp_path / f"{number}.wav"
+        if number % 7 == 3:
+            path.write_text("no sound")
+        else:
+            soundfile.write(path, noise(0.5 + number / 10).T, RATE)
+        paths.append(str(path))
+    answers = list(model.predict_many(paths, workers=3))
+    assert len(answers) == len(paths)
+    for number, (path, answer) in enumerate(zip(paths, answers, strict=True)):
+        if number % 7 == 3:
+            assert isinstance(answer, SoundfoldError)
+            assert path in str(answer)
+        else:
+            assert isinstance(answer, Prediction)
+            assert answer.path == path
+
+
+def test_stopping_early_leaves_nothing_running(model: Model, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(0.5).T, RATE)
+    answers = model.predict_many([str(tmp_path / "x.wav")] * 100, workers=2)
+    next(answers)
+    answers.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "message"),
+    [
+        (np.zeros(10, np.float32), None, "sample_rate must be given with a waveform"),
+        (np.zeros((2, 0), np.float32), 8000, "waveform must be .* not empty"),
+        (
+            np.zeros((1000, 2), np.float32),
+            8000,
+            "waveform must be \\(channels, samples\\), got \\(1000, 2\\). Transpose",
+        ),
+        (np.full(10, np.nan, np.float32), 8000, "waveform must hold finite numbers"),
+        (np.full(10, np.inf, np.float32), 8000, "waveform must hold finite numbers"),
+        (b"", None, "empty"),
+        (b"hello, this is text and not a sound", None, "text"),
+    ],
+)
+def test_bad_sound_is_told(model: Model, sound: np.ndarray | bytes, rate: int | None, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        model.predict(sound, rate)
+
+
+@pytest.mark.parametrize("hop_s", [0.0, -1.0, 1.5])
+def test_bad_hop_is_told(model: Model, hop_s: float) -> None:
+    with pytest.raises(AudioError, match="hop_s must be more than 0 and at most the window of 1 s"):
+        model.predict(noise(1.0), RATE, hop_s=hop_s)
+
+
+def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:
+    with pytest.raises(PathError, match="there is no such model file or run"):
+        load(tmp_path / "gone")
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(ModelFileError, match=r"text\.onnx: is not a model file that can be opened") as caught:
+        load(tmp_path / "text.onnx")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    with pytest.raises(ModelFileError):
+        load(tmp_path / "empty.onnx")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(ModelFileError, match="holds no finished model. Continue the run with --resume"):
+        load(tmp_path / "run")
+    (tmp_path / "cv" / "fold1").mkdir(parents=True)
+    (tmp_path / "cv" / "fold1" / "model.onnx").write_bytes(b"")
+    with pytest.raises(ModelFileError, match="is a cross-validation with a model a fold. Name one .*fold1"):
+        load(tmp_path / "cv")
+
+
+def test_truncated_model_files_never_crash(tmp_path: Path) -> None:
+    whole = TINY_MODEL.read_bytes()
+    for size in range(0, len(whole), 13):
+        (tmp_path / "part.onnx").write_bytes(whole[:size])
+        with pytest.raises(ModelFileError):
+            load(tmp_path / "part.onnx")
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (None, "not one of soundfold's"),
+        ("{", "its description is damaged"),
+        ('{"format_version": 1}', "its description is damaged: soundfold_version"),
+    ],
+)
+def test_bad_card_is_told(card: str | None, message: str) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        read_card(card, "m.onnx")
+
+
+def card(**changes: object) -> ModelCard:
+    values = {
+        "format_version": FORMAT_VERSION, "soundfold_version": "0", "labels": ("a",), "sample_rate": 8000,
+        "channels": 1, "downmix": "first", "window": 8000,
+    }  # fmt: skip
+    return ModelCard.model_validate(values | changes)
+
+
+def test_later_format_is_refused_and_later_fields_are_not() -> None:
+    later = card(format_version=FORMAT_VERSION + 1, soundfold_version="9.9").model_dump_json()
+    with pytest.raises(ModelFileError, match=r"was written by soundfold 9\.9, in a format .* Update soundfold"):
+        read_card(later, "m.onnx")
+    assert read_card(card().model_dump_json()[:-1] + ', "new": 1}', "m.onnx") == card()
+
+
+def test_recordings_that_trained_are_recognised_and_no_name_can_be_read() -> None:
+    trained = [f"recording {number}" for number in range(500)]
+    known = card(training_recordings=recordings_digest(trained))
+    assert share_of_known_recordings(known, trained) == 1.0
+    assert share_of_known_recordings(known, [f"other {number}" for number in range(500)]) == 0.0
+    assert share_of_known_recordings(known, [trained[0], "other", "another", "third"]) == 0.25
+    assert "recording" not in known.training_recordings
+    assert share_of_known_recordings(card(), trained) is None
