@@ -1,5 +1,5 @@
 # The two commands of the README, and what stands behind them. Needs Python ≥ 3.11 and make.
-# On Windows use the commands of docs/install.md; they are the same without make.
+# Without make (on Windows, say): the same pip commands in an environment of your own, then soundfold demo and pytest.
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -18,7 +18,7 @@ from soundfold.data import open_store, read_clips
 from soundfold.errors import DataError, RunError
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import load_recipe
-from soundfold.training import FitJob, Fitted, Hardware, build_feature_cache, fit, read_history
+from soundfold.training import EpochRecord, FitJob, Fitted, Hardware, build_feature_cache, fit, read_history
 from soundfold.training.loop import CHECKPOINT_NAME
 
 
@@ -83,26 +83,31 @@ def test_two_processes_learn_what_one_does(job: FitJob, tmp_path: Path) -> None:
         torch.testing.assert_close(together.state[name], tensor, rtol=1e-2, atol=1e-3)
 
 
-def test_resumed_run_ends_with_the_very_weights(job: FitJob, tmp_path: Path) -> None:
-    whole = run(job, tmp_path / "whole", epochs=4)
-    broken = tmp_path / "broken"
+class PowerCutError(Exception):
+    """What a test raises in the middle of a training."""
 
-    class PowerCut(Exception):  # noqa: N818
-        pass
 
-    broken.mkdir()
-    recipe = job.recipe.model_copy(update={"training": job.recipe.training.model_copy(update={"epochs": 4})})
+def broken_off(job: FitJob, folder: Path, after: int, **changes: object) -> FitJob:
+    """Begin a training, break it off after some epochs, and return its job."""
+    folder.mkdir()
+    training = job.recipe.training.model_copy(update=changes)
+    recipe = job.recipe.model_copy(update={"training": training})
+    broken = dataclasses.replace(job, recipe=recipe, folder=folder)
 
-    def cut(record: object) -> None:
-        if record.epoch == 2:  # type: ignore[attr-defined]
-            raise PowerCut
+    def cut(record: EpochRecord) -> None:
+        if record.epoch == after + 1:
+            raise PowerCutError
 
-    broken_job = dataclasses.replace(job, recipe=recipe, folder=broken)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("soundfold.training.loop._CHECKPOINT_EVERY_S", 0.0)
-        with pytest.raises(PowerCut):
-            fit(broken_job, Hardware("cpu"), cut)
-    resumed = fit(broken_job, Hardware("cpu"), lambda _: None)
+        with pytest.raises(PowerCutError):
+            fit(broken, Hardware("cpu"), cut)
+    return broken
+
+
+def test_resumed_run_ends_with_the_very_weights(job: FitJob, tmp_path: Path) -> None:
+    whole = run(job, tmp_path / "whole", epochs=4)
+    resumed = fit(broken_off(job, tmp_path / "broken", after=1, epochs=4), Hardware("cpu"), lambda _: None)
     assert same(whole, resumed)
     assert [record.epoch for record in resumed.history] == [1, 2, 3, 4]
     for before, after in zip(whole.history, resumed.history, strict=True):
@@ -167,6 +172,13 @@ def test_ten_kills_at_random_moments_end_with_the_very_weights(job: FitJob, tmp_
     assert [record.epoch for record in resumed.history] == list(range(1, 61))
     leftovers = {path.name for path in broken.iterdir() if not path.name.startswith(("events.", "."))}
     assert leftovers == {CHECKPOINT_NAME, "log.csv"}
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_every_precision_trains_and_resumes(job: FitJob, tmp_path: Path, precision: str) -> None:
+    whole = run(job, tmp_path / "whole", epochs=2, precision=precision)
+    broken = broken_off(job, tmp_path / "broken", after=1, epochs=2, precision=precision)
+    assert same(whole, fit(broken, Hardware("cpu"), lambda _: None))
 
 
 def test_tensorboard_holds_the_curves(job: FitJob, tmp_path: Path) -> None:

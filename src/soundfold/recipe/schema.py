@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["AugmentRecipe", "FeatureRecipe", "ModelRecipe", "Recipe", "SoundRecipe", "TrainingRecipe"]
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
+Precision = Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
 
 
 class _Section(BaseModel):

@@ -27,7 +27,7 @@ from soundfold.data.store import WaveformStore
 from soundfold.features import build_features
 from soundfold.recipe import Recipe
 
-__all__ = ["FeatureCache", "build_feature_cache", "open_feature_cache"]
+__all__ = ["FeatureCache", "build_feature_cache", "open_feature_cache", "runs_of"]
 
 _FORMAT = 1  # raise when a front end's values or the layout change
 _BATCH = 32
@@ -84,6 +84,17 @@ class FeatureCache:
         mean = float(self.total[rows].sum() / count)
         variance = float(self.squares[rows].sum() / count) - mean**2
         return mean, max(variance, 0.0) ** 0.5
+
+
+def runs_of(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return `first[i], first[i] + 1, …` for `count[i]` numbers, one run after another.
+
+    >>> runs_of(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    runs: np.ndarray = np.repeat(first, count) + within
+    return runs
 
 
 def build_feature_cache(

@@ -20,7 +20,7 @@ from soundfold.errors import DataError, RunError
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe
 from soundfold.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from soundfold.training.feature_cache import FeatureCache, open_feature_cache
+from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
 from soundfold.training.history import EpochRecord, History
 from soundfold.training.scoring import clip_probabilities
 from soundfold.training.shared_norm import share_batch_norm
@@ -62,75 +62,94 @@ def fit_in_process(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord]
         RunError: the folder's checkpoint is damaged.
     """
     settings = job.recipe.training
-    cache = open_feature_cache(job.features, job.recipe)
-    classifier = build_classifier(job.recipe, job.n_labels, settings.seed)
-    first, count = cache.windows_of(job.train)
-    if job.recipe.augment.crop == "start":
-        count = np.ones_like(count)
-        heard = first
-    else:
-        heard = np.concatenate([np.arange(start, start + size) for start, size in zip(first, count, strict=True)])
-    classifier.standardise.set_statistics(*cache.statistics(heard))
-    if fabric.world_size > 1:
-        share_batch_norm(classifier)
-
-    steps = -(-len(job.train) // settings.batch_size)
-    optimizer = torch.optim.Adam(classifier.network.parameters(), lr=settings.lr)
-    scheduler = _schedule(optimizer, job.recipe, steps)
-    checkpoint_path = job.folder / CHECKPOINT_NAME
-    done = 0
-    if checkpoint_path.exists():
-        checkpoint = load_checkpoint(checkpoint_path)
-        _restore(checkpoint, checkpoint_path, classifier, optimizer, scheduler)
-        done = checkpoint.epoch
-    # channels last: a third faster on a CPU, and what tensor cores want
-    classifier.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network, optimizer = fabric.setup(classifier.network, optimizer)
-    classifier.standardise.to(fabric.device)
-    labels = torch.from_numpy(job.train_labels)
-
-    def classify(features: Tensor) -> Tensor:
-        logits: Tensor = network(classifier.prepare(features).contiguous(memory_format=torch.channels_last))
-        return logits
-
-    def save(epoch: int) -> None:
-        state = Checkpoint(epoch, classifier.state_dict(), optimizer.state_dict(), scheduler.state_dict())
-        save_checkpoint(state, checkpoint_path)
-
-    with _history(fabric, job.folder, done) as history:
+    fitting = _begin(fabric, job)
+    with _history(fabric, job.folder, fitting.done) as history:
         saved_at = time.monotonic()
-        for epoch in range(done + 1, settings.epochs + 1):
+        for epoch in range(fitting.done + 1, settings.epochs + 1):
             started = time.perf_counter()
-            network.train()
-            loss_sum = torch.zeros((), device=fabric.device)
-            right = torch.zeros((), device=fabric.device)
-            lr = optimizer.param_groups[0]["lr"]
-            for features, target, share in _batches(fabric, job, cache, first, count, labels, epoch):
-                optimizer.zero_grad()
-                logits = classify(features).float()
-                losses = nn.functional.cross_entropy(logits, target, reduction="sum")
-                fabric.backward(losses * share)
-                optimizer.step()
-                scheduler.step()
-                loss_sum += losses.detach()
-                right += (logits.argmax(dim=-1) == target).sum()
-            totals = _summed(fabric, torch.stack([loss_sum, right])) / len(job.train)
+            lr = fitting.optimizer.param_groups[0]["lr"]
+            loss, accuracy = _train_epoch(fabric, job, fitting, epoch)
             train_s = time.perf_counter() - started
-            if not np.isfinite(totals[0]):
+            if not np.isfinite(loss):
                 raise DataError(
-                    f"the loss must stay a number, got {totals[0]} in epoch {epoch}. Lower training.lr "
-                    f"(now {settings.lr:g})"
+                    f"the loss must stay a number, got {loss} in epoch {epoch}. Lower training.lr (now {settings.lr:g})"
                 )
             look = epoch % settings.validate_every == 0 or epoch == settings.epochs
-            held_out = _look(fabric, classify, network, cache, job) if look and len(job.held_out) else (None, None)
-            record = EpochRecord(epoch, float(totals[0]), float(totals[1]), held_out[0], held_out[1], lr, train_s)
+            held_out = _look(fabric, job, fitting) if look and len(job.held_out) else (None, None)
             if history is not None:
+                record = EpochRecord(epoch, loss, accuracy, held_out[0], held_out[1], lr, train_s)
                 history.add(record)
                 on_epoch(record)
                 if time.monotonic() - saved_at > _CHECKPOINT_EVERY_S or epoch == settings.epochs:
-                    save(epoch)
+                    save_checkpoint(fitting.checkpoint(epoch), job.folder / CHECKPOINT_NAME)
                     saved_at = time.monotonic()
     fabric.barrier()
+
+
+@dataclass
+class _Fitting:
+    """A training under way."""
+
+    cache: FeatureCache
+    first: np.ndarray  # (train,) the first window of each clip that may be heard
+    count: np.ndarray  # (train,) how many of its windows may be heard
+    classifier: Classifier
+    network: nn.Module  # the classifier's network, as Fabric wraps it
+    optimizer: torch.optim.Optimizer  # as Fabric wraps it
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    done: int  # epochs that the checkpoint holds
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits, through Fabric's wrapping."""
+        prepared = self.classifier.prepare(features).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.network(prepared)
+        return logits.float()
+
+    def checkpoint(self, epoch: int) -> Checkpoint:
+        """Return all that a later process needs to go on after this epoch."""
+        return Checkpoint(epoch, self.classifier.state_dict(), self.optimizer.state_dict(), self.scheduler.state_dict())
+
+
+def _begin(fabric: Fabric, job: FitJob) -> _Fitting:
+    """Build what a training needs, or restore it from the run's checkpoint."""
+    cache = open_feature_cache(job.features, job.recipe)
+    first, count = cache.windows_of(job.train)
+    if job.recipe.augment.crop == "start":
+        count = np.ones_like(count)
+    classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed)
+    classifier.standardise.set_statistics(*cache.statistics(runs_of(first, count)))
+    if fabric.world_size > 1:
+        share_batch_norm(classifier)
+    # channels last: a third faster on a CPU, and what tensor cores want
+    classifier.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain = torch.optim.Adam(classifier.network.parameters(), lr=job.recipe.training.lr)
+    scheduler = _schedule(plain, job.recipe, steps=-(-len(job.train) // job.recipe.training.batch_size))
+    network, optimizer = fabric.setup(classifier.network, plain)
+    classifier.standardise.to(fabric.device)
+    fitting = _Fitting(cache, first, count, classifier, network, optimizer, scheduler, done=0)
+    path = job.folder / CHECKPOINT_NAME
+    if path.exists():
+        _restore(load_checkpoint(path), path, fitting)
+    return fitting
+
+
+def _train_epoch(fabric: Fabric, job: FitJob, fitting: _Fitting, epoch: int) -> tuple[float, float]:
+    """Learn from every training clip once; return mean loss and share of right answers, as they were on the way."""
+    fitting.network.train()
+    # summed on the device: reading a value in every step would make the device wait for the host
+    loss_sum = torch.zeros((), device=fabric.device)
+    right = torch.zeros((), device=fabric.device)
+    for features, target, share in _batches(fabric, job, fitting, epoch):
+        fitting.optimizer.zero_grad()
+        logits = fitting.classify(features)
+        losses = nn.functional.cross_entropy(logits, target, reduction="sum")
+        fabric.backward(losses * share)
+        fitting.optimizer.step()
+        fitting.scheduler.step()
+        loss_sum += losses.detach()
+        right += (logits.argmax(dim=-1) == target).sum()
+    loss, accuracy = _summed(fabric, torch.stack([loss_sum, right])) / len(job.train)
+    return float(loss), float(accuracy)
 
 
 def _schedule(
@@ -144,48 +163,36 @@ def _schedule(
     )
 
 
-def _restore(
-    checkpoint: Checkpoint,
-    path: Path,
-    classifier: Classifier,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> None:
+def _restore(checkpoint: Checkpoint, path: Path, fitting: _Fitting) -> None:
     try:
-        classifier.load_state_dict(checkpoint.model)
-        optimizer.load_state_dict(checkpoint.optimizer)
+        fitting.classifier.load_state_dict(checkpoint.model)
+        fitting.optimizer.load_state_dict(checkpoint.optimizer)
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: does not fit this recipe's network ({reason}). Choose another --out") from None
-    scheduler.load_state_dict(checkpoint.scheduler)
+    fitting.scheduler.load_state_dict(checkpoint.scheduler)
+    fitting.done = checkpoint.epoch
 
 
-def _batches(
-    fabric: Fabric,
-    job: FitJob,
-    cache: FeatureCache,
-    first: np.ndarray,
-    count: np.ndarray,
-    labels: Tensor,
-    epoch: int,
-) -> Iterator[tuple[Tensor, Tensor, float]]:
+def _batches(fabric: Fabric, job: FitJob, fitting: _Fitting, epoch: int) -> Iterator[tuple[Tensor, Tensor, float]]:
     """Yield this process's share of each batch: augmented features, targets, and the factor of its summed loss.
 
     The factor makes the mean over processes (which Fabric takes of the gradients) the mean over the whole batch, even
     where the last batch does not divide evenly.
     """
-    settings, generator = job.recipe.training, epoch_generator(job.recipe.training.seed, epoch)
+    settings, cache = job.recipe.training, fitting.cache
+    generator = epoch_generator(settings.seed, epoch)
     order = torch.randperm(len(job.train), generator=generator).numpy()
     pick = torch.rand(len(order), generator=generator, dtype=torch.float64).numpy()
-    rows = first[order] + (pick * count[order]).astype(np.int64)
+    rows = fitting.first[order] + (pick * fitting.count[order]).astype(np.int64)
     before, after = torch.from_numpy(cache.before[rows]), torch.from_numpy(cache.after[rows])
     draws = draw(job.recipe.augment, before, after, *cache.shape[1:], generator)
+    labels = torch.from_numpy(job.train_labels[order])
     for start in range(0, len(order), settings.batch_size):
         stop = min(start + settings.batch_size, len(order))
         mine = slice(start + fabric.global_rank, stop, fabric.world_size)
         features = apply_draws(cache.gather(rows[mine]).to(fabric.device), draws[mine])
-        target = labels[order[mine]].to(fabric.device)
-        yield features, target, fabric.world_size / (stop - start)
+        yield features, labels[mine].to(fabric.device), fabric.world_size / (stop - start)
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
@@ -194,21 +201,19 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + epoch) % 2**63)
 
 
-def _look(
-    fabric: Fabric, classify: Callable[[Tensor], Tensor], network: nn.Module, cache: FeatureCache, job: FitJob
-) -> tuple[float, float]:
+def _look(fabric: Fabric, job: FitJob, fitting: _Fitting) -> tuple[float, float]:
     """Return mean loss and accuracy of the held-out clips."""
-    network.eval()
+    fitting.network.eval()
     mine = slice(fabric.global_rank, None, fabric.world_size)
     truth = job.held_out_labels[mine]
     loss, right = 0.0, 0
     if len(truth):
-        probabilities = clip_probabilities(classify, cache, job.held_out[mine], fabric.device)
+        probabilities = clip_probabilities(fitting.classify, fitting.cache, job.held_out[mine], fabric.device)
         told = probabilities[np.arange(len(truth)), truth]
         loss = float(-np.log(np.maximum(told, 1e-12)).sum())
         right = int((probabilities.argmax(axis=1) == truth).sum())
-    sums = _summed(fabric, torch.tensor([loss, right], dtype=torch.float64)) / len(job.held_out)
-    return float(sums[0]), float(sums[1])
+    mean_loss, accuracy = _summed(fabric, torch.tensor([loss, right], dtype=torch.float64)) / len(job.held_out)
+    return float(mean_loss), float(accuracy)
 
 
 def _summed(fabric: Fabric, values: Tensor) -> np.ndarray:

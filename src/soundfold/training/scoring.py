@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundfold.training.feature_cache import FeatureCache
+from soundfold.training.feature_cache import FeatureCache, runs_of
 
 __all__ = ["clip_probabilities"]
 
@@ -29,8 +29,7 @@ def clip_probabilities(
     """
     first, count = cache.windows_of(clips)
     owner = np.repeat(np.arange(len(clips)), count)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    rows = first[owner] + within
+    rows = runs_of(first, count)
     parts = []
     with torch.inference_mode():
         for begin in range(0, len(rows), _BATCH):
