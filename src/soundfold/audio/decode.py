@@ -21,6 +21,7 @@ from soundfold.errors import AudioError, TooLongError
 __all__ = ["load", "probe", "read", "stream"]
 
 # Frames that `load` reads at once: a short clip comes in one piece, and no header can make it allocate more.
+_SLACK_S = 0.05  # annotation tools round ends up, and coders' padding moves them; so much is forgiven
 _LOAD_BLOCK = 1 << 22
 
 _MAX_S = 600.0
@@ -245,6 +246,8 @@ def _span(sound: _Sound, start_s: float | None, end_s: float | None) -> tuple[in
     """Return the first frame of a range and the frame after its last (None: the end, wherever that is)."""
     start = 0 if start_s is None else round(start_s * sound.sample_rate)
     stop = sound.frames if end_s is None else round(end_s * sound.sample_rate)
+    if stop is not None and sound.frames is not None and 0 < stop - sound.frames <= _SLACK_S * sound.sample_rate:
+        stop = sound.frames
     if sound.frames is not None and (start >= sound.frames or (stop is not None and stop > sound.frames)):
         raise _outside(sound, start, None if end_s is None else stop, sound.frames)
     if stop is not None and stop <= start:

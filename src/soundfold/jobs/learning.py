@@ -43,9 +43,10 @@ from soundfold.training import (
     fit,
     open_feature_cache,
     save_tensors,
+    take_part,
 )
 
-__all__ = ["learn_split", "summarise"]
+__all__ = ["help_to_learn", "learn_split", "summarise"]
 
 _PROBES = 8
 
@@ -75,17 +76,7 @@ def learn_split(
         return TrainResult.model_validate_json(finished.read_text(encoding="utf-8"))
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
-    class_ids = prepared.clips.class_ids()
-    job = FitJob(
-        recipe=recipe,
-        n_labels=len(prepared.clips.labels),
-        features=prepared.features,
-        train=prepared.rows[split.train],
-        train_labels=class_ids[split.train],
-        held_out=prepared.rows[split.test],
-        held_out_labels=class_ids[split.test],
-        folder=folder,
-    )
+    job = _job(prepared, split, recipe, folder)
     fitted = fit(job, hardware, lambda record: reporter.epoch(what, record, recipe.training.epochs))
     classifier = build_classifier(recipe, job.n_labels, recipe.training.seed)
     classifier.load_state_dict(fitted.state)
@@ -119,10 +110,31 @@ def learn_split(
     return result
 
 
+def help_to_learn(prepared: Prepared, split: Split, recipe: Recipe, hardware: Hardware, folder: Path) -> TrainResult:
+    """Train along and write nothing: what all processes but the first do in a run that torchrun started."""
+    if not (folder / METRICS_NAME).exists():
+        take_part(_job(prepared, split, recipe, folder), hardware, lambda _: None)
+    return TrainResult(labels=prepared.clips.labels, recipe=recipe.as_dict(), split=summarise(split), seconds=0.0)
+
+
 def summarise(split: Split) -> SplitSummary:
     """Return the split as results tell it."""
     return SplitSummary(
         name=split.name, kind=split.kind, fold=split.fold, n_train=len(split.train), n_test=len(split.test)
+    )
+
+
+def _job(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> FitJob:
+    class_ids = prepared.clips.class_ids()
+    return FitJob(
+        recipe=recipe,
+        n_labels=len(prepared.clips.labels),
+        features=prepared.features,
+        train=prepared.rows[split.train],
+        train_labels=class_ids[split.train],
+        held_out=prepared.rows[split.test],
+        held_out_labels=class_ids[split.test],
+        folder=folder,
     )
 
 

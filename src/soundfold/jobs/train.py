@@ -9,7 +9,7 @@ from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, by_fold, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import TrainResult
-from soundfold.jobs.learning import learn_split
+from soundfold.jobs.learning import help_to_learn, learn_split
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import next_free, run_folder
@@ -111,8 +111,7 @@ def train(
         "sounds": prepared.store.identity,
     }
     if not is_main_process():
-        # under torchrun every process comes here; the first one writes, the others lend their hands to the training
-        return learn_split(prepared, split, settings, hardware, folder, reporter, "training")
+        return help_to_learn(prepared, split, settings, hardware, folder)
     with run_folder(folder, settings, identity, resume=resume):
         result = learn_split(prepared, split, settings, hardware, folder, reporter, "training")
     return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})

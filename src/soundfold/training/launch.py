@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from soundfold.errors import RunError, did_you_mean
+from soundfold.errors import RunError, SoundfoldError, did_you_mean
 from soundfold.training.checkpoint import load_checkpoint
 from soundfold.training.history import EpochRecord, read_history
 from soundfold.training.loop import CHECKPOINT_NAME, FitJob, fit_in_process
 
-__all__ = ["Fitted", "Hardware", "fit", "is_main_process"]
+__all__ = ["Fitted", "Hardware", "fit", "is_main_process", "take_part"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -72,42 +74,70 @@ def fit(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]
         job: what to train on.
         hardware: where.
         on_epoch: called after each epoch.
+
+    Raises:
+        DataError: the loss is no longer a number.
+        RunError: the folder's checkpoint is damaged, or belongs to another network.
+    """
+    take_part(job, hardware, on_epoch)
+    return Fitted(load_checkpoint(job.folder / CHECKPOINT_NAME).model, read_history(job.folder))
+
+
+def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]) -> None:
+    """Do this process's part of a training; `fit` is this and reading what it left.
+
+    Under torchrun or a cluster every process calls this, and only the first one goes on to read and to write.
     """
     checkpoint_path = job.folder / CHECKPOINT_NAME
-    if not (checkpoint_path.exists() and load_checkpoint(checkpoint_path).epoch >= job.recipe.training.epochs):
-        launched_outside = "RANK" in os.environ or hardware.num_nodes > 1
-        several = hardware.devices * hardware.num_nodes > 1
-        fabric = Fabric(
-            accelerator=hardware.device,
-            devices=hardware.devices,
-            num_nodes=hardware.num_nodes,
-            strategy="auto" if not several else "ddp" if launched_outside else "ddp_spawn",
-            precision=job.recipe.training.precision,
-        )
-        if several and not launched_outside:
-            _launch_spawned(fabric, job, on_epoch)
-        else:
-            fabric.launch(partial(fit_in_process, job=job, on_epoch=on_epoch))
-    return Fitted(load_checkpoint(checkpoint_path).model, read_history(job.folder))
+    if checkpoint_path.exists() and load_checkpoint(checkpoint_path).epoch >= job.recipe.training.epochs:
+        return
+    launched_outside = "RANK" in os.environ or hardware.num_nodes > 1
+    several = hardware.devices * hardware.num_nodes > 1
+    fabric = Fabric(
+        accelerator=hardware.device,
+        devices=hardware.devices,
+        num_nodes=hardware.num_nodes,
+        strategy="auto" if not several else "ddp" if launched_outside else "ddp_spawn",
+        precision=job.recipe.training.precision,
+    )
+    if several and not launched_outside:
+        _launch_spawned(fabric, job, on_epoch)
+    else:
+        fabric.launch(partial(fit_in_process, job=job, on_epoch=on_epoch))
 
 
 def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
-    """Start the processes; the first one's records come back through a queue."""
+    """Start the processes; the first one's records, and anyone's complaint, come back through a queue."""
     queue: Any = multiprocessing.get_context("spawn").SimpleQueue()
+    complaints: list[SoundfoldError] = []
 
     def relay() -> None:
-        while (record := queue.get()) is not None:
-            on_epoch(record)
+        while (told := queue.get()) is not None:
+            if isinstance(told, SoundfoldError):
+                complaints.append(told)
+            else:
+                on_epoch(told)
 
     listener = threading.Thread(target=relay, daemon=True)
     listener.start()
     try:
         # all in one callable: Fabric walks through arguments, and refuses frozen ones
         fabric.launch(partial(_spawned, job=job, queue=queue))
+    except (ProcessRaisedException, ProcessExitedException) as error:
+        queue.put(None)
+        listener.join()
+        raise (complaints[0] if complaints else error) from None
     finally:
+        for child in multiprocessing.active_children():
+            child.terminate()  # after Ctrl-C they would train on, and we would wait for them
         queue.put(None)
         listener.join()
 
 
 def _spawned(fabric: Fabric, job: FitJob, queue: Any) -> None:
-    fit_in_process(fabric, job, queue.put)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the parent tells of Ctrl-C, once
+    try:
+        fit_in_process(fabric, job, queue.put)
+    except SoundfoldError as error:
+        queue.put(error)
+        raise
