@@ -19,7 +19,9 @@ def some_checkpoint() -> Checkpoint:
         classifier.network(torch.randn(4, 2, 64, 50)).sum().backward()
         optimizer.step()
         scheduler.step()
-    return Checkpoint(3, classifier.state_dict(), optimizer.state_dict(), scheduler.state_dict())
+    return Checkpoint(
+        3, classifier.state_dict(), optimizer.state_dict(), scheduler.state_dict(), [{"epoch": 1, "train_loss": 0.1}]
+    )
 
 
 def test_round_trip_is_exact(tmp_path: Path) -> None:
@@ -27,6 +29,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     save_checkpoint(written, tmp_path / "c.safetensors")
     read = load_checkpoint(tmp_path / "c.safetensors")
     assert read.epoch == 3
+    assert read.history == written.history
     assert read.scheduler["last_epoch"] == written.scheduler["last_epoch"]
     assert read.model.keys() == written.model.keys()
     for name, tensor in written.model.items():
@@ -37,16 +40,25 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
             assert torch.equal(read.optimizer["state"][number][name], value)
 
 
-def test_loaded_state_continues_like_the_original(tmp_path: Path) -> None:
-    save_checkpoint(some_checkpoint(), tmp_path / "c.safetensors")
-    read = load_checkpoint(tmp_path / "c.safetensors")
-    network = build_classifier(Recipe(), 3, 0).network
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
-    optimizer.load_state_dict(read.optimizer)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10, anneal_strategy="linear")
-    scheduler.load_state_dict(read.scheduler)
-    assert optimizer.state_dict()["state"][0]["step"] == 3
-    assert scheduler.get_last_lr() == read.scheduler["_last_lr"]
+def test_loaded_state_takes_the_same_next_step(tmp_path: Path) -> None:
+    written = some_checkpoint()
+    save_checkpoint(written, tmp_path / "c.safetensors")
+
+    def step(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+        classifier = build_classifier(Recipe(), 3, seed=7)
+        classifier.load_state_dict(checkpoint.model)
+        optimizer = torch.optim.Adam(classifier.network.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10, anneal_strategy="linear")
+        optimizer.load_state_dict(checkpoint.optimizer)
+        scheduler.load_state_dict(checkpoint.scheduler)
+        batch = torch.randn(4, 2, 64, 50, generator=torch.Generator().manual_seed(1))
+        classifier.network(batch).square().sum().backward()
+        optimizer.step()
+        scheduler.step()
+        return classifier.state_dict() | {"lr": torch.tensor(scheduler.get_last_lr())}
+
+    expected, told = step(written), step(load_checkpoint(tmp_path / "c.safetensors"))
+    assert all(torch.equal(told[name], expected[name]) for name in expected)
 
 
 def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_evaluate_names_recordings_that_the_model_was_trained_on(small_run: Path
     result = soundfold.evaluate(small_run, small_data)
     assert result.leaks is not None
     assert result.leaks["share"] == pytest.approx(24 / 36)
-    assert "67 % of these clips come from recordings that the model was trained on" in result.leaks["sentence"]
+    assert "66.7 % of these clips come from recordings that the model was trained on" in result.leaks["sentence"]
 
 
 def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path) -> None:
@@ -196,6 +196,72 @@ def test_changed_sounds_do_not_continue_a_run(tmp_path: Path) -> None:
     soundfile.write(next(data.rglob("*.wav")), tone(50, 0.5, 1), RATE)
     with pytest.raises(RunError, match="the sounds have changed since this run began"):
         soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache", resume=True)
+
+
+def test_other_labels_or_folds_do_not_continue_a_run(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    paths = sorted(data.rglob("*.wav"))
+    table = pd.DataFrame({
+        "path": [str(path.relative_to(tmp_path)) for path in paths], "label": [path.parts[-3] for path in paths],
+        "fold": [path.parts[-4][-1] for path in paths], "group": [f"{path.parts[-2]}" for path in paths],
+    })  # fmt: skip
+    table.to_csv(tmp_path / "clips.csv", index=False)
+    options = {"changes": SMALL, "test_fold": 3, "out": tmp_path / "run", "cache": tmp_path / "cache"}
+    soundfold.train(tmp_path / "clips.csv", **options)
+    again = soundfold.train(tmp_path / "clips.csv", **options, resume=True)
+    assert again.split.n_train == 24
+    table.loc[0, "label"] = "low" if table.loc[0, "label"] == "high" else "high"
+    table.to_csv(tmp_path / "clips.csv", index=False)
+    with pytest.raises(RunError, match="labels, folds or recordings of the clips have changed"):
+        soundfold.train(tmp_path / "clips.csv", **options, resume=True)
+
+
+def test_folds_whose_names_look_alike_keep_their_own_results(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    paths = sorted(data.rglob("*.wav"))
+    names = {"1": "a b", "2": "A_b", "3": "a/b"}
+    table = pd.DataFrame({
+        "path": [str(path.relative_to(tmp_path)) for path in paths], "label": [path.parts[-3] for path in paths],
+        "fold": [names[path.parts[-4][-1]] for path in paths],
+    })  # fmt: skip
+    table.to_csv(tmp_path / "clips.csv", index=False)
+    soundfold.cross_validate(tmp_path / "clips.csv", changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache")
+    told = pd.read_parquet(tmp_path / "cv" / "predictions.parquet")
+    assert sorted(told["path"]) == sorted(map(str, paths))
+    assert sorted(told["fold"].unique()) == sorted(names.values())
+
+
+def test_run_that_a_kill_left_half_made_can_be_begun_again(small_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run.json.1234.part").write_text("{")
+    soundfold.train(small_data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    (tmp_path / "half").mkdir()
+    shutil.copy(tmp_path / "run" / "run.json", tmp_path / "half")
+    soundfold.train(
+        small_data, changes=SMALL, test_fold=3, out=tmp_path / "half", cache=tmp_path / "cache", resume=True
+    )
+    assert files_of(tmp_path / "half") == FILES
+
+
+def test_recipe_name_cannot_lead_out_of_the_runs(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = soundfold.train(small_data, changes=[*SMALL, "name=../../x y"], everything=True, cache=tmp_path / "cache")
+    assert result.out is not None
+    assert Path(result.out).parent.resolve() == tmp_path / "runs"
+
+
+def test_evaluate_does_not_claim_what_it_cannot_know(small_run: Path, tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds", clips=2)
+    for path in sorted(data.rglob("*.wav")):
+        path.rename(path.parents[1] / f"{path.parent.name}-{path.name}")
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    result = soundfold.evaluate(small_run, data)
+    assert result.leaks is not None
+    assert result.leaks["share"] is None
+    assert "cannot be seen" in result.leaks["sentence"]
 
 
 def test_two_splits_at_once_are_refused(small_data: Path) -> None:

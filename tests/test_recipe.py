@@ -73,10 +73,10 @@ def test_every_setting_is_described() -> None:
         ("epoch=3", "there is no setting 'epoch'. Did you mean 'epochs'?"),
         ("training.lrr=1", "there is no setting 'training.lrr'. Did you mean 'training.lr'?"),
         ("training.epochs=0", "training.epochs must be greater than or equal to 1, got 0"),
-        ("epochs=many", "training.epochs must be .*integer.*got 'many'"),
-        ("lr=.nan", "training.lr must be .*finite.*got nan"),
+        ("epochs=many", "training.epochs must be a whole number, got 'many'"),
+        ("lr=.nan", "training.lr must be a finite number, got nan"),
         ("channels=3", "sound.channels must be 1 or 2, got 3"),
-        ("fmax_hz=50000", r"features.fmax_hz must be at most half of sound.sample_rate = 22050 Hz, got 50000"),
+        ("fmax_hz=50000", r"features.fmax_hz must be at most 22050 Hz, half of sound.sample_rate, got 50000"),
         ("fmin_hz=30000", "features.fmin_hz must be below the highest band's edge of 22050 Hz, got 30000"),
         ("length_s=0.01", "sound.length_s must hold more than one transform"),
         ("win_length=2048", "features.win_length must be at most features.n_fft = 1024, got 2048"),
@@ -109,7 +109,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("training: {epochs: 3\n", "is not readable YAML in line"),
         ("training:\n  epoch: 3\n", r"there is no setting 'training.epoch'. Did you mean 'epochs'\?"),
         ("trainin:\n  epochs: 3\n", "there is no setting 'trainin'. Did you mean 'training'"),
-        ("training: 3\n", "training must be"),
+        ("training: 3\n", "training must be a section of settings, got 3"),
     ],
 )
 def test_bad_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import SMALL
 from soundfold.data import open_store, read_clips
@@ -19,7 +21,8 @@ from soundfold.errors import DataError, RunError
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import load_recipe
 from soundfold.training import EpochRecord, FitJob, Fitted, Hardware, build_feature_cache, fit, read_history
-from soundfold.training.loop import CHECKPOINT_NAME
+from soundfold.training.loop import CHECKPOINT_NAME, batch_bounds
+from soundfold.training.shared_norm import share_batch_norm
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,60 @@ def test_two_processes_learn_what_one_does(job: FitJob, tmp_path: Path) -> None:
         assert two.val_loss == pytest.approx(one.val_loss, rel=1e-3)
         assert two.val_accuracy == one.val_accuracy
     for name, tensor in alone.state.items():
-        torch.testing.assert_close(together.state[name], tensor, rtol=1e-2, atol=1e-3)
+        torch.testing.assert_close(together.state[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_processes_without_a_clip_do_not_hang_the_others(job: FitJob, tmp_path: Path) -> None:
+    """A last batch smaller than the number of processes, and a held-out side of one clip."""
+    few = dataclasses.replace(
+        job, train=job.train[:9], train_labels=job.train_labels[:9],
+        held_out=job.held_out[:1], held_out_labels=job.held_out_labels[:1],
+    )  # fmt: skip
+    alone = run(few, tmp_path / "one", epochs=2, batch_size=1)
+    together = run(few, tmp_path / "two", Hardware("cpu", devices=2), epochs=2, batch_size=1)
+    assert together.history[-1].train_loss == pytest.approx(alone.history[-1].train_loss, rel=1e-2)
+
+
+def test_shared_batch_norm_of_one_process_is_batch_norm(tmp_path: Path) -> None:
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        plain, holder = torch.nn.BatchNorm2d(3), torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+        share_batch_norm(holder)
+        batch = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(0)) * 3 + 100
+        first, second = batch.clone().requires_grad_(), batch.clone().requires_grad_()
+        expected, told = plain(first), holder(second)
+        weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+        (expected * weight).sum().backward()
+        (told * weight).sum().backward()
+    finally:
+        dist.destroy_process_group()
+    torch.testing.assert_close(told, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(second.grad, first.grad, rtol=1e-3, atol=1e-5)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(holder[0].state_dict()[name], value, rtol=1e-5, atol=1e-5)
+
+
+@given(count=st.integers(1, 200), batch_size=st.integers(1, 50))
+def test_batches_cover_every_clip_once_and_none_is_left_alone(count: int, batch_size: int) -> None:
+    bounds = batch_bounds(count, batch_size)
+    assert [clip for start, stop in bounds for clip in range(start, stop)] == list(range(count))
+    if batch_size > 1 and count > 1:
+        assert all(stop - start > 1 for start, stop in bounds)
+
+
+def test_other_processes_of_the_caller_are_left_alone(job: FitJob, tmp_path: Path) -> None:
+    import multiprocessing
+
+    bystander = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    bystander.start()
+    try:
+        run(job, tmp_path / "two", Hardware("cpu", devices=2), epochs=1)
+        assert bystander.is_alive()
+    finally:
+        bystander.kill()
+        bystander.join()
 
 
 class PowerCutError(Exception):
@@ -170,8 +226,8 @@ def test_ten_kills_at_random_moments_end_with_the_very_weights(job: FitJob, tmp_
     resumed = fit(broken_job, Hardware("cpu"), lambda _: None)
     assert same(whole, resumed)
     assert [record.epoch for record in resumed.history] == list(range(1, 61))
-    leftovers = {path.name for path in broken.iterdir() if not path.name.startswith(("events.", "."))}
-    assert leftovers == {CHECKPOINT_NAME, "log.csv"}
+    visible = {path.name for path in broken.iterdir() if not path.name.startswith(("events.", "."))}
+    assert visible == {CHECKPOINT_NAME, "log.csv"}
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
@@ -206,11 +262,21 @@ def test_loss_that_is_no_number_is_told_with_the_setting(
         run(job, tmp_path / "run")
 
 
+def test_complaint_of_a_spawned_process_reaches_the_caller(job: FitJob, tmp_path: Path) -> None:
+    other = job.recipe.model_copy(update={"training": job.recipe.training.model_copy(update={"epochs": 9})})
+    run(dataclasses.replace(job, n_labels=3), tmp_path / "run", epochs=3)
+    with pytest.raises(RunError, match="does not fit this recipe's network"):
+        fit(dataclasses.replace(job, recipe=other, folder=tmp_path / "run"), Hardware("cpu", devices=2), lambda _: None)
+
+
 @pytest.mark.parametrize(
     ("hardware", "message"),
     [
         ({"device": "cdua"}, "device must be one of auto, cpu, cuda, mps, got 'cdua'. Did you mean 'cuda'"),
+        ({"device": "gpu"}, "Did you mean 'cuda'"),
         ({"devices": 0}, "devices must be at least 1, got 0"),
+        ({"num_nodes": 0}, "num_nodes must be at least 1, got 0"),
+        ({"num_nodes": 2}, "num_nodes must be 1 unless torchrun or a cluster starts the processes, got 2"),
     ],
 )
 def test_bad_hardware_is_told(hardware: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, for every room that writes one. Nothing else belongs here."""
+"""Writing files, for every room that does: whole or not at all, nothing overwritten, under names no system refuses."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soundfold.errors import PathError
 
-__all__ = ["refuse_existing", "replacing", "write_text"]
+__all__ = ["plain_name", "refuse_existing", "replacing", "write_text"]
 
 
 @contextmanager
@@ -57,3 +57,13 @@ def refuse_existing(path: Path, option: str) -> None:
         raise PathError(f"{path}: exists already. Choose another {option}, or remove it first")
     if not path.absolute().parent.is_dir():
         raise PathError(f"{path.absolute().parent}: there is no such folder. Make it first, or choose another {option}")
+
+
+def plain_name(text: str) -> str:
+    """Return a text as a part of a file's name that every file system takes and that leads nowhere else.
+
+    >>> plain_name("../my recipe")
+    '___my_recipe'
+    """
+    kept = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text)
+    return kept[:60] or "_"

@@ -1,6 +1,7 @@
 """What the user sees while a verb works: a live line on a terminal, a few plain lines in a log; always on stderr."""
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,18 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["ConsoleReporter"]
 
 _LOG_EVERY_S = 10.0
+_PHASES = {"waiting": "waiting for another process", "retrying": "trying again"}
+"""What the phases of a download are called, where not by their own name."""
+_IN_BYTES = ("downloading", "checking", "unpacking")
 
 
 class ConsoleReporter:
     """Draws a job's reports; use it as a context, so that the live line is taken down whatever happens."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
         self._live = self._console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.fields[amount]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[told]}"),
             console=self._console,
@@ -35,6 +39,8 @@ class ConsoleReporter:
         )
         self._tasks: dict[str, TaskID] = {}
         self._told_at: dict[str, float] = {}
+        self._logged = ""
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -51,10 +57,20 @@ class ConsoleReporter:
 
     def progress(self, what: str, done: int, total: int | None) -> None:
         """Move the live line on; in a log, say a word now and then."""
-        if self._live:
-            self._move(what, done, total, "")
-        elif total and self._due(what, done >= total):
-            print(f"{what}: {done:,}/{total:,}", file=sys.stderr, flush=True)
+        self._show(what, done, total, _count(done, total))
+
+    def transfer(self, phase: str, done: int, total: int | None) -> None:
+        """Show how a download goes, by the phases that `soundfold.data.transfer.OnProgress` tells; one at a time."""
+        what = _PHASES.get(phase, phase)
+        with self._lock:
+            for other in [name for name in self._tasks if name != what]:
+                self._progress.remove_task(self._tasks.pop(other))
+        if phase in _IN_BYTES:
+            self._show(what, done, total, _megabytes(done, total))
+        elif phase == "retrying":
+            self._show(what, done, None, f"try {done} of {total}", at_once=True)
+        else:
+            self._show(what, done, total, "", at_once=True)
 
     def epoch(self, what: str, record: "EpochRecord", epochs: int) -> None:
         """Show an epoch's figures."""
@@ -62,17 +78,29 @@ class ConsoleReporter:
         if record.val_accuracy is not None:
             told += f", held out {100 * record.val_accuracy:.1f} %"
         if self._live:
-            self._move(what, record.epoch, epochs, told)
+            self._move(what, record.epoch, epochs, _count(record.epoch, epochs), told)
         elif self._due(what, record.epoch == epochs):
-            print(f"{what}: epoch {record.epoch}/{epochs}, {told}", file=sys.stderr, flush=True)
+            self._log(f"{what}: epoch {record.epoch}/{epochs}, {told}")
 
-    def _move(self, what: str, done: int, total: int | None, told: str) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(escape(what), total=total, told=told)
-        task = self._tasks[what]
-        self._progress.update(task, completed=done, total=total, told=told)
-        if total is not None and done >= total:
-            self._progress.remove_task(self._tasks.pop(what))
+    def _show(self, what: str, done: int, total: int | None, amount: str, at_once: bool = False) -> None:
+        if self._live:
+            self._move(what, done, total, amount, "")
+        elif self._due(what, at_once or (total is not None and done >= total)):
+            self._log(f"{what}: {amount}" if amount else what)
+
+    def _move(self, what: str, done: int, total: int | None, amount: str, told: str) -> None:
+        with self._lock:
+            if what not in self._tasks:
+                self._tasks[what] = self._progress.add_task(escape(what), total=total, amount=amount, told=told)
+            task = self._tasks[what]
+            self._progress.update(task, completed=done, total=total, amount=amount, told=told)
+            if total is not None and done >= total:
+                self._progress.remove_task(self._tasks.pop(what))
+
+    def _log(self, line: str) -> None:
+        if line != self._logged:
+            print(line, file=sys.stderr, flush=True)
+        self._logged = line
 
     def _due(self, what: str, last: bool) -> bool:
         now = time.monotonic()
@@ -80,3 +108,11 @@ class ConsoleReporter:
             self._told_at[what] = now
             return True
         return False
+
+
+def _count(done: int, total: int | None) -> str:
+    return f"{done:,}" if total is None else f"{done:,}/{total:,}"
+
+
+def _megabytes(done: int, total: int | None) -> str:
+    return f"{done / 1e6:,.1f} MB" if total is None else f"{done / 1e6:,.1f}/{total / 1e6:,.1f} MB"

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from soundfold.cli.options import (
+    DEVICE,
+    RECIPE,
     Cache,
     Data,
     Device,
@@ -19,6 +21,7 @@ from soundfold.cli.options import (
     Where,
     parse_where,
 )
+from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 
 __all__ = ["cv"]
@@ -26,7 +29,7 @@ __all__ = ["cv"]
 
 def cv(
     data: Data,
-    recipe: RecipeName = "tutorial",
+    recipe: RecipeName = RECIPE,
     set_: Set = None,
     folds: Annotated[
         str | None,
@@ -36,7 +39,7 @@ def cv(
     ] = None,
     epochs: Epochs = None,
     seed: Seed = None,
-    device: Device = "auto",
+    device: Device = DEVICE,
     devices: Devices = 1,
     out: Out = None,
     resume: Resume = False,
@@ -68,6 +71,6 @@ def cv(
             reporter=reporter,
         )
     if json_:
-        print(result.model_dump_json(indent=2))
+        print_json(result.model_dump_json(indent=2))
     else:
         tell_cv(result)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from soundfold.cli.options import Data, Json, RecipeName, Set, Where, parse_where
+from soundfold.cli.options import RECIPE, Data, Json, RecipeName, Set, Where, parse_where
+from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 
 __all__ = ["app"]
@@ -60,7 +61,7 @@ def get(
         from soundfold.data.catalogue import find_dataset
         from soundfold.data.fetching import fetch_dataset
     with ConsoleReporter() as reporter:
-        fetched = fetch_dataset(find_dataset(name), dest, on_progress=reporter.progress)
+        fetched = fetch_dataset(find_dataset(name), dest, on_progress=reporter.transfer)
         for note in fetched.notes:
             reporter.note(note)
     print(fetched.path)
@@ -78,7 +79,7 @@ def check(data: Data, where: Where = None, json_: Json = False) -> None:
     with ConsoleReporter() as reporter:
         found = audit(clips, on_progress=lambda done, total: reporter.progress("listening", done, total))
     if json_:
-        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        print_json(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
         from soundfold.cli.telling import tell_audit
 
@@ -91,7 +92,7 @@ def show(
     out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="The picture; must not exist yet.")] = Path(
         "clips.png"
     ),
-    recipe: RecipeName = "tutorial",
+    recipe: RecipeName = RECIPE,
     set_: Set = None,
     clips: Annotated[int, typer.Option("--clips", help="How many clips to draw.")] = 6,
     seed: Annotated[int, typer.Option("--seed", help="Which clips, and which random numbers.")] = 0,

@@ -37,7 +37,7 @@ def demo(
         f"prediction: {Path(made.prediction.path).name} is {made.truth}; the model says {made.prediction.label} "
         f"({made.prediction.probability:.2f})",
         f"pictures:   {made.picture}  {folder / 'cv' / 'confusion.png'}",
-        f"model:      {folder / 'cv' / 'fold1' / 'model.onnx'}",
+        f"model:      {made.model}",
         f"took:       {time.perf_counter() - started:.0f} s",
         "",
         "Next, with sounds of your own (a folder of folders, each named after its sounds):",

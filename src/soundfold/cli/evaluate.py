@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from soundfold.cli.options import Data, Json, ModelPath, Where, parse_where
+from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 
 __all__ = ["evaluate"]
@@ -33,6 +34,6 @@ def evaluate(
     with ConsoleReporter() as reporter:
         result = job(model, data, fold=fold, where=parse_where(where), predictions=predictions, reporter=reporter)
     if json_:
-        print(result.model_dump_json(indent=2))
+        print_json(result.model_dump_json(indent=2))
     else:
         tell_evaluate(result)

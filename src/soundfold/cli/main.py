@@ -10,6 +10,7 @@ import typer
 
 from soundfold import __version__
 from soundfold.cli import cv, data, demo, evaluate, predict, serve, train
+from soundfold.cli.printing import escape_what_cannot_be_shown
 from soundfold.errors import SoundfoldError
 
 __all__ = ["app", "main"]
@@ -53,6 +54,7 @@ def _soundfold(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+    escape_what_cannot_be_shown()
     try:
         status = app(args=None if arguments is None else list(arguments), prog_name="soundfold", standalone_mode=False)
         sys.stdout.flush()

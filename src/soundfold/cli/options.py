@@ -8,6 +8,8 @@ import typer
 from soundfold.errors import DataError
 
 __all__ = [
+    "DEVICE",
+    "RECIPE",
     "Cache",
     "Data",
     "Device",
@@ -23,6 +25,9 @@ __all__ = [
     "Where",
     "parse_where",
 ]
+
+RECIPE, DEVICE = "tutorial", "auto"
+"""What is taken where nothing is asked for; the jobs' own defaults, which cannot be looked up without torch."""
 
 Data = Annotated[
     Path, typer.Argument(help="A data set: its folder, a folder of folders of sounds, or a table.", show_default=False)

@@ -1,6 +1,7 @@
 """The verb `soundfold predict`: its options, and how its answer is printed."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundfold.cli.options import Json, ModelPath
+from soundfold.cli.printing import print_json
 from soundfold.errors import PathError, SoundfoldError
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def predict(
         else:
             _tell(path, answer)
     if json_:
-        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        print_json(json.dumps(answers, indent=2, ensure_ascii=False))
     if failed:
         raise typer.Exit(2)
 
@@ -53,34 +55,45 @@ def predict(
 def _answers(
     model: "Model", paths: list[Path], hop: float | None
 ) -> Iterator[tuple[str, "Prediction | SoundfoldError"]]:
-    names: list[str] = []
-    answers = model.predict_many(_sounds(paths, names), hop_s=hop)
-    for number, answer in enumerate(answers):
-        yield names[number], answer
+    asked = [sound for path in paths for sound in _sounds(path)]
+    answers = model.predict_many((sound for _, sound in asked if not isinstance(sound, SoundfoldError)), hop_s=hop)
+    for name, sound in asked:
+        yield name, sound if isinstance(sound, SoundfoldError) else next(answers)
 
 
-def _sounds(paths: list[Path], names: list[str]) -> Iterator[str | bytes]:
-    """Yield every sound that was asked for, and note its name."""
+def _sounds(path: Path) -> Iterator[tuple[str, str | bytes | SoundfoldError]]:
+    """Yield the name of each sound that a path stands for, and the sound or what is wrong with it."""
+    if str(path) == "-":
+        yield "-", sys.stdin.buffer.read()
+    elif path.is_dir():
+        found = _walk(path)
+        if not found:
+            yield str(path), PathError(f"{path}: holds no sounds. Name a file, or a folder with sounds in it")
+        for entry in found:
+            yield str(entry), str(entry)
+    else:
+        yield str(path), str(path)
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Return the sounds in a folder as training would find them: nothing hidden, and each folder once.
+
+    `soundfold.data` has the same rules, but needs more than the base installation.
+    """
     from soundfold.audio import AUDIO_SUFFIXES
 
-    for path in paths:
-        if str(path) == "-":
-            names.append("-")
-            yield sys.stdin.buffer.read()
-        elif path.is_dir():
-            found = sorted(
-                entry
-                for entry in path.rglob("*")
-                if entry.suffix.lower() in AUDIO_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-            )
-            if not found:
-                raise PathError(f"{path}: holds no sounds. Name a file, or a folder with sounds in it")
-            for entry in found:
-                names.append(str(entry))
-                yield str(entry)
-        else:
-            names.append(str(path))
-            yield str(path)
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        paths = [Path(place, name) for name in files if not name.startswith(".")]
+        found.extend(path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+    return sorted(found)
 
 
 def _tell(path: str, answer: "Prediction") -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from soundfold.cli.options import ModelPath
+from soundfold.errors import needs_extra
 
 __all__ = ["serve"]
 
@@ -20,8 +21,9 @@ def serve(
 ) -> None:
     """Answer over HTTP as predict --json does, until Ctrl-C. Needs no PyTorch."""
     from soundfold.runtime import load
-    from soundfold.serve import address, build_app, build_server, listen
 
+    with needs_extra("serve", "soundfold serve"):
+        from soundfold.serve import address, build_app, build_server, listen
     server = build_server(build_app(load(model)))
     with listen(host, port) as listening:
         where = address(listening)

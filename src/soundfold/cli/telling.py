@@ -38,7 +38,8 @@ def tell_cv(result: "CvResult") -> None:
         rows.append((str(fold.fold), _percent(fold.accuracy), _percent(fold.macro_f1), f"{fold.n:,}", seconds))
     _table(console, rows)
     spread = "" if result.accuracy_std is None else f" ± {100 * result.accuracy_std:.1f}"
-    _say(console, f"mean:       {100 * result.accuracy_mean:.1f}{spread} %  over {len(result.folds)} folds")
+    folds = "one fold" if len(result.folds) == 1 else f"{len(result.folds)} folds"
+    _say(console, f"mean:       {100 * result.accuracy_mean:.1f}{spread} %  over {folds}")
     _scores(console, result, pooled=True)
     _classes(console, result.per_class)
     _leaks_and_notes(console, result)
@@ -72,8 +73,8 @@ def tell_audit(audit: "Audit") -> None:
     if audit.lengths is not None:
         found = audit.lengths
         least, middle, most = (f"{value:.3g}" for value in (found.min_s, found.median_s, found.max_s))
-        hours = audit.lengths.total_s / 3600
-        _say(console, f"lengths:    {least} to {most} s, half of them up to {middle} s; {hours:.1f} h in all")
+        total = f"{found.total_s / 3600:.1f} h" if found.total_s >= 3600 else f"{found.total_s / 60:.1f} min"
+        _say(console, f"lengths:    {least} to {most} s, half of them up to {middle} s; {total} in all")
     for finding in audit.findings:
         _say(console, f"! {finding}")
     if not audit.findings:
@@ -112,7 +113,8 @@ def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult",
 def _classes(console: Console, classes: "tuple[ClassScore, ...]") -> None:
     rows: list[tuple[str, ...]] = [("class", "recall", "precision", "F1", "clips", "recordings")]
     for row in classes:
-        shares = (_percent(row.recall), _percent(row.precision), _percent(row.f1))
+        found = _percent(row.recall), _percent(row.precision), _percent(row.f1)
+        shares = found if row.n else ("–", found[1], "–")
         rows.append((row.label, *shares, f"{row.n:,}", f"{row.recordings:,}"))
     _table(console, rows)
 

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from soundfold.cli.options import (
+    DEVICE,
+    RECIPE,
     Cache,
     Data,
     Device,
@@ -19,6 +21,7 @@ from soundfold.cli.options import (
     Where,
     parse_where,
 )
+from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 
 __all__ = ["train"]
@@ -26,7 +29,7 @@ __all__ = ["train"]
 
 def train(
     data: Data,
-    recipe: RecipeName = "tutorial",
+    recipe: RecipeName = RECIPE,
     set_: Set = None,
     test_fold: Annotated[
         str | None, typer.Option("--test-fold", metavar="K", help="Hold out this official fold.", show_default=False)
@@ -40,7 +43,7 @@ def train(
     all_: Annotated[bool, typer.Option("--all", help="Train on everything and score nothing.")] = False,
     epochs: Epochs = None,
     seed: Seed = None,
-    device: Device = "auto",
+    device: Device = DEVICE,
     devices: Devices = 1,
     num_nodes: Annotated[int, typer.Option("--num-nodes", help="Machines, started by torchrun or a cluster.")] = 1,
     out: Out = None,
@@ -81,6 +84,6 @@ def train(
     if not is_main_process():
         return
     if json_:
-        print(result.model_dump_json(indent=2))
+        print_json(result.model_dump_json(indent=2))
     else:
         tell_train(result)

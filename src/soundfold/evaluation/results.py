@@ -184,7 +184,7 @@ class _Account(_Frozen):
     clips_per_second: float | None = None
     """Training clips over training time (`evaluate`: scored clips over scoring time); the store's building apart."""
     store_s: float | None = None
-    """Seconds spent on decoding the clips into the store."""
+    """Seconds spent on decoding the clips into the store, and on their features."""
     train_s: float | None = None
     """Seconds spent on training."""
     left_out: tuple[LeftOutClip, ...] = ()

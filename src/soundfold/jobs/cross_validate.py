@@ -1,14 +1,17 @@
 """`soundfold.cross_validate`: every fold once as the test fold, and scores for recordings that were never met."""
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from soundfold.atomic import write_text
+from soundfold.atomic import plain_name, write_text
+from soundfold.data.clips import Clips
 from soundfold.data.leaks import Leaks
 from soundfold.data.splits import Split, fold_splits
+from soundfold.errors import RunError
 from soundfold.evaluation import (
     CvResult,
     SplitSummary,
@@ -24,7 +27,7 @@ from soundfold.evaluation import (
 from soundfold.jobs.learning import learn_split
 from soundfold.jobs.prepare import Prepared, prepare, told
 from soundfold.jobs.reporting import Reporter, Silent
-from soundfold.jobs.run_folder import METRICS_NAME, run_folder
+from soundfold.jobs.run_folder import METRICS_NAME, check_out, run_folder
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.train import choose_out, resolve_recipe
 from soundfold.recipe import Recipe
@@ -66,14 +69,20 @@ def cross_validate(
     started = time.perf_counter()
     reporter = reporter or Silent()
     settings = resolve_recipe(recipe, changes, epochs, seed)
+    if "RANK" in os.environ:
+        raise RunError("cv must be started once, not by torchrun. Use --devices, or torchrun with soundfold train")
     hardware = Hardware(device, devices)
     folder = choose_out(out, data, settings, resume)
-    prepared = prepare(data, settings, reporter, where=where, cache=None if cache is None else Path(cache))
     asked = None if folds is None else [str(fold) for fold in folds]
-    splits = [
-        prepared.with_sound_leaks(split) for split in fold_splits(prepared.clips, asked, seed=settings.training.seed)
-    ]
-    reporter.note(f"cross-validation over {len(splits)} folds: {', '.join(str(split.fold) for split in splits)}")
+    check_out(folder, resume=resume)
+
+    def divide(clips: Clips) -> list[Split]:
+        return fold_splits(clips, asked, seed=settings.training.seed)
+
+    prepared = prepare(data, settings, reporter, where=where, cache=cache, check=divide, hardware=hardware)
+    splits = [prepared.with_sound_leaks(part) for part in divide(prepared.clips)]
+    names = ", ".join(str(part.fold) for part in splits)
+    reporter.note(f"cross-validation over {'fold' if len(splits) == 1 else 'folds'} {names}")
     leaks = _joined_leaks(splits)
     if leaks.sentence:
         reporter.note(f"leak: {leaks.sentence}")
@@ -82,6 +91,7 @@ def cross_validate(
         "data": str(prepared.clips.root.resolve()),
         "where": dict(where or {}),
         "split": ", ".join(split.name for split in splits),
+        "clips": prepared.digest(splits),
         "sounds": prepared.store.identity,
     }
     with run_folder(folder, settings, identity, resume=resume):
@@ -89,20 +99,20 @@ def cross_validate(
         if finished.exists():
             reporter.note(f"{folder}: is finished already")
             return CvResult.model_validate_json(finished.read_text(encoding="utf-8"))
-        results = []
-        for split in splits:
-            name = f"fold {split.fold}"
-            results.append(
-                learn_split(prepared, split, settings, hardware, _fold_folder(folder, split), reporter, name)
-            )
+        results = [
+            learn_split(prepared, split, settings, hardware, inner, reporter, f"fold {split.fold}")
+            for split, inner in zip(splits, _fold_folders(folder, splits), strict=True)
+        ]
         result = _pool(prepared, splits, results, settings, folder, leaks, time.perf_counter() - started)
         write_text(finished, result.model_dump_json(indent=2) + "\n")
     return result
 
 
-def _fold_folder(folder: Path, split: Split) -> Path:
-    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in str(split.fold))
-    return folder / f"fold{plain}"
+def _fold_folders(folder: Path, splits: Sequence[Split]) -> list[Path]:
+    """Return a folder a fold, named after it; numbers tell apart names that a file system could take for one."""
+    names = [plain_name(str(split.fold)) for split in splits]
+    clash = len({name.casefold() for name in names}) < len(names)
+    return [folder / (f"fold{name}-{number}" if clash else f"fold{name}") for number, name in enumerate(names, 1)]
 
 
 def _pool(
@@ -116,8 +126,8 @@ def _pool(
 ) -> CvResult:
     """Join the folds' predictions and score them together."""
     tables = []
-    for split in splits:
-        table = read_predictions(_fold_folder(folder, split) / "predictions.parquet")
+    for split, inner in zip(splits, _fold_folders(folder, splits), strict=True):
+        table = read_predictions(inner / "predictions.parquet")
         tables.append(table.assign(fold=str(split.fold)))
     table = pd.concat(tables, ignore_index=True)
     write_predictions(folder / "predictions.parquet", table)
@@ -129,9 +139,11 @@ def _pool(
     save_png(folder / "folds.png", draw_folds([fold.fold for fold in scores.folds], accuracies))
     trained = sum(len(split.train) for split in splits) * recipe.training.epochs
     kind = splits[0].kind
-    name = f"{len(splits)} official folds" if kind == "fold" else f"{len(splits)} parts that share no recording"
+    parts = ", ".join(str(split.fold) for split in splits)
+    name = f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording"
+    notes = (*scores.notes, *(note for split in splits for note in split.notes))
     return CvResult(
-        **dict(scores),
+        **(dict(scores) | {"notes": notes}),
         recipe=recipe.as_dict(),
         split=SplitSummary(name=name, kind=kind, n_test=len(table)),
         leaks=leaks.as_dict(),

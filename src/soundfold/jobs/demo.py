@@ -31,6 +31,7 @@ class Demo:
         random: scores of a random split, whose test clips share recordings with training.
         honest: scores over folds of recordings that were never met.
         picture: clips as pictures.
+        model: the file that predicted, from the first of the folds.
         truth: the label of the clip that was predicted.
         prediction: the answer for it.
     """
@@ -39,6 +40,7 @@ class Demo:
     random: TrainResult
     honest: CvResult
     picture: Path
+    model: Path
     truth: str
     prediction: Prediction
 
@@ -62,8 +64,9 @@ def demo(out: str | Path, reporter: Reporter) -> Demo:
     reporter.note("3. The honest way: whole recordings held out, fold by fold")
     honest = cross_validate(data, folds=_FOLDS, epochs=_EPOCHS, out=folder / "cv", cache=cache, reporter=reporter)
     reporter.note("4. A prediction from the model file, without PyTorch")
-    clips = pd.read_parquet(folder / "cv" / f"fold{_FOLDS[0]}" / "predictions.parquet")
+    model = load(folder / "cv" / f"fold{_FOLDS[0]}")
+    clips = pd.read_parquet(model.path.with_name("predictions.parquet"))
     clip = clips.sort_values("probability").iloc[len(clips) // 2]
-    prediction = load(folder / "cv" / f"fold{_FOLDS[0]}").predict(str(clip["path"]))
+    prediction = model.predict(str(clip["path"]))
     shutil.rmtree(cache, ignore_errors=True)
-    return Demo(folder, random, honest, picture, str(clip["label"]), prediction)
+    return Demo(folder, random, honest, picture, model.path, str(clip["label"]), prediction)

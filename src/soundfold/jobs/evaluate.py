@@ -1,8 +1,9 @@
 """`soundfold.evaluate`: a model file against labelled sounds, through onnxruntime alone. Needs no torch."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,15 @@ from soundfold.atomic import refuse_existing
 from soundfold.data.clips import Clips, LeftOut
 from soundfold.data.reading import read_clips
 from soundfold.errors import DataError, SoundfoldError
-from soundfold.evaluation import EvaluateResult, LeftOutClip, SplitSummary, predictions_table, score, write_predictions
+from soundfold.evaluation import (
+    EvaluateResult,
+    LeftOutClip,
+    SplitSummary,
+    format_percent,
+    predictions_table,
+    score,
+    write_predictions,
+)
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.runtime import Model, load, share_of_known_recordings
 
@@ -54,10 +63,6 @@ def evaluate(
     if predictions is not None:
         write_predictions(predictions, table)
     scores = score(table, groups_known=clips.groups_known)
-    known = share_of_known_recordings(opened.card, table["group"])
-    leaks = (
-        None if known is None else {"clips": round(known * len(table)), "share": known, "sentence": _sentence(known)}
-    )
     return EvaluateResult(
         **dict(scores),
         recipe=opened.card.recipe,
@@ -67,7 +72,7 @@ def evaluate(
             fold=None if fold is None else str(fold),
             n_test=len(table),
         ),
-        leaks=leaks,
+        leaks=_leaks(opened, clips, table["group"]),
         seconds=time.perf_counter() - started,
         clips_per_second=len(table) / spent,
         left_out=tuple(LeftOutClip(path=clip.path, reason=clip.reason) for clip in clips.left_out + unheard),
@@ -110,10 +115,20 @@ def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray,
     return np.array(rows), np.array(heard), tuple(unheard)
 
 
-def _sentence(share: float) -> str:
-    if share == 0:
-        return ""
-    return (
-        f"{100 * share:.0f} % of these clips come from recordings that the model was trained on; expect less on new "
-        f"recordings."
-    )
+def _leaks(model: Model, clips: Clips, groups: Iterable[str]) -> dict[str, Any]:
+    """Return how many clips bear the name of a recording that the model was trained on; None where that is unknown."""
+    names = list(groups)
+    share = share_of_known_recordings(model.card, names) if clips.groups_known else None
+    if share is None:
+        return {
+            "clips": None,
+            "share": None,
+            "sentence": "recordings are not known, so it cannot be seen whether the model was trained on some of these",
+        }
+    sentence = ""
+    if share > 0:
+        sentence = (
+            f"{format_percent(share)} of these clips come from recordings that the model was trained on; expect less "
+            f"on new recordings"
+        )
+    return {"clips": round(share * len(names)), "share": share, "sentence": sentence}

@@ -1,7 +1,8 @@
 """From a path to data that can be trained on: clips, decoded sounds, features, and what had to be kept out."""
 
+import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from soundfold.errors import DataError
 from soundfold.evaluation import LeftOutClip
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe
-from soundfold.training import build_feature_cache
+from soundfold.training import Hardware, build_feature_cache
 
 __all__ = ["Prepared", "prepare", "told"]
 
@@ -41,6 +42,15 @@ class Prepared:
     features: Path
     store_s: float
 
+    def digest(self, splits: Sequence[Split]) -> str:
+        """Return a short hash of the clips, their labels, folds and recordings, and of who trains and who tests."""
+        columns = self.clips.table[["path", "label", "fold", "group", "start", "end"]]
+        hasher = hashlib.blake2b(columns.to_csv(index=False).encode("utf-8", "surrogateescape"), digest_size=12)
+        for split in splits:
+            for side in (split.train, split.test):
+                hasher.update(len(side).to_bytes(8, "little") + side.astype("<i8").tobytes())
+        return hasher.hexdigest()
+
     def with_sound_leaks(self, split: Split) -> Split:
         """Return a split whose leaks count identical sounds too."""
         hashes = self.store.index["sound_hash"].to_numpy()[self.rows].tolist()
@@ -48,9 +58,25 @@ class Prepared:
 
 
 def prepare(
-    data: str | Path, recipe: Recipe, reporter: Reporter, *, where: Mapping[str, str] | None, cache: Path | None
+    data: str | Path,
+    recipe: Recipe,
+    reporter: Reporter,
+    *,
+    where: Mapping[str, str] | None,
+    cache: str | Path | None,
+    check: Callable[[Clips], object],
+    hardware: Hardware,
 ) -> Prepared:
     """Read, decode, and compute features; everything that was done before is reused.
+
+    Args:
+        data: a data set's folder or table.
+        recipe: what is heard, and as which features.
+        reporter: hears how the work goes.
+        where: keep the clips whose own column has this value.
+        cache: folder of kept results.
+        check: called with the clips before the long work begins; raises if the job cannot be done with them.
+        hardware: where features are computed.
 
     Raises:
         PathError, DataError: the data cannot be used; more than half of the clips are bad; fewer than two classes.
@@ -59,6 +85,7 @@ def prepare(
     for note in clips.notes:
         reporter.note(note)
     check_trainable(clips)
+    check(clips)
     started = time.perf_counter()
     store = open_store(
         clips, recipe.sound, cache=cache, on_progress=lambda done, total: reporter.progress("decoding", done, total)
@@ -68,7 +95,7 @@ def prepare(
     if len(rows) * 2 < len(clips):
         raise DataError(
             f"{clips.root}: {len(unheard):,} of {len(clips):,} clips cannot be used; the first: {unheard[0].path}: "
-            f"{unheard[0].reason}"
+            f"{unheard[0].reason.rstrip('.')}. See them all with: soundfold data check {data}"
         )
     present = set(clips.table["label"].iloc[rows])
     usable = clips.subset(rows, labels=[label for label in clips.labels if label in present])
@@ -82,7 +109,10 @@ def prepare(
     if len(usable.left_out) > _NAMED:
         reporter.note(f"left out {len(usable.left_out):,} clips in all; metrics.json lists them")
     features = build_feature_cache(
-        store, recipe, lambda done, total: reporter.progress("computing features", done, total)
+        store,
+        recipe,
+        device=hardware.torch_device,
+        on_progress=lambda done, total: reporter.progress("computing features", done, total),
     )
     return Prepared(usable, store, rows, features, time.perf_counter() - started)
 

@@ -13,7 +13,7 @@ from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
 from soundfold.recipe import Recipe, save_recipe
 
-__all__ = ["METRICS_NAME", "next_free", "run_folder"]
+__all__ = ["METRICS_NAME", "check_out", "next_free", "run_folder"]
 
 METRICS_NAME = "metrics.json"
 _IDENTITY_NAME = "run.json"
@@ -26,6 +26,28 @@ def next_free(stem: str) -> Path:
     while (path := Path("runs") / f"{stem}-{number}").exists():
         number += 1
     return path
+
+
+def check_out(path: Path, *, resume: bool) -> None:
+    """Raise unless a run may be written to this folder; jobs ask before the long work, and again when they write.
+
+    Raises:
+        PathError: something is in the way.
+        RunError: there is something to continue, but it is no run.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise PathError(f"{path}: is a file. Choose another --out")
+    # hidden files are no one's work: our lock, a part of a file that a kill left, a file manager's notes
+    if all(entry.name.startswith(".") for entry in path.iterdir()):
+        return
+    begun = (path / _IDENTITY_NAME).exists()
+    if not resume:
+        mend = "Choose another --out, or continue the run with --resume" if begun else "Choose another --out"
+        raise PathError(f"{path}: is not empty. {mend}")
+    if not begun:
+        raise RunError(f"{path}: is not a run that could be continued. Choose another --out")
 
 
 @contextmanager
@@ -42,14 +64,8 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
         PathError: something is in the way, or the folder cannot be written.
         RunError: the run was begun with other settings, or another process works on it.
     """
-    if path.exists() and not path.is_dir():
-        raise PathError(f"{path}: is a file. Choose another --out")
+    check_out(path, resume=resume)
     begun = path / _IDENTITY_NAME
-    if path.is_dir() and not resume and any(entry.name != _LOCK_NAME for entry in path.iterdir()):
-        mend = "Choose another --out, or continue the run with --resume" if begun.exists() else "Choose another --out"
-        raise PathError(f"{path}: is not empty. {mend}")
-    if path.is_dir() and resume and not begun.exists() and any(entry.name != _LOCK_NAME for entry in path.iterdir()):
-        raise RunError(f"{path}: is not a run that could be continued. Choose another --out")
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / _LOCK_NAME, timeout=0)
@@ -58,8 +74,9 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
             if begun.exists():
                 _check_same(path, json.loads(begun.read_text(encoding="utf-8")), whole)
             else:
-                save_recipe(recipe, path / "recipe.yaml")
                 write_text(begun, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+            if not (path / "recipe.yaml").exists():
+                save_recipe(recipe, path / "recipe.yaml")
             yield path
     except Timeout:
         raise RunError(f"{path}: another process works on this run. Wait for it, or choose another --out") from None
@@ -72,10 +89,16 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
 def _check_same(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise at the first setting that is not what it was when the run began."""
     before, after = _flat(then), _flat(json.loads(json.dumps(now)))
-    for key in sorted(before.keys() | after.keys()):
+    # settings first: a changed recipe or split changes the clips' digest too, and is the better thing to say
+    for key in sorted(before.keys() | after.keys(), key=lambda key: (key in ("clips", "sounds"), key)):
         if before.get(key) != after.get(key):
             if key == "sounds":
                 raise RunError(f"{path}: the sounds have changed since this run began. Choose another --out")
+            if key == "clips":
+                raise RunError(
+                    f"{path}: labels, folds or recordings of the clips have changed since this run began. "
+                    f"Choose another --out"
+                )
             raise RunError(
                 f"{path}: was begun with {key} = {before.get(key)}, got {after.get(key)}. "
                 f"Continue with the same settings, or choose another --out"

@@ -52,7 +52,9 @@ def show(
     target = Path(out)
     refuse_existing(target, "--out")
     if not 1 <= clips <= 50:
-        raise DataError(f"clips must be between 1 and 50, got {clips}")
+        raise DataError(
+            f"clips must be between 1 and 50, got {clips}. Draw fewer, or several pictures with other seeds"
+        )
     settings = load_recipe(recipe, changes)
     table = read_clips(data, where=where)
     rows = _choose(table, clips, seed)

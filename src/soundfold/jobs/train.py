@@ -1,10 +1,12 @@
 """`soundfold.train`: one model from labelled sounds, scored on clips that were held out."""
 
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundfold.atomic import plain_name
 from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, by_fold, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
@@ -12,7 +14,7 @@ from soundfold.evaluation import TrainResult
 from soundfold.jobs.learning import help_to_learn, learn_split
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
-from soundfold.jobs.run_folder import next_free, run_folder
+from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import Hardware, is_main_process
 
@@ -98,9 +100,15 @@ def train(
     settings = resolve_recipe(recipe, changes, epochs, seed)
     hardware = Hardware(device, devices, num_nodes)
     folder = choose_out(out, data, settings, resume)
-    prepared = prepare(data, settings, reporter, where=where, cache=None if cache is None else Path(cache))
+    if is_main_process():
+        check_out(folder, resume=resume)
+    prepared = prepare(
+        data, settings, reporter, where=where, cache=cache,
+        check=lambda clips: holdout.split(clips, settings.training.seed), hardware=hardware,
+    )  # fmt: skip
     split = prepared.with_sound_leaks(holdout.split(prepared.clips, settings.training.seed))
-    reporter.note(f"held out: {split.name}, {len(split.test):,} clips; training on {len(split.train):,}")
+    held_out = f"held out: {split.name}, {len(split.test):,} clips" if len(split.test) else "nothing is held out"
+    reporter.note(f"{held_out}; training on {len(split.train):,} clips")
     if split.leaks.sentence:
         reporter.note(f"leak: {split.leaks.sentence}")
     identity = {
@@ -108,11 +116,14 @@ def train(
         "data": str(prepared.clips.root.resolve()),
         "where": dict(where or {}),
         "split": split.name,
+        "clips": prepared.digest([split]),
         "sounds": prepared.store.identity,
     }
     if not is_main_process():
         return help_to_learn(prepared, split, settings, hardware, folder)
     with run_folder(folder, settings, identity, resume=resume):
+        if (folder / METRICS_NAME).exists():
+            reporter.note(f"{folder}: is finished already")
         result = learn_split(prepared, split, settings, hardware, folder, reporter, "training")
     return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
 
@@ -130,5 +141,6 @@ def choose_out(out: str | Path | None, data: str | Path, recipe: Recipe, resume:
         return Path(out)
     if resume:
         raise RunError("--resume must be told which run to continue. Name its folder with --out")
-    name = Path(data).resolve().stem or "data"
-    return next_free(f"{name}-{recipe.name}".replace(" ", "-"))
+    if "RANK" in os.environ:
+        raise RunError("under torchrun all processes must write to one folder. Name it with --out")
+    return next_free(plain_name(f"{Path(data).resolve().stem}-{recipe.name}"))

@@ -18,6 +18,12 @@ from soundfold.recipe.schema import Recipe
 __all__ = ["build_recipe", "change_recipe", "load_recipe", "preset_names", "recipe_keys", "save_recipe"]
 
 _SUFFIXES = {".yaml", ".yml"}
+_RULES = {
+    "int_parsing": "a whole number", "int_type": "a whole number", "int_from_float": "a whole number",
+    "float_parsing": "a number", "float_type": "a number", "finite_number": "a finite number",
+    "string_type": "a word", "model_type": "a section of settings", "dict_type": "a section of settings",
+}  # fmt: skip
+"""Kinds of mistakes by pydantic's names, in our words; other messages are fine as they come."""
 
 
 def preset_names() -> list[str]:
@@ -139,11 +145,10 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         siblings = _names_beside(first["loc"])
         return f"there is no setting '{name}'.{did_you_mean(str(first['loc'][-1]), siblings)}{more}"
-    rule = first["msg"].removeprefix("Value error, ")
+    rule = _RULES.get(first["type"], first["msg"].removeprefix("Value error, "))
     if not name:
         return f"{rule}{more}"
-    rule = rule[0].lower() + rule[1:]
-    rule = rule.removeprefix("input should be ").removeprefix("a valid ")
+    rule = (rule[0].lower() + rule[1:]).removeprefix("input should be ")
     return f"{name} must be {rule}, got {first['input']!r}{more}"
 
 

@@ -1,7 +1,7 @@
 """The recipe's schema: every setting of a run, its default, its range, and what it means.
 
 A setting is written down once, here; help texts, presets and error messages come from these fields. A recipe is frozen:
-a change makes a new recipe (`soundfold.recipe.change`).
+a change makes a new recipe (`soundfold.recipe.change_recipe`).
 """
 
 from typing import Any, Literal, Self
@@ -123,9 +123,7 @@ class Recipe(_Section):
         nyquist = sound.sample_rate / 2
         top = nyquist if features.fmax_hz is None else features.fmax_hz
         if top > nyquist:
-            raise ValueError(
-                f"features.fmax_hz must be at most half of sound.sample_rate = {nyquist:g} Hz, got {top:g}"
-            )
+            raise ValueError(f"features.fmax_hz must be at most {nyquist:g} Hz, half of sound.sample_rate, got {top:g}")
         if features.fmin_hz >= top:
             raise ValueError(
                 f"features.fmin_hz must be below the highest band's edge of {top:g} Hz, got {features.fmin_hz:g}"

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -52,22 +53,20 @@ def read_card(text: str | None, where: str) -> ModelCard:
     """
     if text is None:
         raise ModelFileError(f"{where}: is an ONNX file, but not one of soundfold's. Export it with soundfold")
+    _refuse_later_format(text, where)
     try:
-        card = ModelCard.model_validate_json(text)
+        return ModelCard.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the card"
         raise ModelFileError(f"{where}: its description is damaged: {field}: {first['msg']}. Export it again") from None
-    if card.format_version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{where}: was written by soundfold {card.soundfold_version}, in a format that this version cannot read. "
-            f"Update soundfold"
-        )
-    return card
 
 
 def recordings_digest(groups: Iterable[str]) -> str:
-    """Return a compact text from which membership of a recording can be told, but no name read: 4 bytes a recording."""
+    """Return a compact text that tells whether a recording is among these: a 4-byte hash of each name.
+
+    It holds no name, but one that can be guessed can be tried.
+    """
     hashes = sorted({_short_hash(group) for group in groups})
     return base64.b64encode(b"".join(hashes)).decode()
 
@@ -87,6 +86,20 @@ def share_of_known_recordings(card: ModelCard, groups: Iterable[str]) -> float |
     known = {raw[start : start + _DIGEST_BYTES] for start in range(0, len(raw), _DIGEST_BYTES)}
     asked = [_short_hash(group) in known for group in groups]
     return sum(asked) / len(asked) if asked else 0.0
+
+
+def _refuse_later_format(text: str, where: str) -> None:
+    """Look at the format's number before anything else: a later card may lack what today's must have."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return  # damaged, and told as such by whoever reads the rest
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        writer = fields.get("soundfold_version", "of a later version")
+        raise ModelFileError(
+            f"{where}: was written by soundfold {writer}, in a format that this version cannot read. Update soundfold"
+        )
 
 
 def _short_hash(group: str) -> bytes:

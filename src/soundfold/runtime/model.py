@@ -149,9 +149,7 @@ class Model:
             PathError: there is no such file.
         """
         card = self.card
-        hop = card.window if hop_s is None else round(hop_s * card.sample_rate)
-        if not 1 <= hop <= card.window:
-            raise AudioError(f"hop_s must be more than 0 and at most the window of {card.window_s:g} s, got {hop_s}")
+        hop = self._hop(hop_s)
         if isinstance(sound, np.ndarray):
             name, blocks = "", iter([self._fit(sound, sample_rate)])
         else:
@@ -205,6 +203,7 @@ class Model:
             except SoundfoldError as error:
                 return error
 
+        self._hop(hop_s)
         size = workers or os.cpu_count() or 1
         with ThreadPoolExecutor(size) as pool:
             waiting: list[Future[Prediction | SoundfoldError]] = []
@@ -217,6 +216,13 @@ class Model:
                     yield waiting.pop(0).result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+    def _hop(self, hop_s: float | None) -> int:
+        """Return a hop in samples."""
+        hop = self.card.window if hop_s is None else round(hop_s * self.card.sample_rate)
+        if not 1 <= hop <= self.card.window:
+            raise AudioError(f"hop must be more than 0 and at most the window of {self.card.window_s:g} s, got {hop_s}")
+        return hop
 
     def _fit(self, waveform: np.ndarray, sample_rate: int | None) -> np.ndarray:
         if sample_rate is None:

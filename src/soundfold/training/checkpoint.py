@@ -28,12 +28,14 @@ class Checkpoint:
         epoch: epochs done.
         model: the classifier's state dict.
         optimizer, scheduler: their state dicts.
+        history: one record an epoch, as plain values.
     """
 
     epoch: int
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
+    history: list[dict[str, float | None]]
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -58,6 +60,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "epoch": checkpoint.epoch,
         "optimizer": {"state": plain, "param_groups": checkpoint.optimizer["param_groups"]},
         "scheduler": checkpoint.scheduler,
+        "history": checkpoint.history,
     }
     save_tensors(tensors, path, {"soundfold": json.dumps(rest)})
 
@@ -84,4 +87,5 @@ def load_checkpoint(path: Path) -> Checkpoint:
         model={name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")},
         optimizer={"state": state, "param_groups": rest["optimizer"]["param_groups"]},
         scheduler=rest["scheduler"],
+        history=rest["history"],
     )

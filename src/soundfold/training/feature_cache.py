@@ -98,9 +98,19 @@ def runs_of(first: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def build_feature_cache(
-    store: WaveformStore, recipe: Recipe, on_progress: Callable[[int, int], None] | None = None
+    store: WaveformStore,
+    recipe: Recipe,
+    *,
+    device: torch.device | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Compute what is not kept yet; return the folder that `open_feature_cache` takes.
+
+    Args:
+        store: decoded sounds.
+        recipe: which features.
+        device: where to compute; None for the CPU.
+        on_progress: called with windows done and windows to do.
 
     The folder stands beside the store's samples, is named after everything that decides its values, and appears in one
     step when it is whole.
@@ -120,8 +130,12 @@ def build_feature_cache(
             part = folder.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
-            _compute(store, recipe, part, on_progress)
-            part.rename(folder)
+            try:
+                _compute(store, recipe, part, device or torch.device("cpu"), on_progress)
+                part.rename(folder)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)  # a full disk should not stay full of what cannot be used
+                raise
     return folder
 
 
@@ -147,9 +161,13 @@ def _plan(store: WaveformStore, recipe: Recipe) -> list[tuple[int, int, int]]:
 
 
 def _compute(
-    store: WaveformStore, recipe: Recipe, folder: Path, on_progress: Callable[[int, int], None] | None
+    store: WaveformStore,
+    recipe: Recipe,
+    folder: Path,
+    device: torch.device,
+    on_progress: Callable[[int, int], None] | None,
 ) -> None:
-    front_end = build_features(recipe)
+    front_end = build_features(recipe).to(device)
     channels = int(store.index["channels"].max())
     plan = _plan(store, recipe)
     length, hop = recipe.sound.window, recipe.features.hop_length
@@ -160,7 +178,7 @@ def _compute(
             batch = np.zeros((len(part), channels, length), dtype=np.float32)
             for row, (clip, start, stop) in enumerate(part):
                 batch[row] = fit_length(store.waveform(clip)[:, start:stop], length)  # one channel fills two
-            features = front_end(torch.from_numpy(batch)).double().flatten(1)
+            features = front_end(torch.from_numpy(batch).to(device)).cpu().double().flatten(1)
             low, high = features.amin(dim=1), features.amax(dim=1)
             step = ((high - low) / 65_535).float().clamp(min=1e-12)
             low = low.float()
@@ -177,10 +195,12 @@ def _compute(
             columns["squares"].append(features.square().sum(dim=1).numpy())
             if on_progress is not None:
                 on_progress(first + len(part), len(plan))
-            if first // _BATCH % 32 == 31:
+            if first // _BATCH % 8 == 7:
                 store.forget_pages()
         file.flush()
         os.fsync(file.fileno())
     store.forget_pages()
     with (folder / "windows.npz").open("wb") as file:
         np.savez(file, **{name: np.concatenate(parts) for name, parts in columns.items()})  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())

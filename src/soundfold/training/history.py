@@ -1,6 +1,6 @@
 """What a training tells while it runs: one record an epoch, in `log.csv` and in TensorBoard's events.
 
-`log.csv` is the history of a run. A resumed run drops the records after its checkpoint and appends the new ones.
+Both are for looking at. What a resumed run trusts is the history in its checkpoint: it writes the log anew from that.
 """
 
 import csv
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from torch.utils.tensorboard import SummaryWriter
+
+from soundfold.atomic import replacing
 
 __all__ = ["EpochRecord", "History", "read_history"]
 
@@ -37,17 +39,17 @@ class History:
 
     Args:
         folder: the run's folder.
-        done: epochs that the checkpoint holds; later records of an earlier attempt are dropped.
+        records: what the checkpoint knows; later records of an earlier attempt are dropped.
     """
 
-    def __init__(self, folder: Path, done: int) -> None:
+    def __init__(self, folder: Path, records: list[EpochRecord]) -> None:
+        self.records = list(records)
         self._path = folder / "log.csv"
-        kept = [record for record in read_history(folder) if record.epoch <= done]
-        with self._path.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self._path) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, _NAMES)
             writer.writeheader()
-            writer.writerows(asdict(record) for record in kept)
-        self._board = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
+            writer.writerows(asdict(record) for record in records)
+        self._board = SummaryWriter(str(folder), purge_step=len(records) + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +59,7 @@ class History:
 
     def add(self, record: EpochRecord) -> None:
         """Append one epoch."""
+        self.records.append(record)
         with self._path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, _NAMES).writerow(asdict(record))
         scalars = {"Loss/train": record.train_loss, "Acc/train": record.train_accuracy, "LearningRate": record.lr}

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from soundfold.errors import RunError, SoundfoldError, did_you_mean
 from soundfold.training.checkpoint import load_checkpoint
-from soundfold.training.history import EpochRecord, read_history
+from soundfold.training.history import EpochRecord
 from soundfold.training.loop import CHECKPOINT_NAME, FitJob, fit_in_process
 
 __all__ = ["Fitted", "Hardware", "fit", "is_main_process", "take_part"]
@@ -41,14 +42,28 @@ class Hardware:
     def __post_init__(self) -> None:
         if self.device not in _DEVICES:
             raise RunError(f"device must be one of {', '.join(_DEVICES)}, got '{self.device}'."
-                           f"{did_you_mean(self.device, _DEVICES)}")  # fmt: skip
+                           f"{did_you_mean('cuda' if self.device == 'gpu' else self.device, _DEVICES)}")  # fmt: skip
         here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if not here.get(self.device, True):
             raise RunError(f"device must be one that this machine has, got '{self.device}'. Use --device cpu")
-        if self.devices < 1:
-            raise RunError(f"devices must be at least 1, got {self.devices}")
+        for name, value in (("devices", self.devices), ("num_nodes", self.num_nodes)):
+            if value < 1:
+                raise RunError(f"{name} must be at least 1, got {value}. Leave it out to train in one process")
+        if self.num_nodes > 1 and not _started_outside():
+            raise RunError(
+                f"num_nodes must be 1 unless torchrun or a cluster starts the processes, got {self.num_nodes}. "
+                f"Start it by: torchrun … -m soundfold train"
+            )
         if self.device == "cuda" and self.devices > torch.cuda.device_count():
             raise RunError(f"devices must be at most {torch.cuda.device_count()} on this machine, got {self.devices}")
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where one process computes: the device asked for, or the best there is."""
+        if self.device != "auto":
+            return torch.device(self.device)
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(best)
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,10 @@ class Fitted:
 
     state: dict[str, Tensor]
     history: list[EpochRecord]
+
+
+def _started_outside() -> bool:
+    return "RANK" in os.environ or "SLURM_PROCID" in os.environ
 
 
 def is_main_process() -> bool:
@@ -80,7 +99,8 @@ def fit(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]
         RunError: the folder's checkpoint is damaged, or belongs to another network.
     """
     take_part(job, hardware, on_epoch)
-    return Fitted(load_checkpoint(job.folder / CHECKPOINT_NAME).model, read_history(job.folder))
+    last = load_checkpoint(job.folder / CHECKPOINT_NAME)
+    return Fitted(last.model, [EpochRecord(**record) for record in last.history])  # type: ignore[arg-type]
 
 
 def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]) -> None:
@@ -97,7 +117,10 @@ def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord],
         accelerator=hardware.device,
         devices=hardware.devices,
         num_nodes=hardware.num_nodes,
-        strategy="auto" if not several else "ddp" if launched_outside else "ddp_spawn",
+        # buffers are shared by SharedBatchNorm2d; DDP's own broadcast would wait for processes that hold no clip
+        strategy=DDPStrategy(start_method="popen" if launched_outside else "spawn", broadcast_buffers=False)
+        if several
+        else "auto",
         precision=job.recipe.training.precision,
     )
     if several and not launched_outside:
@@ -110,6 +133,7 @@ def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord
     """Start the processes; the first one's records, and anyone's complaint, come back through a queue."""
     queue: Any = multiprocessing.get_context("spawn").SimpleQueue()
     complaints: list[SoundfoldError] = []
+    others = set(multiprocessing.active_children())
 
     def relay() -> None:
         while (told := queue.get()) is not None:
@@ -128,7 +152,7 @@ def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord
         listener.join()
         raise (complaints[0] if complaints else error) from None
     finally:
-        for child in multiprocessing.active_children():
+        for child in set(multiprocessing.active_children()) - others:
             child.terminate()  # after Ctrl-C they would train on, and we would wait for them
         queue.put(None)
         listener.join()

@@ -7,7 +7,7 @@ those of the whole batch, and batch normalisation is shared, so the number of pr
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,11 @@ def fit_in_process(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord]
     """
     settings = job.recipe.training
     fitting = _begin(fabric, job)
-    with _history(fabric, job.folder, fitting.done) as history:
+    # the same answer every time, on a GPU too; leaves the caller's own setting alone
+    with (
+        torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+        _history(fabric, job.folder, fitting.records) as history,
+    ):
         saved_at = time.monotonic()
         for epoch in range(fitting.done + 1, settings.epochs + 1):
             started = time.perf_counter()
@@ -81,7 +85,7 @@ def fit_in_process(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord]
                 history.add(record)
                 on_epoch(record)
                 if time.monotonic() - saved_at > _CHECKPOINT_EVERY_S or epoch == settings.epochs:
-                    save_checkpoint(fitting.checkpoint(epoch), job.folder / CHECKPOINT_NAME)
+                    save_checkpoint(fitting.checkpoint(history.records), job.folder / CHECKPOINT_NAME)
                     saved_at = time.monotonic()
     fabric.barrier()
 
@@ -97,7 +101,12 @@ class _Fitting:
     network: nn.Module  # the classifier's network, as Fabric wraps it
     optimizer: torch.optim.Optimizer  # as Fabric wraps it
     scheduler: torch.optim.lr_scheduler.LRScheduler
-    done: int  # epochs that the checkpoint holds
+    records: list[EpochRecord]  # of the epochs that the checkpoint holds
+
+    @property
+    def done(self) -> int:
+        """Epochs that the checkpoint holds."""
+        return len(self.records)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits, through Fabric's wrapping."""
@@ -105,9 +114,15 @@ class _Fitting:
         logits: Tensor = self.network(prepared)
         return logits.float()
 
-    def checkpoint(self, epoch: int) -> Checkpoint:
-        """Return all that a later process needs to go on after this epoch."""
-        return Checkpoint(epoch, self.classifier.state_dict(), self.optimizer.state_dict(), self.scheduler.state_dict())
+    def checkpoint(self, records: list[EpochRecord]) -> Checkpoint:
+        """Return all that a later process needs to go on after these epochs."""
+        return Checkpoint(
+            epoch=len(records),
+            model=self.classifier.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scheduler=self.scheduler.state_dict(),
+            history=[asdict(record) for record in records],
+        )
 
 
 def _begin(fabric: Fabric, job: FitJob) -> _Fitting:
@@ -123,10 +138,10 @@ def _begin(fabric: Fabric, job: FitJob) -> _Fitting:
     # channels last: a third faster on a CPU, and what tensor cores want
     classifier.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     plain = torch.optim.Adam(classifier.network.parameters(), lr=job.recipe.training.lr)
-    scheduler = _schedule(plain, job.recipe, steps=-(-len(job.train) // job.recipe.training.batch_size))
+    scheduler = _schedule(plain, job.recipe, len(batch_bounds(len(job.train), job.recipe.training.batch_size)))
     network, optimizer = fabric.setup(classifier.network, plain)
     classifier.standardise.to(fabric.device)
-    fitting = _Fitting(cache, first, count, classifier, network, optimizer, scheduler, done=0)
+    fitting = _Fitting(cache, first, count, classifier, network, optimizer, scheduler, records=[])
     path = job.folder / CHECKPOINT_NAME
     if path.exists():
         _restore(load_checkpoint(path), path, fitting)
@@ -171,7 +186,7 @@ def _restore(checkpoint: Checkpoint, path: Path, fitting: _Fitting) -> None:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: does not fit this recipe's network ({reason}). Choose another --out") from None
     fitting.scheduler.load_state_dict(checkpoint.scheduler)
-    fitting.done = checkpoint.epoch
+    fitting.records = [EpochRecord(**record) for record in checkpoint.history]  # type: ignore[arg-type]
 
 
 def _batches(fabric: Fabric, job: FitJob, fitting: _Fitting, epoch: int) -> Iterator[tuple[Tensor, Tensor, float]]:
@@ -188,11 +203,24 @@ def _batches(fabric: Fabric, job: FitJob, fitting: _Fitting, epoch: int) -> Iter
     before, after = torch.from_numpy(cache.before[rows]), torch.from_numpy(cache.after[rows])
     draws = draw(job.recipe.augment, before, after, *cache.shape[1:], generator)
     labels = torch.from_numpy(job.train_labels[order])
-    for start in range(0, len(order), settings.batch_size):
-        stop = min(start + settings.batch_size, len(order))
+    for start, stop in batch_bounds(len(order), settings.batch_size):
         mine = slice(start + fabric.global_rank, stop, fabric.world_size)
         features = apply_draws(cache.gather(rows[mine]).to(fabric.device), draws[mine])
         yield features, labels[mine].to(fabric.device), fabric.world_size / (stop - start)
+
+
+def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """Return the first and the end position of each batch; a last batch of one clip joins the one before it.
+
+    Batch normalisation has nothing to compare one clip with.
+
+    >>> batch_bounds(9, 4)
+    [(0, 4), (4, 9)]
+    """
+    starts = list(range(0, count, batch_size))
+    if len(starts) > 1 and batch_size > 1 and count - starts[-1] == 1:
+        del starts[-1]
+    return list(zip(starts, [*starts[1:], count], strict=True))
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
@@ -224,10 +252,10 @@ def _summed(fabric: Fabric, values: Tensor) -> np.ndarray:
 
 
 @contextmanager
-def _history(fabric: Fabric, folder: Path, done: int) -> Iterator[History | None]:
+def _history(fabric: Fabric, folder: Path, records: list[EpochRecord]) -> Iterator[History | None]:
     """Give the run's history to the first process, and nothing to the others."""
     if not fabric.is_global_zero:
         yield None
         return
-    with History(folder, done) as history:
+    with History(folder, records) as history:
         yield history

@@ -38,20 +38,22 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         values = batch.float()
-        count = values.new_tensor([values.numel() // self.num_features])
-        local = torch.cat([values.sum(dim=(0, 2, 3)), values.square().sum(dim=(0, 2, 3)), count])
+        local = torch.cat([values.sum(dim=(0, 2, 3)), values.new_tensor([values.numel() // self.num_features])])
         sums: Tensor = _Sum.apply(local)  # type: ignore[no-untyped-call]
-        mean = sums[: self.num_features] / sums[-1]
-        variance = (sums[self.num_features : -1] / sums[-1] - mean.square()).clamp(min=0)
+        count = sums[-1]
+        mean = sums[:-1] / count
+        # squares of what is left after the mean, in a second round: E[x²] − mean² would lose half the digits
+        centred = values - mean[:, None, None]
+        squares: Tensor = _Sum.apply(centred.square().sum(dim=(0, 2, 3)))  # type: ignore[no-untyped-call]
+        variance = squares / count
         with torch.no_grad():
             momentum = self.momentum if self.momentum is not None else 0.1
-            unbiased = variance * sums[-1] / (sums[-1] - 1).clamp(min=1)
+            unbiased = variance * count / (count - 1).clamp(min=1)
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(unbiased, momentum)
             self.num_batches_tracked += 1
         scale = self.weight / (variance + self.eps).sqrt()
-        shift = self.bias - mean * scale
-        normalised: Tensor = values * scale[:, None, None] + shift[:, None, None]
+        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
         return normalised.to(batch.dtype)
 
 
