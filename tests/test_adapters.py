@@ -339,8 +339,12 @@ def test_table_groups(tmp_path: Path) -> None:
     assert not whole.groups_known
     named = read_clips(write_csv(tmp_path / "named.csv", "path,label,group", ["a.wav,x,r 1", "b.wav,y,"]))
     assert named.table["group"].tolist() == ["r 1", "b.wav"]
-    assert named.groups_known
-    assert has_note(named, "1 clips have no group")
+    assert not named.groups_known
+    assert has_note(named, "1 of 2 clips have no group")
+    every = read_clips(write_csv(tmp_path / "every.csv", "path,label,group", ["a.wav,x,r 1", "b.wav,y,r 2"]))
+    assert every.groups_known
+    mixed = ["a.wav,x,r 1,,", "b.wav,y,,0,1"]  # a cut's recording is its file
+    assert read_clips(write_csv(tmp_path / "mixed.csv", "path,label,group,start,end", mixed)).groups_known
 
 
 def test_table_paths(tmp_path: Path) -> None:

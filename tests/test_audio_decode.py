@@ -358,3 +358,21 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         PathError, match=r"x\.wav: cannot be read \(Permission denied\)\. Check that you may read it\.$"
     ):
         probe(path)
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3"])
+def test_a_range_may_end_a_little_after_the_sound(container):
+    file = io.BytesIO()
+    soundfile.write(file, 0.1 * np.sin(np.arange(44_100)), 44_100, format=container)
+    whole = load(file, 44_100, 1)
+    length_s = whole.shape[1] / 44_100
+    part = load(file, 44_100, 1, start_s=0.5, end_s=length_s + 0.02)
+    assert part.shape[1] == whole.shape[1] - 22_050
+    blocks = stream(file, 44_100, 1, start_s=0.5, end_s=length_s + 0.02, block_s=0.1)
+    assert np.array_equal(np.concatenate(list(blocks), axis=1), part)
+    with pytest.raises(
+        AudioError, match=r"^x: the range from 0\.500 to 1\.\d* s lies outside it, it holds 1\.\d* s of sound"
+    ):
+        load(file, 44_100, 1, start_s=0.5, end_s=length_s + 0.2, name="x")
+    with pytest.raises(AudioError, match="lies outside it"):
+        load(file, 44_100, 1, start_s=length_s + 0.01, end_s=length_s + 0.02)

@@ -167,3 +167,19 @@ def test_eight_threads_get_the_same_answer(files):
     with ThreadPoolExecutor(8) as pool:
         jobs = [(name, pool.submit(load, files[name], 16_000, 1)) for name in list(files) * 6]
     assert all(np.array_equal(job.result(), alone[name]) for name, job in jobs)
+
+
+@pytest.mark.parametrize("name", ["m4a", "webm", "alac"])
+def test_a_range_may_end_a_little_after_the_sound(files, name):
+    whole = load(files[name], RATE, 1)
+    length_s = whole.shape[1] / RATE
+    part = load(files[name], RATE, 1, start_s=0.5, end_s=length_s + 0.02)
+    assert part.shape[1] == whole.shape[1] - RATE // 2
+    blocks = stream(files[name], RATE, 1, start_s=0.5, end_s=length_s + 0.02, block_s=0.3)
+    assert np.array_equal(np.concatenate(list(blocks), axis=1), part)
+    with pytest.raises(
+        AudioError, match=r"^x: the range from 0\.500 to 3\.\d* s lies outside it, it holds [23]\.\d* s of"
+    ):
+        load(files[name], RATE, 1, start_s=0.5, end_s=length_s + 0.2, name="x")
+    with pytest.raises(AudioError, match="lies outside it"):
+        load(files[name], RATE, 1, start_s=length_s + 0.01, end_s=length_s + 0.02)

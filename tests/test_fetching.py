@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 import signal
@@ -8,7 +9,9 @@ import threading
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from archive_server import CLIPS, HASTE, Site, dataset_for, noise, serving, tarred, tiny_files, wait_until, zipped
 from soundfold.data import fetching
@@ -53,7 +56,7 @@ def test_the_catalogue_holds_what_the_sources_say():
         assert dataset.name == name
         assert dataset.url.startswith("https://")
         assert "CC BY" in dataset.licence
-        assert (dataset.size is None) == (dataset.digest is None)
+        assert (dataset.size is None) == (dataset.digest is None) == (dataset.clip_rate is not None)
 
 
 @pytest.mark.parametrize("name", ["esc50", "ESC-50", "Esc_50"])
@@ -74,7 +77,12 @@ def test_the_whole_job(tmp_path, pack, known):
     assert content(fetched.path) == FILES
     assert fetched.path == tmp_path / "deep" / "Tiny"
     assert not fetched.already_there
-    assert fetched.notes == (f"Tiny is complete: 12 clips in {fetched.path}.", "Tiny is under CC0: any use.")
+    place, *checked, licence = fetched.notes
+    assert place == f"Tiny is complete: 12 clips in {fetched.path}."
+    assert licence == "Tiny is under CC0: any use."
+    assert [note.partition("; ")[2] for note in checked] == (
+        [] if known else ["its content was checked instead: 12 clips, a row of meta/tiny.csv for each."]
+    )
     assert left(tmp_path / "deep") == ["Tiny"]
 
 
@@ -196,6 +204,37 @@ def test_what_is_not_the_set_is_refused_and_nothing_stays(tmp_path, body, says):
         fetch(site, tmp_path / "Tiny", {"size": None, "digest": None})
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert left(tmp_path) == [".Tiny.soundfold-get.lock"]
+
+
+def wav(seconds: float, rate: int = 8_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(round(seconds * rate)), rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says"),
+    [
+        ({}, None),
+        ({"audio/3.wav": noise(2000)}, "1 of 12 clips are not a WAV file of 0.1 s at 8,000 Hz, first 3.wav"),
+        ({"audio/3.wav": wav(0.1)[:-200]}, "1 of 12 clips are not a WAV file of 0.1 s at 8,000 Hz, first 3.wav"),
+        ({"audio/3.wav": wav(0.2), "audio/10.wav": wav(0.05, 16_000)}, "2 of 12 clips are not a WAV file of 0.1 s"),
+        ({"meta/tiny.csv": tiny_files()["meta/tiny.csv"].replace(b"3.wav", b"4.wav")}, "has no row for 3.wav"),
+    ],
+)
+def test_without_a_hash_each_clips_header_is_checked(tmp_path, spoilt, says):
+    files = FILES | {f"audio/{clip}.wav": wav(0.1) for clip in range(CLIPS)} | spoilt
+    changes = {"size": None, "digest": None, "clip_rate": 8_000, "clip_s": 0.1}
+    with serving(Site(tarred(files))) as site:
+        if says is None:
+            note = fetch(site, tmp_path / "Tiny", changes).notes[1]
+            assert note.startswith("The archive of Tiny is made on request, so nobody tells its size and hash; ")
+            assert note.endswith("the header of each (0.1 s at 8,000 Hz).")
+            return
+        with pytest.raises(DownloadError) as caught:
+            fetch(site, tmp_path / "Tiny", changes)
+    assert says in str(caught.value)
     assert left(tmp_path) == [".Tiny.soundfold-get.lock"]
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import soundfile
 
 from conftest import RATE, tone, write_folders
 from soundfold.audio import load
-from soundfold.data import open_store, read_clips
+from soundfold.data import by_fold, find_leaks, open_store, read_clips
 from soundfold.data.clips import Clips
 from soundfold.data.store import WaveformStore
 from soundfold.errors import DataError, PathError
@@ -89,7 +90,7 @@ def test_second_opening_decodes_nothing(clips: Clips, tmp_path: Path, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("soundfold.data.store_build.load", refuse)
+    monkeypatch.setattr("soundfold.data.store_clip.load", refuse)
     again = opened(clips, tmp_path / "cache")
     assert again.identity == first.identity
     np.testing.assert_array_equal(again.waveform(3), first.waveform(3))
@@ -109,11 +110,23 @@ def test_a_changed_file_is_decoded_anew_and_only_that_one(
         decoded.append(path)
         return load(path, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("soundfold.data.store_build.load", spy)
+    monkeypatch.setattr("soundfold.data.store_clip.load", spy)
     second = opened(clips, tmp_path / "cache")
     assert decoded == [changed]
     assert second.identity != first.identity
     assert_whole(second, clips)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links")
+def test_the_same_data_by_another_way_is_the_same(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(clips, tmp_path / "cache")
+    (tmp_path / "link").symlink_to(clips.root)
+    monkeypatch.setattr("soundfold.data.store_clip.load", None)
+    again = opened(read_clips(tmp_path / "link"), tmp_path / "cache")
+    assert again.folder == first.folder
+    assert again.identity == first.identity
 
 
 def test_parts_of_a_file_are_clips_of_their_own(tmp_path: Path) -> None:
@@ -138,14 +151,17 @@ def test_bad_clips_are_told_and_kept_out(clips: Clips, tmp_path: Path) -> None:
     assert [clip.path for clip in left_out] == [paths.iloc[row] for row in (0, 1, 2, 3, 5)]
     for clip, reason in zip(left_out, ("text", "empty", "NaN", "does not exist", "2 s"), strict=True):
         assert reason.lower() in clip.reason.lower(), clip.reason
-    with pytest.raises(DataError, match="Keep it out"):
+    with pytest.raises(DataError, match=rf"^{re.escape(paths.iloc[0])}: .*[^.]\. Keep it out"):
         store.waveform(0)
 
 
 def test_not_one_good_clip_is_an_error_that_names_the_first(clips: Clips, tmp_path: Path) -> None:
     for path in clips.table["path"]:
         Path(path).write_text("text")
-    with pytest.raises(DataError, match=f"none of the {len(clips)} clips can be used; the first: .*clip 0"):
+    with pytest.raises(
+        DataError,
+        match=f"none of the {len(clips)} clips can be used; the first: {re.escape(clips.table['path'].iloc[0])}: ",
+    ):
         opened(clips, tmp_path / "cache")
 
 
@@ -157,15 +173,131 @@ def test_full_disk_stops_the_build_and_the_next_one_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr("soundfold.data.store_build.os.fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(
+            PathError, match=r"samples\.i16: no space left\. Free some, or name another .*SOUNDFOLD_CACHE"
+        ):
             opened(clips, tmp_path / "cache")
+    assert_whole(opened(clips, tmp_path / "cache"), clips)
+
+
+@pytest.mark.parametrize("error", [PathError("gone"), OSError(errno.EMFILE, "Too many open files")])
+def test_a_problem_of_the_system_is_tried_again_and_one_of_the_sound_is_not(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    paths = clips.table["path"].tolist()
+    Path(paths[0]).write_text("this is not a sound")
+    asked: list[str] = []
+
+    def failing(path: str, *args: object, **kwargs: object) -> np.ndarray:
+        asked.append(path)
+        if path == paths[1]:
+            raise error
+        return load(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("soundfold.data.store_clip.load", failing)
+        for expected in (paths, paths[1:2]):
+            asked.clear()
+            assert np.flatnonzero(~opened(clips, tmp_path / "cache").usable).tolist() == [0, 1]
+            assert sorted(asked) == sorted(expected)
+    assert np.flatnonzero(~opened(clips, tmp_path / "cache").usable).tolist() == [0]
+
+
+def test_a_missing_file_that_comes_back_is_decoded(clips: Clips, tmp_path: Path) -> None:
+    path = Path(clips.table["path"].iloc[2])
+    path.rename(tmp_path / "away")
+    assert not opened(clips, tmp_path / "cache").usable[2]
+    (tmp_path / "away").rename(path)
+    assert_whole(opened(clips, tmp_path / "cache"), clips)
+
+
+def test_what_waits_for_a_slow_clip_is_bounded_by_its_bytes(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = clips.table["path"].tolist()
+    begun: list[str] = []
+    meanwhile: list[int] = []
+
+    def slow(path: str, *args: object, **kwargs: object) -> np.ndarray:
+        begun.append(path)
+        if path == paths[0]:
+            time.sleep(0.2)
+            meanwhile.append(len(begun))
+        return load(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("soundfold.data.store_build._WAITING_BYTES", 2 * 2 * RATE // 2)  # two clips
+    monkeypatch.setattr("soundfold.data.store_clip.load", slow)
+    assert_whole(open_store(clips, sound(), cache=tmp_path / "cache", workers=2), clips)
+    assert meanwhile[0] <= 3
+
+
+def test_a_build_that_is_stopped_while_clips_wait_ends(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(done: int, _: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("soundfold.data.store_build._WAITING_BYTES", 1)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(clips, sound(), cache=tmp_path / "cache", workers=3, on_progress=stop)
+    assert_whole(opened(clips, tmp_path / "cache"), clips)
+
+
+def test_silence_is_no_identical_sound_and_still_told_apart_by_its_length(tmp_path: Path) -> None:
+    folder = write_folders(tmp_path / "sounds", clips=2)
+    identities = set()
+    for samples in (4000, 2000):
+        for fold in (1, 2):
+            soundfile.write(folder / f"fold{fold}" / "low" / "silent.wav", np.zeros(samples), RATE)
+        clips = read_clips(folder)
+        store = opened(clips, tmp_path / "cache")
+        identities.add(store.identity)
+        silent = clips.table["path"].str.endswith("silent.wav")
+        assert (store.index["sound_hash"] == "").tolist() == silent.tolist()
+        assert store.usable.all()
+        split = by_fold(clips, "1")
+        assert find_leaks(clips, split.train, split.test, store.index["sound_hash"].tolist()).identical_clips == 0
+    assert len(identities) == 2
+
+
+def test_sounds_that_changed_do_not_fill_the_disk(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundfold.data.store_index._DEAD_BYTES", 1000)
+    first = opened(clips, tmp_path / "cache")
+    before = first.waveform(5)
+    live = held(tmp_path / "cache")
+    for change in range(1, 5):
+        for row, path in enumerate(clips.table["path"]):
+            soundfile.write(path, tone(500, 0.5, seed=100 * change + row), RATE, subtype="PCM_16")
+        store = opened(clips, tmp_path / "cache")
+        assert_whole(store, clips)
+        assert held(tmp_path / "cache") <= 3 * live
+    assert_whole(opened(clips, tmp_path / "cache"), clips)
+    assert len(list(store.folder.glob("samples*"))) == 1
+    assert not (store.folder / "samples.i16").exists()
+    np.testing.assert_array_equal(first.waveform(5), before)  # the old file is gone, and still mapped
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of Unix")
+def test_a_write_that_fails_names_its_file(clips: Clips, tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(PathError, match=r"samples\.i16: may not grow further.* name another folder"):
+            opened(clips, tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert_whole(opened(clips, tmp_path / "cache"), clips)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
 def test_unwritable_cache_is_told(clips: Clips, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
-    with pytest.raises(PathError, match=r"may not be written\. Name a folder for kept results"):
+    with pytest.raises(PathError, match=r"may not be written\. .*name another folder for kept results"):
         opened(clips, tmp_path / "cache")
 
 
@@ -217,4 +349,4 @@ def test_ten_kills_at_random_moments_leave_a_store_that_resumes(tmp_path: Path) 
 
 def held(cache: Path) -> int:
     """Return the bytes of samples in the only store of a cache."""
-    return sum(file.stat().st_size for file in cache.glob("*/samples.i16"))
+    return sum(file.stat().st_size for file in cache.glob("*/samples*.i16"))

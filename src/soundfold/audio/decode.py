@@ -21,8 +21,10 @@ from soundfold.errors import AudioError, TooLongError
 __all__ = ["load", "probe", "read", "stream"]
 
 # Frames that `load` reads at once: a short clip comes in one piece, and no header can make it allocate more.
-_SLACK_S = 0.05  # annotation tools round ends up, and coders' padding moves them; so much is forgiven
 _LOAD_BLOCK = 1 << 22
+
+# So much later than the sound a range may end: annotation tools round ends up, and coders' padding moves them.
+_SLACK_S = 0.05
 
 _MAX_S = 600.0
 
@@ -78,7 +80,8 @@ def stream(
         channels: wanted number: one channel is repeated, more come down by `downmix`.
         downmix: `first` keeps the first channels, `mean` averages all.
         start_s: where to begin, in seconds; the frame is `round(start_s * rate)` at the file's own rate.
-        end_s: where to end, likewise.
+        end_s: where to end, likewise. A range may end up to 0.05 s after the sound does, and is then that much
+            shorter.
         block_s: length of the blocks that are decoded, in seconds.
         max_s: the longest sound (or range) that is taken, in seconds; a longer one is refused before it is decoded, or
             where its header lies or is silent, as soon as it has lasted that long.
@@ -114,7 +117,7 @@ def load(
     """Return a whole sound, or a range of it, at the wanted rate and number of channels.
 
     A file that ends earlier than its header promises gives what is there, as published data sets hold such clips; a
-    format with checksums that reports damage (FLAC), or a range that is not all there, is an error.
+    format with checksums that reports damage (FLAC), or a range that lacks more than its last 0.05 s, is an error.
 
     Args:
         source: a path, the bytes of a file, or an open binary file (it is read from its beginning, and left open).
@@ -122,7 +125,8 @@ def load(
         channels: wanted number: one channel is repeated, more come down by `downmix`.
         downmix: `first` keeps the first channels, `mean` averages all.
         start_s: where to begin, in seconds; the frame is `round(start_s * rate)` at the file's own rate.
-        end_s: where to end, likewise.
+        end_s: where to end, likewise. A range may end up to 0.05 s after the sound does, and is then that much
+            shorter.
         max_s: the longest sound (or range) that is taken, in seconds; a longer one is refused before it is decoded.
         name: what messages call the sound; by default its path.
 
@@ -226,7 +230,7 @@ def _limited(sound: _Sound, start_s: float | None, end_s: float | None, size: in
 
 
 def _checked(sound: _Sound, start: int, stop: int | None, whole: bool, size: int) -> Iterator[Waveform]:
-    """Yield a range's blocks, all samples finite, at least one; if `whole`, the range may not end early."""
+    """Yield a range's blocks, all samples finite, at least one; if `whole`, only the slack may be missing."""
     position = start
     for block in sound.blocks(start, stop, size):
         if not np.isfinite(block).all():
@@ -235,7 +239,7 @@ def _checked(sound: _Sound, start: int, stop: int | None, whole: bool, size: int
         yield block
     if position == start == 0 and not whole:
         raise _no_samples(sound)
-    if position == start or (whole and stop is not None and position < stop):
+    if position == start or (whole and stop is not None and stop - position > _SLACK_S * sound.sample_rate):
         held: int | None = position
         if position == start:  # then the length is known only if the decoder met the end before the range
             held = sound.frames if sound.frames is not None and sound.frames <= start else None
@@ -246,10 +250,10 @@ def _span(sound: _Sound, start_s: float | None, end_s: float | None) -> tuple[in
     """Return the first frame of a range and the frame after its last (None: the end, wherever that is)."""
     start = 0 if start_s is None else round(start_s * sound.sample_rate)
     stop = sound.frames if end_s is None else round(end_s * sound.sample_rate)
-    if stop is not None and sound.frames is not None and 0 < stop - sound.frames <= _SLACK_S * sound.sample_rate:
-        stop = sound.frames
-    if sound.frames is not None and (start >= sound.frames or (stop is not None and stop > sound.frames)):
-        raise _outside(sound, start, None if end_s is None else stop, sound.frames)
+    if sound.frames is not None:
+        late = 0 if stop is None else stop - sound.frames
+        if start >= sound.frames or late > _SLACK_S * sound.sample_rate:
+            raise _outside(sound, start, None if end_s is None else stop, sound.frames)
     if stop is not None and stop <= start:
         raise AudioError(f"{sound.name}: the range from {start_s} to {end_s} s holds no sample. Make it longer.")
     return start, stop

@@ -64,7 +64,7 @@ def audit(clips: Clips, *, on_progress: Callable[[int, int], None] | None = None
         few_recordings={label: recordings[label] for label in clips.labels if 0 < recordings.get(label, 0) < enough},
         left_out=clips.left_out,
         notes=clips.notes,
-        sound_hashes=tuple(one.digest for one in heard),
+        sound_hashes=tuple(one.digest if one.peak > 0 else "" for one in heard),
     )
 
 

@@ -9,7 +9,8 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundfold.errors import DataError, did_you_mean
+from soundfold.audio import probe
+from soundfold.errors import AudioError, DataError, PathError, did_you_mean
 
 __all__ = ["DATASETS", "Dataset", "find_dataset", "shortcomings"]
 
@@ -33,6 +34,8 @@ class Dataset:
         columns: columns that the table must have.
         licence: one line for the user.
         home: page to read.
+        clip_rate, clip_s: rate (Hz) and length (s) that every clip's header must tell, or None where they differ; for
+            archives without a hash, where nothing else finds a clip that is not what it should be.
     """
 
     name: str
@@ -49,11 +52,28 @@ class Dataset:
     columns: tuple[str, ...]
     licence: str
     home: str
+    clip_rate: int | None = None
+    clip_s: float | None = None
 
     @property
     def archive_bytes(self) -> int:
         """Bytes to fetch; where nobody knows, the unpacked length, which no archive of sound exceeds by much."""
         return self.unpacked_bytes if self.size is None else self.size
+
+    @property
+    def unsigned(self) -> str:
+        """A sentence that says what was checked where size and hash of the archive are unknown; else ""."""
+        if self.digest is not None:
+            return ""
+        checked = [f"{self.clips:,} clips"]
+        if self.table is not None:
+            checked.append(f"a row of {self.table} for each")
+        if self.clip_rate is not None:
+            checked.append(f"the header of each ({self.clip_s:g} s at {self.clip_rate:,} Hz)")
+        return (
+            f"The archive of {self.title} is made on request, so nobody tells its size and hash; "
+            f"its content was checked instead: {', '.join(checked)}."
+        )
 
     @property
     def most_members(self) -> int:
@@ -104,6 +124,8 @@ _KNOWN = (
             "its subset ESC-10 is under CC BY 3.0."
         ),
         home="https://github.com/karolpiczak/ESC-50",
+        clip_rate=44_100,
+        clip_s=5.0,
     ),
     Dataset(
         name="speech-commands",
@@ -147,7 +169,8 @@ def find_dataset(name: str) -> Dataset:
 def shortcomings(dataset: Dataset, folder: Path) -> list[str]:
     """Say what a folder lacks to be the complete data set; an empty list means that it is complete.
 
-    Counts the clips that hold at least one byte, and reads the table's header and rows. No sound is decoded.
+    Counts the clips that hold at least one byte, reads the table, and where the entry says what they hold, the clips'
+    headers. No sound is decoded.
 
     Args:
         dataset: what should be there.
@@ -156,30 +179,48 @@ def shortcomings(dataset: Dataset, folder: Path) -> list[str]:
     Returns:
         Short sentences without a full stop, such as `1,999 clips instead of 2,000`.
     """
-    found = sum(
-        path.is_file() and path.stat().st_size > 0
-        for path in folder.glob(dataset.clip_pattern)
-        if not path.name.startswith(".")
-    )
-    lacks = [] if found == dataset.clips else [f"{found:,} clips instead of {dataset.clips:,}"]
+    clips = [
+        path
+        for path in sorted(folder.glob(dataset.clip_pattern))
+        if not path.name.startswith(".") and path.is_file() and path.stat().st_size > 0
+    ]
+    lacks = [] if len(clips) == dataset.clips else [f"{len(clips):,} clips instead of {dataset.clips:,}"]
     if dataset.table is not None:
-        lacks += _table_shortcomings(folder / dataset.table, dataset)
+        lacks += _table_shortcomings(folder / dataset.table, dataset, clips if not lacks else None)
+    if not lacks and dataset.clip_rate is not None:
+        others = [path.name for path in clips if not _as_published(path, dataset)]
+        if others:
+            what = f"a {clips[0].suffix[1:].upper()} file of {dataset.clip_s:g} s at {dataset.clip_rate:,} Hz"
+            lacks.append(f"{len(others):,} of {len(clips):,} clips are not {what}, first {others[0]}")
     return lacks
 
 
-def _table_shortcomings(table: Path, dataset: Dataset) -> list[str]:
+def _table_shortcomings(table: Path, dataset: Dataset, clips: list[Path] | None) -> list[str]:
+    """Look at the table's columns, its number of rows, and that its first known column names the clips, if given."""
     if not table.is_file():
         return [f"no {dataset.table}"]
     try:
         with table.open(encoding="utf-8", newline="") as lines:
             reader = csv.DictReader(lines)
             absent = [column for column in dataset.columns if column not in (reader.fieldnames or ())]
-            rows = sum(1 for _ in reader)
+            rows = list(reader)
     except (csv.Error, UnicodeDecodeError):
         return [f"{dataset.table} is not a readable table"]
     if absent:
         return [f"{dataset.table} has no column {', '.join(absent)}"]
-    return [] if rows == dataset.clips else [f"{dataset.table} has {rows:,} rows instead of {dataset.clips:,}"]
+    if len(rows) != dataset.clips:
+        return [f"{dataset.table} has {len(rows):,} rows instead of {dataset.clips:,}"]
+    unnamed = {path.name for path in clips or ()} - {row[dataset.columns[0]] for row in rows}
+    return [f"{dataset.table} has no row for {min(unnamed)}"] if unnamed else []
+
+
+def _as_published(path: Path, dataset: Dataset) -> bool:
+    try:
+        info = probe(path)
+    except (AudioError, PathError):
+        return False
+    same_kind = info.container.lower() == path.suffix[1:].lower() and info.sample_rate == dataset.clip_rate
+    return same_kind and dataset.clip_s is not None and abs((info.duration_s or 0) - dataset.clip_s) < 0.001
 
 
 def _plain(name: str) -> str:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from soundfold.data.rows import Rows
-from soundfold.data.table import load_table, require_columns
-from soundfold.data.urbansound8k import class_order, whole_numbers
+from soundfold.data.table import class_order, load_table, published_table, require_columns, whole_numbers
 from soundfold.errors import DataError
 
 __all__ = ["TABLE", "matches", "read"]
@@ -44,10 +43,7 @@ def read(folder: Path) -> Rows:
 
 
 def _table(folder: Path) -> Path | None:
-    """The table in its published place, or beside the sounds as Kaggle packs it."""
-    if (folder / "meta" / TABLE).is_file():
-        return folder / "meta" / TABLE
-    return folder / TABLE if (folder / TABLE).is_file() and _audio(folder) else None
+    return published_table(folder, "meta", TABLE, _audio(folder))
 
 
 def _audio(folder: Path) -> Path | None:

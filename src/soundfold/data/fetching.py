@@ -30,7 +30,7 @@ class Fetched:
         path: its folder, as `read_clips` takes it.
         dataset: what it is.
         already_there: True if nothing had to be done.
-        notes: sentences for the user: where it is, and its licence.
+        notes: sentences for the user: where it is, what was checked where that is less than a hash, and its licence.
     """
 
     path: Path
@@ -40,7 +40,9 @@ class Fetched:
     @property
     def notes(self) -> tuple[str, ...]:
         done = "is already complete" if self.already_there else "is complete"
-        return (f"{self.dataset.title} {done}: {self.dataset.clips:,} clips in {self.path}.", self.dataset.licence)
+        place = f"{self.dataset.title} {done}: {self.dataset.clips:,} clips in {self.path}."
+        unsigned = "" if self.already_there else self.dataset.unsigned
+        return tuple(note for note in (place, unsigned, self.dataset.licence) if note)
 
 
 def get_dataset(name: str, dest: str | os.PathLike[str], *, on_progress: OnProgress | None = None) -> Path:

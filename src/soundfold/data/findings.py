@@ -45,7 +45,7 @@ class Audit:
         identical: sounds that stand more than once, silence apart.
         straddling: recordings that stand in several folds.
         few_recordings: classes with fewer recordings than there are folds (five where there are none), and how many.
-        sound_hashes: a digest a clip, "" for unreadable ones; for `find_leaks`.
+        sound_hashes: a digest a clip, "" for silent and unreadable ones; for `find_leaks`.
     """
 
     kind: str

@@ -27,7 +27,7 @@ class Leaks:
         n_test: clips in the test set.
         shared_clips: test clips whose recording has clips in training.
         shared_recordings: the recordings on both sides, in natural order.
-        identical_clips: test clips whose sound is, sample by sample, that of a training clip.
+        identical_clips: test clips whose sound is, sample by sample, that of a training clip, silence apart.
         groups_known: False when nothing says which clips come from one recording.
     """
 
@@ -87,7 +87,7 @@ def find_leaks(
         clips: the whole data set.
         train: positions of the training clips, int64.
         test: positions of the test clips, int64.
-        sound_hashes: one digest of the decoded sound a clip, "" where unknown; None when nothing was decoded.
+        sound_hashes: one digest of the decoded sound a clip, "" where unknown or silent; None when nothing was decoded.
 
     Returns:
         Counts and names; `identical_clips` is 0 without hashes.

@@ -124,10 +124,6 @@ def _own_folders(folder: Path) -> Rows:
     return rows
 
 
-def _is_clips_table(file: Path) -> bool:
-    return {"path", "label"} <= {name.casefold() for name in table.header_of(file)}
-
-
 def _published(folder: Path) -> _Adapter | None:
     return next((adapter for adapter in _PUBLISHED if adapter.matches(folder)), None)
 

@@ -276,7 +276,10 @@ def _notes(clips: Clips, rows: Rows, ungrouped: int) -> Iterable[str]:
         told = "; ".join(f"{n:,}: {reason}" for reason, n in counts.most_common())
         yield f"Left out {len(clips.left_out):,} of {len(clips) + len(clips.left_out):,} rows ({told})."
     if "group" in rows.table.columns and 0 < ungrouped < len(clips):
-        yield f"{ungrouped:,} clips have no group; each stands as the recording that its file is."
+        yield (
+            f"{ungrouped:,} of {len(clips):,} clips have no group; each stands as the recording that its file is. "
+            "Fill the column 'group' in every row to have leaks between recordings seen."
+        )
     by_case = Counter(label.casefold() for label in clips.labels)
     twins = [label for label in clips.labels if by_case[label.casefold()] > 1]
     if twins:

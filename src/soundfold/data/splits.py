@@ -196,7 +196,7 @@ def fold_splits(clips: Clips, folds: Sequence[str] | None, k: int = 5, seed: int
 def _split(
     clips: Clips,
     name: str,
-    kind: Literal["fold", "random", "recordings", "all"],
+    kind: Kind,
     fold: str | None,
     is_test: NDArray[np.bool_],
 ) -> Split:

@@ -2,8 +2,9 @@
 
 What is stored is the clip at the recipe's rate, in its own length, with no more channels than differ: mono stays one
 channel and is doubled when it is read. The index keeps, for every clip, the size and times of the file it came from; a
-file that has changed since is decoded anew. A store belongs to one data set and one set of sound settings; its folder's
-name is made from them.
+file that has changed since is decoded anew, and one that could not be read is tried again; a sound that is damaged is
+remembered as such until its file changes. A store belongs to one data set and one set of sound settings; its folder's
+name is made from them. Clips that have gone from the data set stay in it, as another table may name them.
 
 Samples are 16-bit with a power-of-two scale per clip, so 16-bit files at the recipe's rate are kept exactly, quiet
 clips keep their detail, and float files above full scale are not clipped.
@@ -21,13 +22,13 @@ import pandas as pd
 from platformdirs import user_cache_path
 
 from soundfold.data.clips import Clips, LeftOut
-from soundfold.data.store_build import INDEX_COLUMNS, SAMPLES_NAME, bring_up_to_date
+from soundfold.data.store_build import bring_up_to_date
 from soundfold.errors import DataError
 from soundfold.recipe import SoundRecipe
 
 __all__ = ["WaveformStore", "cache_folder", "open_store"]
 
-_FORMAT = 1  # raise when the layout or the decoding changes, so that old stores are left alone
+_FORMAT = 2  # raise when the layout or the decoding changes, so that old stores are left alone
 
 
 def cache_folder(chosen: str | Path | None = None) -> Path:
@@ -45,7 +46,8 @@ class WaveformStore:
     Attributes:
         folder: where the store lies.
         sound: the settings it was decoded with.
-        index: one row a clip: offset (samples), samples, channels, exponent, sound_hash, problem ("" if decoded).
+        index: one row a clip: file (its whole path), offset (samples), samples, channels, exponent, sound_hash ("" for
+            silence), problem ("" if decoded).
     """
 
     folder: Path
@@ -82,9 +84,8 @@ class WaveformStore:
         """
         entry = self.index.iloc[row]
         if entry["problem"] or self._samples is None:
-            raise DataError(
-                f"{entry['path']}: {entry['problem'] or 'is not in the store'}. Keep it out of the data set"
-            )
+            problem = entry["problem"].rstrip(". ") or "is not in the store"
+            raise DataError(f"{entry['file']}: {problem}. Keep it out of the data set")
         start, size = int(entry["offset"]), int(entry["samples"]) * int(entry["channels"])
         stored = self._samples[start : start + size].reshape(int(entry["channels"]), int(entry["samples"]))
         return stored.astype(np.float32) * np.float32(2.0 ** (int(entry["exponent"]) - 15))
@@ -117,19 +118,17 @@ def open_store(
 
     Raises:
         DataError: not one clip could be decoded.
-        PathError: the cache folder cannot be written.
+        PathError: the cache folder cannot be written, or its disk is full.
     """
-    settings = (
-        f"{_FORMAT}|{clips.root.resolve()}|{sound.sample_rate}|{sound.channels}|{sound.downmix}|{sound.max_clip_s}"
-    )
-    name = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
-    folder = cache_folder(cache) / f"{_plain(clips.root.name)}-{name}"
-    index = bring_up_to_date(folder, clips, sound, workers or os.cpu_count() or 1, on_progress)[list(INDEX_COLUMNS)]
+    root = clips.root.resolve()  # the same data reached through a link is the same store
+    settings = f"{_FORMAT}|{root}|{sound.sample_rate}|{sound.channels}|{sound.downmix}|{sound.max_clip_s}"
+    name = hashlib.blake2b(settings.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    folder = cache_folder(cache) / f"{_plain(root.name)}-{name}"
+    index, samples = bring_up_to_date(folder, clips, sound, workers or os.cpu_count() or 1, on_progress)
     good = index["problem"] == ""
     if not good.any():
         first = index.iloc[0]
-        raise DataError(f"none of the {len(index)} clips can be used; the first: {first['path']}: {first['problem']}")
-    samples = np.memmap(folder / SAMPLES_NAME, dtype="<i2", mode="r")
+        raise DataError(f"none of the {len(index)} clips can be used; the first: {first['file']}: {first['problem']}")
     return WaveformStore(folder, sound, index, samples)
 
 

@@ -15,7 +15,16 @@ from soundfold.data.clips import CLIP_COLUMNS
 from soundfold.data.rows import Rows, text_of
 from soundfold.errors import DataError, PathError, did_you_mean
 
-__all__ = ["TABLE_SUFFIXES", "header_of", "load_table", "read", "require_columns"]
+__all__ = [
+    "TABLE_SUFFIXES",
+    "class_order",
+    "header_of",
+    "load_table",
+    "published_table",
+    "read",
+    "require_columns",
+    "whole_numbers",
+]
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 _OTHER_NAMES = {
@@ -112,15 +121,54 @@ def require_columns(columns: Iterable[str], names: Sequence[str], path: Path) ->
         raise DataError(f"{path}: has no column '{name}'.{found or ' Add it to the first line.'}")
 
 
+def published_table(folder: Path, place: str, name: str, audio: Path | None) -> Path | None:
+    """Return a published data set's table in its own place, or beside its sounds as Kaggle packs it, if it is there."""
+    if (folder / place / name).is_file():
+        return folder / place / name
+    return folder / name if audio is not None and (folder / name).is_file() else None
+
+
+def whole_numbers(table: pd.DataFrame, name: str, source: Path) -> "pd.Series[int]":
+    """Read a column of whole numbers.
+
+    Raises:
+        DataError: naming the first line that holds something else.
+    """
+    try:
+        return table[name].astype("int64")
+    except ValueError as error:
+        line, cell = next(
+            (line, cell) for line, cell in table[name].items() if not cell.strip().lstrip("-").isdecimal()
+        )
+        raise DataError(
+            f"{source} line {line}: {name} must be a whole number, got '{cell}'. Take the published table."
+        ) from error
+
+
+def class_order(table: pd.DataFrame, label: str, number: str, source: Path) -> tuple[str, ...]:
+    """Return the labels in the order of the data set's own class numbers.
+
+    Raises:
+        DataError: when a class has two numbers, or a number two classes.
+    """
+    pairs = pd.DataFrame({"label": table[label], "number": whole_numbers(table, number, source)}).drop_duplicates()
+    for name in ("label", "number"):
+        twice = pairs[pairs[name].duplicated()]
+        if not twice.empty:
+            raise DataError(
+                f"{source} line {twice.index[0]}: {label} and {number} must stand one to one, "
+                f"got more than one partner for {twice[name].iloc[0]}. Take the published table."
+            )
+    return tuple(pairs.sort_values("number")["label"])
+
+
 def _names_recordings(table: pd.DataFrame) -> bool:
-    """Tell whether recordings are named: by a group column, or because every clip is a cut of a longer file."""
-    if "group" in table.columns:
-        return any(text_of(cell).strip() for cell in table["group"])
-    cut = pd.Series(False, index=table.index)
-    for name in ("start", "end"):
+    """Tell whether every row names its recording: by a group, or as a cut, whose file is its recording."""
+    named = pd.Series(False, index=table.index)
+    for name in ("group", "start", "end"):
         if name in table.columns:
-            cut |= pd.Series([text_of(cell).strip() != "" for cell in table[name]], index=table.index)
-    return bool(cut.all())
+            named |= pd.Series([text_of(cell).strip() != "" for cell in table[name]], index=table.index)
+    return bool(named.all())
 
 
 def _with_known_names(table: pd.DataFrame, path: Path) -> pd.DataFrame:

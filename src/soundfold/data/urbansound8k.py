@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from soundfold.data.rows import Rows
-from soundfold.data.table import load_table, require_columns
+from soundfold.data.table import class_order, load_table, published_table, require_columns, whole_numbers
 from soundfold.errors import DataError
 
-__all__ = ["TABLE", "class_order", "matches", "read", "whole_numbers"]
+__all__ = ["TABLE", "matches", "read"]
 
 _COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
 TABLE = "UrbanSound8K.csv"
@@ -56,45 +56,8 @@ def read(folder: Path) -> Rows:
 
 
 def _table(folder: Path) -> Path | None:
-    """The table in its published place, or beside the folds as Kaggle packs it."""
-    if (folder / "metadata" / TABLE).is_file():
-        return folder / "metadata" / TABLE
-    return folder / TABLE if (folder / TABLE).is_file() and _audio(folder) else None
+    return published_table(folder, "metadata", TABLE, _audio(folder))
 
 
 def _audio(folder: Path) -> Path | None:
     return next((place for place in (folder / "audio", folder) if any(place.glob("fold*/"))), None)
-
-
-def whole_numbers(table: pd.DataFrame, name: str, source: Path) -> "pd.Series[int]":
-    """Read a column of whole numbers.
-
-    Raises:
-        DataError: naming the first line that holds something else.
-    """
-    try:
-        return table[name].astype("int64")
-    except ValueError as error:
-        line, cell = next(
-            (line, cell) for line, cell in table[name].items() if not cell.strip().lstrip("-").isdecimal()
-        )
-        raise DataError(
-            f"{source} line {line}: {name} must be a whole number, got '{cell}'. Take the published table."
-        ) from error
-
-
-def class_order(table: pd.DataFrame, label: str, number: str, source: Path) -> tuple[str, ...]:
-    """Return the labels in the order of the data set's own class numbers.
-
-    Raises:
-        DataError: when a class has two numbers, or a number two classes.
-    """
-    pairs = pd.DataFrame({"label": table[label], "number": whole_numbers(table, number, source)}).drop_duplicates()
-    for name in ("label", "number"):
-        twice = pairs[pairs[name].duplicated()]
-        if not twice.empty:
-            raise DataError(
-                f"{source} line {twice.index[0]}: {label} and {number} must stand one to one, "
-                f"got more than one partner for {twice[name].iloc[0]}. Take the published table."
-            )
-    return tuple(pairs.sort_values("number")["label"])
