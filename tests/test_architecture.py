@@ -1,7 +1,7 @@
 """What holds for the house as a whole: what imports cost, what works without torch, and names that are told."""
 
-import importlib
-import pkgutil
+import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +12,23 @@ import soundfold
 
 pytestmark = pytest.mark.runtime
 
+FIXTURES = Path(__file__).parent / "fixtures"
 HEAVY = ("torch", "pandas", "pyarrow", "sklearn", "matplotlib", "requests", "fastapi", "lightning_fabric")
-BLOCK = f"""
+
+
+def blocked(*packages: str) -> str:
+    """Code after which these packages cannot be imported."""
+    return f"""
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {HEAVY!r}:
+        if name.split(".")[0] in {packages!r}:
             raise ModuleNotFoundError(f"No module named '{{name}}'", name=name.split(".")[0])
 sys.meta_path.insert(0, Block())
 """
+
+
+BLOCK = blocked(*HEAVY)
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,18 +42,21 @@ def test_room_works_where_torch_and_tables_are_not_installed(room: str) -> None:
 
 
 def test_help_and_predict_work_without_them() -> None:
-    fixtures = Path(__file__).parent / "fixtures"
     code = f"{BLOCK}\nfrom soundfold.cli import main\nsys.exit(main(sys.argv[1:]))"
     for verb in ("--help", "train --help", "cv --help", "predict --help", "data --help", "evaluate --help"):
         assert run(code, *verb.split()).returncode == 0
-    done = run(code, "predict", str(fixtures / "tiny.onnx"), str(fixtures / "tone.wav"))
+    done = run(code, "predict", str(FIXTURES / "tiny.onnx"), str(FIXTURES / "tone.wav"))
     assert done.returncode == 0, done.stderr
     assert "\thigh\t" in done.stdout or "\tlow\t" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("verb", "extra"),
-    [("train x", "train"), ("cv x", "train"), ("evaluate x y", "train"), ("demo", "train"), ("data check x", "train")],
+    [
+        *[(verb, "train") for verb in ("train x", "cv x", "evaluate x y", "demo", "data check x", "data show x")],
+        *[(verb, "train") for verb in ("data synth x", "data get esc50 x")],
+        (f"serve {FIXTURES / 'tiny.onnx'}", "serve"),
+    ],
 )
 def test_a_missing_extra_names_its_command(verb: str, extra: str, tmp_path: Path) -> None:
     code = f"{BLOCK}\nfrom soundfold.cli import main\nsys.exit(main(sys.argv[1:]))"
@@ -75,15 +86,25 @@ import soundfold.recipe, soundfold.audio, soundfold.runtime, soundfold.cli
     assert done.stdout == done.stderr == ""
 
 
-def test_evaluate_needs_no_torch() -> None:
-    pytest.importorskip("pandas")
-    code = "import sys, soundfold; soundfold.evaluate; assert 'torch' not in sys.modules"
-    assert run(code).returncode == 0
+def test_evaluate_needs_no_torch(request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("torch", reason="the run that is evaluated must be trained first")
+    model, data = request.getfixturevalue("small_run"), request.getfixturevalue("small_data")
+    code = f"""{blocked("torch", "lightning_fabric")}
+import soundfold
+print(soundfold.evaluate(sys.argv[1], sys.argv[2], fold=3).n)
+"""
+    done = run(code, str(model), str(data))
+    assert (done.returncode, done.stdout) == (0, "12\n"), done.stderr
+
+
+ROOT = Path(soundfold.__file__).parent
 
 
 def modules() -> list[str]:
-    found = pkgutil.walk_packages(soundfold.__path__, "soundfold.")
-    return [module.name for module in found if not module.name.endswith("__main__")]
+    """Every module by its file, so that nothing is imported to find it; all else is done within a test."""
+    paths = sorted(path.relative_to(ROOT.parent).with_suffix("") for path in ROOT.rglob("*.py"))
+    names = [".".join(path.parts).removesuffix(".__init__") for path in paths]
+    return [name for name in names if name != "soundfold" and not name.endswith("__main__")]
 
 
 @pytest.mark.parametrize("name", modules())
@@ -107,6 +128,32 @@ def test_every_module_says_what_is_in_it_and_what_is_public(name: str) -> None:
 
 
 def test_no_module_is_too_long_to_read() -> None:
-    root = Path(soundfold.__file__).parent
-    lengths = {str(path.relative_to(root)): len(path.read_text().splitlines()) for path in root.rglob("*.py")}
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in ROOT.rglob("*.py")}
     assert {path: length for path, length in lengths.items() if length > 320} == {}
+
+
+def test_public_names_are_listed_alike_everywhere() -> None:
+    source = ast.parse(Path(soundfold.__file__).read_text("utf-8"))
+    blocks = [node for node in source.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    homes = {
+        alias.name: node.module
+        for block in blocks
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert homes == soundfold._HOMES
+    assert set(soundfold.__all__) == {*homes, "__version__"}
+    assert dir(soundfold) == sorted(soundfold.__all__)
+    assert set(homes) >= soundfold._NEED_TRAIN
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        soundfold.trian  # noqa: B018
+
+
+@pytest.mark.parametrize("name", soundfold.__all__)
+def test_public_name_is_there_or_names_its_extra(name: str) -> None:
+    if name in soundfold._NEED_TRAIN and importlib.util.find_spec("torch") is None:
+        with pytest.raises(soundfold.SoundfoldError, match=r'pip install "soundfold\[train\]"'):
+            getattr(soundfold, name)
+    else:
+        assert getattr(soundfold, name) is not None

@@ -86,6 +86,7 @@ def test_unreadable_silent_and_clipped_clips(tmp_path: Path) -> None:
     assert [Path(one.path).name for one in result.unreadable] == ["empty.wav", "text.wav"]
     assert all(one.reason and one.path not in one.reason for one in result.unreadable)
     assert [Path(path).name for path in result.silent] == ["silent.wav", "silent2.wav"]
+    assert result.sound_hashes.count("") == len(result.silent) + len(result.unreadable)
     assert [Path(path).name for path in result.clipped] == ["clipped.wav"]
     assert result.identical == ()  # silence is told once
     assert "empty.wav" in finding(result, "2 clips cannot be read")

@@ -1,5 +1,6 @@
 """The command line: answers on stdout, one line a mistake on stderr, and the right status."""
 
+import inspect
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
+import soundfold
 from conftest import RATE, SMALL, tone, write_folders
+from model_files import TINY_MODEL
 from soundfold.cli import main
 
 SET = [part for change in SMALL for part in ("--set", change)]
@@ -114,6 +117,80 @@ def test_predict_goes_on_after_a_bad_file_and_says_so(
     assert "gone.wav" in told[1]["error"]
 
 
+def test_predict_goes_on_after_an_empty_folder(
+    capsys: pytest.CaptureFixture[str], small_run: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(300, 0.5, 0), RATE)
+    (tmp_path / "empty").mkdir()
+    status, out, err = run(capsys, "predict", small_run, tmp_path / "empty", tmp_path / "a.wav")
+    assert status == 2
+    assert out.startswith(str(tmp_path / "a.wav"))
+    assert "empty: holds no sounds" in err
+    assert "hop must be more than 0" in refused(capsys, "predict", small_run, tmp_path / "a.wav", "--hop", 9)
+
+
+def test_predict_passes_over_what_is_hidden_and_walks_each_folder_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shown = ["a.wav", "deep/c.wav", "deep/er/b.WAV"]
+    for name in (*shown, ".d.wav", ".git/e.wav", "deep/.cache/in/f.wav", "__MACOSX/g.wav", "deep/__MACOSX/._h.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, tone(300, 0.1, 0), RATE, format="WAV")
+    (tmp_path / "folder.wav").mkdir()
+    try:
+        (tmp_path / "deep" / "loop").symlink_to(tmp_path, target_is_directory=True)
+        (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
+    except OSError:
+        pytest.skip("this system makes no links")
+    status, out, err = run(capsys, "predict", TINY_MODEL, tmp_path)
+    assert (status, err) == (0, "")
+    assert [line.split("\t")[0] for line in out.splitlines()] == [str(tmp_path / name) for name in shown]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_names_that_stdout_cannot_show_are_escaped(tmp_path: Path, encoding: str) -> None:
+    names = (b"\xff.wav", "é 🎵.wav".encode(), b"text \xff.wav")
+    sounds = [os.path.join(os.fsencode(tmp_path), name) for name in names]  # noqa: PTH118
+    soundfile.write(tmp_path / "plain.wav", tone(300, 0.1, 0), RATE)
+    try:
+        for sound in sounds[:2]:
+            Path(os.fsdecode(sound)).write_bytes((tmp_path / "plain.wav").read_bytes())
+        Path(os.fsdecode(sounds[2])).write_text("no sound")
+    except (OSError, UnicodeError):
+        pytest.skip("this system has no such names")
+    command = [sys.executable, "-m", "soundfold", "predict", TINY_MODEL]
+    surroundings = os.environ | {"PYTHONIOENCODING": encoding}
+    for extra in ([], ["--json"]):
+        done = subprocess.run([*command, *sounds, *extra], capture_output=True, env=surroundings)
+        assert done.returncode == 2, done.stderr
+        assert b"Traceback" not in done.stderr
+        assert b"text \\udcff.wav: is not a sound" in done.stderr
+        if extra:
+            told = json.loads(done.stdout)
+            assert [os.fsencode(answer["path"]) for answer in told] == sounds
+        else:
+            assert b"\\udcff.wav\t" in done.stdout
+    gone = subprocess.run([*command, b"gone \xff"], capture_output=True, env=surroundings)
+    assert (gone.returncode, gone.stdout) == (2, b"")
+    assert gone.stderr.startswith(b"soundfold: gone \\udcff: ")
+
+
+def test_the_defaults_are_those_of_the_jobs() -> None:
+    from soundfold.cli import cv, data, evaluate, train
+    from soundfold.data.synth import synthesise
+
+    pairs = (
+        (train.train, soundfold.train), (cv.cv, soundfold.cross_validate), (evaluate.evaluate, soundfold.evaluate),
+        (data.show, soundfold.show), (data.synth, synthesise),
+    )  # fmt: skip
+    for verb, job in pairs:
+        asked, meant = (inspect.signature(function).parameters for function in (verb, job))
+        shared = [name for name in asked if name in meant and meant[name].default is not inspect.Parameter.empty]
+        assert len(shared) >= 3
+        for name in shared:
+            assert asked[name].default == meant[name].default, f"{verb.__name__}: {name}"
+
+
 def test_data_synth_check_and_show(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, _ = run(capsys, "data", "synth", tmp_path / "synth", "--clips", 100)
     assert status == 0
@@ -160,6 +237,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["data", "get", "urbansound", "x"], "Did you mean 'urbansound8k'?"),
         (["data", "synth", "SMALL"], "is not empty"),
         (["data", "show", "SMALL", "--out", "nowhere/x.png"], "there is no such folder"),
+        (["data", "show", "SMALL", "--clips", "51"], "clips must be between 1 and 50, got 51. Draw fewer"),
     ],
 )
 def test_mistakes_get_one_line_and_status_two(
@@ -209,6 +287,46 @@ def test_disk_full_is_told(
     monkeypatch.undo()
     monkeypatch.setenv("SOUNDFOLD_CACHE", str(tmp_path / "cache"))
     assert run(capsys, *arguments)[0] == 0
+
+
+def test_mistakes_are_told_before_the_long_work(
+    capsys: pytest.CaptureFixture[str], small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("decoding began")
+
+    monkeypatch.setattr("soundfold.jobs.prepare.open_store", refuse)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("")
+    for verb in ("train", "cv"):
+        assert "is not empty" in refused(capsys, verb, small_data, "--out", tmp_path / "taken")
+    assert "9" in refused(capsys, "train", small_data, "--test-fold", 9, "--out", tmp_path / "new")
+    assert "9" in refused(capsys, "cv", small_data, "--folds", 9, "--out", tmp_path / "new")
+
+
+def test_two_processes_from_the_command_line(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "soundfold", "train", str(small_data), *SET, "--test-fold", "3", "--devices", "2",
+        "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"), "--json",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    alone = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    assert json.loads(done.stdout)["accuracy"] == pytest.approx(alone["accuracy"], abs=1e-9)
+    assert "epoch 3/3" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_torchrun_trains_once_and_writes_once(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "soundfold",
+        "train", str(small_data), *SET, "--test-fold", "3", "--devices", "2", "--device", "cpu",
+        "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"), "--json",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    alone = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    assert json.loads(done.stdout)["accuracy"] == pytest.approx(alone["accuracy"], abs=1e-9)
 
 
 def test_our_own_fault_is_a_traceback_and_not_status_two(monkeypatch: pytest.MonkeyPatch, small_run: Path) -> None:

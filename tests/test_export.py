@@ -8,8 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import soundfold
+from conftest import write_folders
 from soundfold.errors import ModelFileError
 from soundfold.export import PARITY_BOUND, export_model, largest_difference, probe_windows
+from soundfold.export.parity import awkward_windows
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.runtime import CARD_KEY, FORMAT_VERSION, ModelCard, load
@@ -121,6 +124,23 @@ def test_other_front_ends_export_too(tmp_path: Path, changes: tuple[str, ...]) -
     recipe = load_recipe("tutorial", ["sample_rate=16000", "channels=1", "length_s=1", *changes])
     classifier = build_classifier(recipe, 3, 0).eval()
     assert export_model(classifier, recipe, card_of(recipe), tmp_path / "m.onnx") <= PARITY_BOUND
+
+
+@pytest.mark.parametrize(("window", "rate"), [(1, 8_000), (640, 16_000), (799, 16_000), (800, 16_000), (2_205, 44_100)])
+def test_awkward_windows_of_any_length(window: int, rate: int) -> None:
+    batch = awkward_windows(2, window, rate)
+    assert (batch.shape, batch.dtype) == ((5, 2, window), np.float32)
+    assert np.abs(batch[1:]).max(axis=(1, 2)).astype(bool).tolist()[1:] == [True, window > 1, True]
+    assert np.count_nonzero(batch[2, 0]) == min(window, round(0.05 * rate))
+
+
+def test_a_window_shorter_than_the_burst_trains_and_exports(tmp_path: Path) -> None:
+    changes = (
+        "sound.sample_rate=16000", "sound.channels=1", "sound.length_s=0.04", "features.n_fft=512", "training.epochs=1",
+    )  # fmt: skip
+    data = write_folders(tmp_path / "sounds", clips=2, seconds=0.1)
+    soundfold.train(data, changes=changes, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert load(tmp_path / "run").card.window == 640
 
 
 def test_weights_are_all_there_is_to_learn(small_run: Path) -> None:

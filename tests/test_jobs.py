@@ -299,11 +299,3 @@ def test_picture_of_the_data(small_data: Path, tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(PathError, match="exists already. Choose another --out"):
         soundfold.show(small_data, path, changes=SMALL)
-
-
-def test_public_names_are_all_there() -> None:
-    assert set(soundfold.__all__) <= set(dir(soundfold))
-    for name in soundfold.__all__:
-        assert getattr(soundfold, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
-        soundfold.trian  # noqa: B018

@@ -1,5 +1,7 @@
 """The runtime: the same answer from a path, bytes or an array, at any rate and length; no torch."""
 
+import os
+import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -73,6 +75,24 @@ def test_path_bytes_file_and_array_get_the_same_answer(model: Model, tmp_path: P
         )
 
 
+def test_a_name_that_is_not_text_is_opened(model: Model, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.wav")
+    content = BytesIO()
+    soundfile.write(content, noise(1.0).T, RATE, format="WAV")
+    try:
+        Path(path).write_bytes(content.getvalue())
+    except (OSError, UnicodeError):
+        pytest.skip("this system has no such names")
+    answer = model.predict(path)
+    assert answer.path == path
+    assert told(answer) == told(model.predict(content.getvalue()))
+    Path(path).write_text("no sound")
+    with pytest.raises(AudioError, match=r"/\\udcff\.wav: is not a sound"):
+        model.predict(path)
+    with pytest.raises(PathError, match="does not exist"):
+        model.predict(path + "x")
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (192_000, 1), (11_025, 5), (8_000, 2)])
 def test_array_and_file_agree_at_any_rate_and_channel_count(
     model: Model, tmp_path: Path, rate: int, channels: int
@@ -120,9 +140,12 @@ def test_many_sounds_come_back_in_order_with_errors_in_their_place(model: Model,
 
 def test_stopping_early_leaves_nothing_running(model: Model, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", noise(0.5).T, RATE)
+    before = set(threading.enumerate())
     answers = model.predict_many([str(tmp_path / "x.wav")] * 100, workers=2)
     next(answers)
+    assert set(threading.enumerate()) - before, "no worker was started: this test would see nothing"
     answers.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize(
@@ -148,7 +171,7 @@ def test_bad_sound_is_told(model: Model, sound: np.ndarray | bytes, rate: int | 
 
 @pytest.mark.parametrize("hop_s", [0.0, -1.0, 1.5])
 def test_bad_hop_is_told(model: Model, hop_s: float) -> None:
-    with pytest.raises(AudioError, match="hop_s must be more than 0 and at most the window of 1 s"):
+    with pytest.raises(AudioError, match="hop must be more than 0 and at most the window of 1 s"):
         model.predict(noise(1.0), RATE, hop_s=hop_s)
 
 
@@ -184,6 +207,9 @@ def test_truncated_model_files_never_crash(tmp_path: Path) -> None:
     [
         (None, "not one of soundfold's"),
         ("{", "its description is damaged"),
+        ("[" * 100_000, "its description is damaged"),
+        ("[]", "its description is damaged"),
+        ('{"format_version": "99"}', "its description is damaged"),
         ('{"format_version": 1}', "its description is damaged: soundfold_version"),
     ],
 )
@@ -204,6 +230,9 @@ def test_later_format_is_refused_and_later_fields_are_not() -> None:
     later = card(format_version=FORMAT_VERSION + 1, soundfold_version="9.9").model_dump_json()
     with pytest.raises(ModelFileError, match=r"was written by soundfold 9\.9, in a format .* Update soundfold"):
         read_card(later, "m.onnx")
+    for text in ('{"format_version": 2}', '{"format_version": 99, "labels": 7, "soundfold_version": null}'):
+        with pytest.raises(ModelFileError, match=r"m\.onnx: was written by soundfold .* Update soundfold$"):
+            read_card(text, "m.onnx")
     assert read_card(card().model_dump_json()[:-1] + ', "new": 1}', "m.onnx") == card()
 
 

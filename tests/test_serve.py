@@ -30,7 +30,7 @@ from fastapi import HTTPException
 
 from model_files import TINY_MODEL, tiny_probabilities
 from soundfold.cli import main
-from soundfold.errors import MissingExtraError, SoundfoldError
+from soundfold.errors import SoundfoldError
 from soundfold.runtime import load
 from soundfold.serve import address, build_app, build_server, listen
 from soundfold.serve.upload import take_sound
@@ -494,8 +494,6 @@ def test_missing_extra_names_its_command(monkeypatch, capsys, package):
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError):
-        __import__("soundfold.serve")
     assert main(["serve", str(TINY_MODEL)]) == 2
     assert capsys.readouterr().err == (
         f"soundfold: soundfold serve needs the package '{package}', which is not installed. "

@@ -3,6 +3,7 @@
 Here stands whatever works round that library; nothing about channels, rates or limits.
 """
 
+import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -155,7 +156,8 @@ def open_with_soundfile(target: Target, name: str) -> SoundfileSound | None:
 
 def _open(target: Target) -> _InOrder:
     if isinstance(target, str):
-        return _InOrder(target)
+        # as bytes, because soundfile would refuse a name that is not text; Windows has no such names
+        return _InOrder(target if os.name == "nt" else os.fsencode(target))
     target.seek(0)
     return _InOrder(_Steady(target))
 

@@ -1,4 +1,4 @@
-"""How text reaches stdout and stderr: whatever a name holds and whatever the terminal can show, printing never fails."""
+"""How text reaches stdout and stderr: printing never fails, whatever a name holds and a terminal can show."""
 
 import io
 import json

@@ -23,9 +23,9 @@ def awkward_windows(channels: int, window: int, sample_rate: int) -> np.ndarray:
     time_s = np.arange(window) / sample_rate
     batch = np.zeros((5, channels, window), dtype=np.float32)
     batch[1] = np.clip(generator.normal(0, 2, (channels, window)), -1, 1)
-    short = max(1, round(0.05 * sample_rate))
+    short = min(window, max(1, round(0.05 * sample_rate)))
     first = (window - short) // 2
-    batch[2, :, first : first + short] = generator.normal(0, 0.3, (channels, min(short, window)))
+    batch[2, :, first : first + short] = generator.normal(0, 0.3, (channels, short))
     batch[3] = 1e-4 * np.sin(2 * np.pi * 440 * time_s)
     batch[4] = 0.5
     return batch

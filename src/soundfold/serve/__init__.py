@@ -10,10 +10,7 @@ Example:
     build_server(build_app(soundfold.load("runs/street"))).run(sockets=[socket])
 """
 
-from soundfold.errors import needs_extra
-
-with needs_extra("serve", "soundfold serve"):
-    from soundfold.serve.app import build_app
-    from soundfold.serve.server import address, build_server, listen
+from soundfold.serve.app import build_app
+from soundfold.serve.server import address, build_server, listen
 
 __all__ = ["address", "build_app", "build_server", "listen"]
