@@ -264,6 +264,56 @@ def test_evaluate_does_not_claim_what_it_cannot_know(small_run: Path, tmp_path: 
     assert "cannot be seen" in result.leaks["sentence"]
 
 
+def test_a_damaged_run_is_told(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    options = {"changes": SMALL, "test_fold": 3, "out": tmp_path / "run", "cache": tmp_path / "cache", "resume": True}
+    shutil.copytree(small_run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").write_text('{"cut')
+    with pytest.raises(RunError, match=r"metrics\.json: is damaged. Remove it"):
+        soundfold.train(small_data, **options)
+    for text in ("garbage", "[]"):
+        (tmp_path / "run" / "run.json").write_text(text)
+        with pytest.raises(RunError, match=r"run\.json: is damaged"):
+            soundfold.train(small_data, **options)
+
+
+def test_a_tidied_or_damaged_cache_is_made_anew(small_data: Path, tmp_path: Path) -> None:
+    def again(name: str) -> float | None:
+        options = {"changes": SMALL, "test_fold": 3, "out": tmp_path / name, "cache": tmp_path / "cache"}
+        return soundfold.train(small_data, **options).accuracy
+
+    first = again("first")
+    damages = {"*/features-*/windows.npz": None, "*/features-*/values.i16": b"x", "*/index.parquet": b"y"}
+    for pattern, damage in damages.items():
+        for file in (tmp_path / "cache").glob(pattern):
+            file.unlink() if damage is None else file.write_bytes(damage)
+        assert again(pattern.replace("/", "").replace("*", "")) == first
+
+
+def test_absurd_samples_are_left_out_and_named(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    soundfile.write(data / "fold1" / "low" / "broken.wav", np.full(4000, 3e38, np.float32), RATE, subtype="FLOAT")
+    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert [Path(clip.path).name for clip in result.left_out] == ["broken.wav"]
+    assert "which no sound does" in result.left_out[0].reason
+
+
+def test_a_split_that_leaves_one_class_to_train_on_is_refused(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds")
+    shutil.rmtree(data / "fold1" / "low")
+    shutil.rmtree(data / "fold2")
+    shutil.rmtree(data / "fold3" / "high")
+    with pytest.raises(DataError, match="leaves one class only to train on"):
+        soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+
+
+def test_out_that_cannot_be_made_is_told_at_once(small_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(PathError, match="is a link that leads nowhere"):
+        soundfold.train(small_data, changes=SMALL, out=tmp_path / "dangling")
+    with pytest.raises(PathError, match="cannot be made, because"):
+        soundfold.train(small_data, changes=SMALL, out="/proc/soundfold/run")
+
+
 def test_two_splits_at_once_are_refused(small_data: Path) -> None:
     with pytest.raises(RecipeError, match="one of --test-fold, --random-split and --all"):
         soundfold.train(small_data, test_fold=1, everything=True)

@@ -84,6 +84,10 @@ def test_every_setting_is_described() -> None:
         ("epochs", "--set takes key=value, got 'epochs'"),
         ("epochs=[", "training.epochs must be a number, a word, or null"),
         ("sound=5", "there is no setting 'sound'"),
+        ("lr=2001-99-99", "training.lr must be a number, a word, or null"),
+        ("lr=!!bool x", "training.lr must be a number, a word, or null"),
+        ("epochs=" + "9" * 5_000, "training.epochs must be"),
+        ("optimizer=" + "x" * 5_000, "got 'x{70,80}…"),
     ],
 )
 def test_bad_change_says_what_and_the_mend(change: str, message: str) -> None:
@@ -110,6 +114,11 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("training:\n  epoch: 3\n", r"there is no setting 'training.epoch'. Did you mean 'epochs'\?"),
         ("trainin:\n  epochs: 3\n", "there is no setting 'trainin'. Did you mean 'training'"),
         ("training: 3\n", "training must be a section of settings, got 3"),
+        ("training: {epochs: 2, epochs: 4}\n", r"in line 1 \('epochs' stands twice\)"),
+        ("training: {lr: 1}\ntraining: {epochs: 2}\n", r"in line 2 \('training' stands twice\)"),
+        ("name: &a x\nsound: *a\n", "recipes use no aliases"),
+        ("name: !!python/object:os.system {}\n", "is not readable YAML"),
+        ("[" * 20_000, "is not readable YAML"),
     ],
 )
 def test_bad_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:

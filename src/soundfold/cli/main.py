@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     escape_what_cannot_be_shown()
     try:
         status = app(args=None if arguments is None else list(arguments), prog_name="soundfold", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:  # None where the shell closed it
+            sys.stdout.flush()
     except _UsageError as error:
         told = error.format_message() if hasattr(error, "format_message") else str(error)
         return _fail(told)
@@ -66,9 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(arguments)
     except BrokenPipeError:
-        # the reader of our output has gone (`soundfold predict … | head`): nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        return _unread()
+    except SystemExit as leave:
+        if isinstance(leave.__context__, BrokenPipeError):  # typer leaves so when a pipe breaks
+            return _unread()
+        raise
     except OSError as error:
         problem = _system_problem(error)
         if problem is None:
@@ -76,6 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(problem)
     # typer itself turns most of Ctrl-C into this status
     return _interrupted(arguments) if status == _INTERRUPTED else int(status or 0)
+
+
+def _unread() -> int:
+    """Leave in peace: the reader of our output has gone (`soundfold predict … | head`), and nobody is left to tell."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def _interrupted(arguments: Sequence[str] | None) -> int:
@@ -94,7 +103,8 @@ def _interrupted(arguments: Sequence[str] | None) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"soundfold: {' '.join(message.split()).removesuffix('.')}", file=sys.stderr)
+    if message.strip():  # a bare `soundfold` is answered with the help, and has no more to be told
+        print(f"soundfold: {' '.join(message.split()).removesuffix('.')}", file=sys.stderr)
     return 2
 
 

@@ -29,11 +29,25 @@ __all__ = [
 RECIPE, DEVICE = "tutorial", "auto"
 """What is taken where nothing is asked for; the jobs' own defaults, which cannot be looked up without torch."""
 
+
+def path_or_refuse(text: str) -> Path:
+    """Return a path; an empty one, most often an unset variable of a shell, would mean the folder we stand in."""
+    if not text:
+        raise typer.BadParameter("must not be empty. Say . for the folder you are in")
+    return Path(text)
+
+
 Data = Annotated[
-    Path, typer.Argument(help="A data set: its folder, a folder of folders of sounds, or a table.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=path_or_refuse,
+        help="A data set: its folder, a folder of folders of sounds, or a table.",
+        show_default=False,
+    ),
 ]
 ModelPath = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A model file, or a run's folder.", show_default=False)
+    Path,
+    typer.Argument(parser=path_or_refuse, metavar="MODEL", help="A model file, or a run's folder.", show_default=False),
 ]
 RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="A preset's name, or a YAML file.")]
 Set = Annotated[

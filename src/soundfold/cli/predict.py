@@ -64,7 +64,7 @@ def _answers(
 def _sounds(path: Path) -> Iterator[tuple[str, str | bytes | SoundfoldError]]:
     """Yield the name of each sound that a path stands for, and the sound or what is wrong with it."""
     if str(path) == "-":
-        yield "-", sys.stdin.buffer.read()
+        yield "-", sys.stdin.buffer.read() if sys.stdin else PathError("-: standard input is closed. Name a file")
     elif path.is_dir():
         found = _walk(path)
         if not found:

@@ -74,7 +74,8 @@ def tell_audit(audit: "Audit") -> None:
         found = audit.lengths
         least, middle, most = (f"{value:.3g}" for value in (found.min_s, found.median_s, found.max_s))
         total = f"{found.total_s / 3600:.1f} h" if found.total_s >= 3600 else f"{found.total_s / 60:.1f} min"
-        _say(console, f"lengths:    {least} to {most} s, half of them up to {middle} s; {total} in all")
+        spread = f"all {least} s" if least == most else f"{least} to {most} s, median {middle} s"
+        _say(console, f"lengths:    {spread}; {total} in all")
     for finding in audit.findings:
         _say(console, f"! {finding}")
     if not audit.findings:
@@ -102,7 +103,8 @@ def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult",
     interval = ""
     if result.accuracy_ci95 is not None:
         low, high = result.accuracy_ci95
-        interval = f"  95 % interval over {result.n_recordings:,} recordings: {100 * low:.1f} to {100 * high:.1f} %"
+        counted = "files" if (result.leaks or {}).get("groups_known") is False else "recordings"
+        interval = f"  95 % interval over {result.n_recordings:,} {counted}: {100 * low:.1f} to {100 * high:.1f} %"
     _say(console, f"{'pooled:  ' if pooled else 'accuracy:'}   {_percent(accuracy)}{interval}")
     _say(console, f"macro F1:   {_percent(result.macro_f1 or 0.0)}")
     for name, part in (("foreground", result.foreground), ("background", result.background)):
@@ -129,9 +131,10 @@ def _table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
-    sentence = str((result.leaks or {}).get("sentence") or "")
-    if sentence:
-        console.print(f"[bold]leak:[/bold]       {escape(sentence)}", soft_wrap=True)
+    leaks = result.leaks or {}
+    if leaks.get("sentence"):
+        heading = "leak:   " if leaks.get("clips") or leaks.get("identical_clips") else "warning:"
+        console.print(f"[bold]{heading}[/bold]    {escape(str(leaks['sentence']))}", soft_wrap=True)
     if result.left_out:
         _say(console, f"left out:   {len(result.left_out):,} clips that cannot be used; --json lists them")
     for note in result.notes:
@@ -139,5 +142,8 @@ def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | Evaluat
 
 
 def _cost(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
-    rate = "" if result.clips_per_second is None else f", {result.clips_per_second:,.0f} clips/s"
-    _say(console, f"took:       {result.seconds:.1f} s{rate}")
+    told = f"took:       {result.seconds:.1f} s"
+    if result.clips_per_second is not None:
+        told += f", of which {result.train_s:.1f} s training" if result.train_s else ""
+        told += f" at {result.clips_per_second:,.0f} clips/s"
+    _say(console, told)

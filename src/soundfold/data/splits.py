@@ -202,6 +202,7 @@ def _split(
 ) -> Split:
     train, test = (np.flatnonzero(side).astype(np.int64) for side in (~is_test, is_test))
     split = Split(name, kind, fold, train, test, find_leaks(clips, train, test))
+    _check_classes_left(clips, [split])
     return replace(split, notes=tuple(_notes(clips, split)))
 
 
@@ -257,6 +258,6 @@ def _check_classes_left(clips: Clips, splits: Sequence[Split]) -> None:
     for split in splits:
         if len(np.unique(ids[split.train])) < 2:
             raise DataError(
-                f"{clips.root}: the split '{split.name}' leaves one class only to train on, because the others have "
-                "too few recordings. Add recordings, or choose another k."
+                f"{clips.root}: the split '{split.name}' leaves one class only to train on. "
+                "Hold out other clips, or add recordings of the other classes."
             )

@@ -13,6 +13,7 @@ from soundfold.recipe import SoundRecipe
 __all__ = ["Decoded", "Job", "decode"]
 
 _AT_ONCE = 1 << 20  # samples a channel; whole clips in float32 would be held several times over
+_LOUDEST = 1e6  # 120 dB over full scale: beyond it lie damaged floats, whose power float32 cannot hold
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ def decode(job: Job, sound: SoundRecipe) -> Decoded:
     if len(waveform) == 2 and (waveform.strides[0] == 0 or np.array_equal(waveform[0], waveform[1])):
         waveform = waveform[:1]
     peak = max(float(waveform.max()), -float(waveform.min()))
+    if peak > _LOUDEST:
+        problem = f"its samples reach {peak:.3g}, which no sound does. Write it again with samples from -1 to 1"
+        return Decoded(np.empty((1, 0), "<i2"), problem=problem)
     exponent = _exponent(peak)
     samples = _quantised(waveform, exponent)
     digest = hashlib.blake2b(samples.data, digest_size=8, key=bytes([exponent & 0xFF, len(samples)]))

@@ -62,8 +62,11 @@ def read_known(folder: Path) -> tuple[pd.DataFrame, Path]:
     """Return what index and journal know, the journal's word last, and the samples file, which holds all of it."""
     known, name = pd.DataFrame(columns=list(INDEX_COLUMNS)), _FIRST_SAMPLES
     if (folder / _INDEX).exists():
-        known = pd.read_parquet(folder / _INDEX)
-        name = known.pop("held_in").iloc[0]
+        try:
+            known = pd.read_parquet(folder / _INDEX)
+            name = known.pop("held_in").iloc[0]
+        except (ValueError, KeyError, IndexError):  # damaged: what is kept is only kept, and is made again
+            return pd.DataFrame(columns=list(INDEX_COLUMNS)), folder / f"samples-{secrets.token_hex(4)}.i16"
     journal = list(_read_journal(folder / JOURNAL))
     if journal:
         known = newest(known, journal)

@@ -27,7 +27,7 @@ from soundfold.evaluation import (
 from soundfold.jobs.learning import learn_split
 from soundfold.jobs.prepare import Prepared, prepare, told
 from soundfold.jobs.reporting import Reporter, Silent
-from soundfold.jobs.run_folder import METRICS_NAME, check_out, run_folder
+from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.train import choose_out, resolve_recipe
 from soundfold.recipe import Recipe
@@ -85,7 +85,7 @@ def cross_validate(
     reporter.note(f"cross-validation over {'fold' if len(splits) == 1 else 'folds'} {names}")
     leaks = _joined_leaks(splits)
     if leaks.sentence:
-        reporter.note(f"leak: {leaks.sentence}")
+        reporter.note(f"{'leak' if leaks.shared_clips or leaks.identical_clips else 'warning'}: {leaks.sentence}")
     identity = {
         "verb": "cv",
         "data": str(prepared.clips.root.resolve()),
@@ -98,7 +98,7 @@ def cross_validate(
         finished = folder / METRICS_NAME
         if finished.exists():
             reporter.note(f"{folder}: is finished already")
-            return CvResult.model_validate_json(finished.read_text(encoding="utf-8"))
+            return read_result(finished, CvResult)
         results = [
             learn_split(prepared, split, settings, hardware, inner, reporter, f"fold {split.fold}")
             for split, inner in zip(splits, _fold_folders(folder, splits), strict=True)
@@ -133,7 +133,8 @@ def _pool(
     write_predictions(folder / "predictions.parquet", table)
     train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
     scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
-    title = score_title(scores.accuracy_pooled, scores.accuracy_ci95, scores.n, scores.n_recordings)
+    recordings = scores.n_recordings if prepared.clips.groups_known else None
+    title = score_title(scores.accuracy_pooled, scores.accuracy_ci95, scores.n, recordings)
     save_png(folder / "confusion.png", draw_confusion(scores.confusion, scores.labels, title=title))
     accuracies = [fold.accuracy for fold in scores.folds]
     save_png(folder / "folds.png", draw_folds([fold.fold for fold in scores.folds], accuracies))

@@ -118,8 +118,9 @@ def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray,
 def _leaks(model: Model, clips: Clips, groups: Iterable[str]) -> dict[str, Any]:
     """Return how many clips bear the name of a recording that the model was trained on; None where that is unknown."""
     names = list(groups)
-    share = share_of_known_recordings(model.card, names) if clips.groups_known else None
-    if share is None:
+    share = share_of_known_recordings(model.card, names)
+    # where nothing tells recordings apart, files found again are a leak, but none found proves nothing
+    if share is None or (share == 0 and not clips.groups_known):
         return {
             "clips": None,
             "share": None,

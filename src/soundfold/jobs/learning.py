@@ -29,7 +29,7 @@ from soundfold.evaluation import (
 from soundfold.export import export_model, probe_windows
 from soundfold.jobs.prepare import Prepared, told
 from soundfold.jobs.reporting import Reporter
-from soundfold.jobs.run_folder import METRICS_NAME
+from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe
@@ -73,7 +73,7 @@ def learn_split(
     """
     finished = folder / METRICS_NAME
     if finished.exists():
-        return TrainResult.model_validate_json(finished.read_text(encoding="utf-8"))
+        return read_result(finished, TrainResult)
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
     job = _job(prepared, split, recipe, folder)
@@ -95,14 +95,14 @@ def learn_split(
         folder / "model.onnx",
         _probes(prepared, split, recipe),
     )
-    figure = draw_curves(pd.DataFrame([vars(record) for record in fitted.history]).drop(columns=["lr", "train_s"]))
+    figure = draw_curves(_curves(fitted))
     save_png(folder / "curves.png", figure)
     result = result.model_copy(
         update={
             "seconds": time.perf_counter() - started,
             "notes": (
                 *result.notes,
-                f"model.onnx equals torch within {difference:.1e} ({len(probes)} real windows, and awkward ones)",
+                f"model.onnx equals torch within {difference:.1e} ({len(probes)} clips, silence, noise, a burst)",
             ),
         }
     )
@@ -148,9 +148,18 @@ def _score(prepared: Prepared, split: Split, recipe: Recipe, classifier: Classif
     table = predictions_table(clips, prepared.clips.labels, probabilities)
     write_predictions(folder / "predictions.parquet", table)
     scores = score(table, groups_known=prepared.clips.groups_known)
-    title = score_title(scores.accuracy, scores.accuracy_ci95, scores.n, scores.n_recordings)
+    recordings = scores.n_recordings if prepared.clips.groups_known else None
+    title = score_title(scores.accuracy, scores.accuracy_ci95, scores.n, recordings)
     save_png(folder / "confusion.png", draw_confusion(scores.confusion, scores.labels, title=title))
     return scores
+
+
+def _curves(fitted: Fitted) -> pd.DataFrame:
+    names = {
+        "epoch": "epoch", "train_loss": "training loss", "val_loss": "held-out loss",
+        "train_accuracy": "training accuracy", "val_accuracy": "held-out accuracy",
+    }  # fmt: skip
+    return pd.DataFrame([vars(record) for record in fitted.history])[list(names)].rename(columns=names)
 
 
 def _result(

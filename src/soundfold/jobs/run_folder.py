@@ -5,15 +5,18 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
 from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
 from soundfold.recipe import Recipe, save_recipe
 
-__all__ = ["METRICS_NAME", "check_out", "next_free", "run_folder"]
+__all__ = ["METRICS_NAME", "check_out", "next_free", "read_result", "run_folder"]
+
+Result = TypeVar("Result", bound=BaseModel)
 
 METRICS_NAME = "metrics.json"
 _IDENTITY_NAME = "run.json"
@@ -35,7 +38,12 @@ def check_out(path: Path, *, resume: bool) -> None:
         PathError: something is in the way.
         RunError: there is something to continue, but it is no run.
     """
+    if path.is_symlink() and not path.exists():
+        raise PathError(f"{path}: is a link that leads nowhere. Choose another --out")
     if not path.exists():
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK)):
+            raise PathError(f"{path}: cannot be made, because {above} may not be written. Choose another --out")
         return
     if not path.is_dir():
         raise PathError(f"{path}: is a file. Choose another --out")
@@ -68,11 +76,12 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
     begun = path / _IDENTITY_NAME
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / _LOCK_NAME, timeout=0)
-        with lock:
+        with _held(path):
+            for part in path.rglob(".*.part"):  # of files that a kill left half written
+                part.unlink(missing_ok=True)
             whole = {**identity, "recipe": recipe.as_dict()}
             if begun.exists():
-                _check_same(path, json.loads(begun.read_text(encoding="utf-8")), whole)
+                _check_same(path, _read_identity(begun), whole)
             else:
                 write_text(begun, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
             if not (path / "recipe.yaml").exists():
@@ -82,8 +91,39 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
         raise RunError(f"{path}: another process works on this run. Wait for it, or choose another --out") from None
     except PermissionError as error:
         raise PathError(f"{error.filename or path}: may not be written. Choose another --out") from None
-    if os.name != "nt":
-        (path / _LOCK_NAME).unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold a folder against other processes, and leave no trace of it."""
+    with FileLock(path / _LOCK_NAME, timeout=0):
+        try:
+            yield
+        finally:
+            if os.name != "nt":  # Windows removes no file that is open, and opens it again next time
+                (path / _LOCK_NAME).unlink(missing_ok=True)
+
+
+def _read_identity(path: Path) -> dict[str, Any]:
+    try:
+        identity = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        identity = None
+    if not isinstance(identity, dict):
+        raise RunError(f"{path}: is damaged, so the run cannot be continued. Choose another --out")
+    return identity
+
+
+def read_result(path: Path, kind: type[Result]) -> Result:
+    """Return the result of a finished run.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RunError(f"{path}: is damaged. Remove it, and --resume makes it again") from None
 
 
 def _check_same(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -51,6 +51,10 @@ def show(
     """
     target = Path(out)
     refuse_existing(target, "--out")
+    if target.suffix.lower() != ".png":
+        raise PathError(f"{target}: must end in .png. Name the picture so")
+    if seed < 0:
+        raise DataError(f"seed must be 0 or more, got {seed}. Any whole number will do")
     if not 1 <= clips <= 50:
         raise DataError(
             f"clips must be between 1 and 50, got {clips}. Draw fewer, or several pictures with other seeds"
@@ -68,8 +72,9 @@ def show(
         name = Path(table.table["path"].iloc[clip]).name
         wave, plain, varied = axes[row]
         time_s = np.arange(waveform.shape[1]) / sound.sample_rate
-        for channel in waveform:
-            wave.plot(time_s, channel, linewidth=0.4)
+        alike = len(waveform) == 2 and np.array_equal(waveform[0], waveform[1])
+        for channel in waveform[:1] if alike else waveform:
+            wave.plot(time_s, channel, linewidth=0.4, alpha=1.0 if alike else 0.6)
         wave.set_xlim(0, sound.length_s)
         wave.set_ylim(-1, 1)
         title = drawable(f"{label} · {name}", row + 1, 48)

@@ -40,6 +40,8 @@ class Holdout:
             raise RecipeError(
                 "the held-out clips must be one of --test-fold, --random-split and --all. Name one of them"
             )
+        if self.random is not None and not 0 < self.random < 1:
+            raise RecipeError(f"--random-split must be above 0 and below 1, got {self.random}. Say 0.2 for a fifth")
 
     def split(self, clips: Clips, seed: int) -> Split:
         """Return the split; with nothing named, the last official fold, or a fifth of the recordings."""
@@ -110,7 +112,8 @@ def train(
     held_out = f"held out: {split.name}, {len(split.test):,} clips" if len(split.test) else "nothing is held out"
     reporter.note(f"{held_out}; training on {len(split.train):,} clips")
     if split.leaks.sentence:
-        reporter.note(f"leak: {split.leaks.sentence}")
+        found = split.leaks.shared_clips or split.leaks.identical_clips
+        reporter.note(f"{'leak' if found else 'warning'}: {split.leaks.sentence}")
     identity = {
         "verb": "train",
         "data": str(prepared.clips.root.resolve()),
@@ -143,4 +146,4 @@ def choose_out(out: str | Path | None, data: str | Path, recipe: Recipe, resume:
         raise RunError("--resume must be told which run to continue. Name its folder with --out")
     if "RANK" in os.environ:
         raise RunError("under torchrun all processes must write to one folder. Name it with --out")
-    return next_free(plain_name(f"{Path(data).resolve().stem}-{recipe.name}"))
+    return next_free(plain_name(f"{Path(data).absolute().stem}-{recipe.name}"))

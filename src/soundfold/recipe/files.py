@@ -26,6 +26,27 @@ _RULES = {
 """Kinds of mistakes by pydantic's names, in our words; other messages are fine as they come."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without two traps: a key that stands twice, of which the first would be lost, and aliases that explode."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "recipes use no aliases")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+# beside its own errors PyYAML lets through what Python says to impossible dates, numbers and depths
+_UNREADABLE = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
+
+
 def preset_names() -> list[str]:
     """Return the names of the recipes that come with soundfold."""
     folder = resources.files("soundfold.recipe") / "presets"
@@ -81,8 +102,8 @@ def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
             raise RecipeError(f"--set takes key=value, got '{text}'. For instance: --set training.epochs=20")
         full = _full_key(key.strip(), keys)
         try:
-            value = yaml.safe_load(raw)
-        except yaml.YAMLError:
+            value = yaml.load(raw, _Loader)
+        except _UNREADABLE:
             raise RecipeError(f"{full} must be a number, a word, or null, got '{raw}'") from None
         *sections, last = full.split(".")
         target = values
@@ -123,13 +144,16 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise PathError(f"{path}: there is no such recipe file. Presets: {', '.join(preset_names())}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except _UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
-        raise RecipeError(f"{path}: is not readable YAML{line}. Write `section:` with `key: value` under it") from None
+        told = f" ({error.problem})" if isinstance(error, yaml.MarkedYAMLError) and error.problem else ""
+        raise RecipeError(
+            f"{path}: is not readable YAML{line}{told}. Write `section:` with `key: value` under it"
+        ) from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -149,7 +173,12 @@ def _explain(error: ValidationError) -> str:
     if not name:
         return f"{rule}{more}"
     rule = (rule[0].lower() + rule[1:]).removeprefix("input should be ")
-    return f"{name} must be {rule}, got {first['input']!r}{more}"
+    return f"{name} must be {rule}, got {_shortened(first['input'])}{more}"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _names_beside(location: tuple[int | str, ...]) -> list[str]:

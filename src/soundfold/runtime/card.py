@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from soundfold.errors import ModelFileError
 
@@ -38,6 +38,13 @@ class ModelCard(BaseModel):
     split: dict[str, Any] = Field(default_factory=dict, description="which clips were held out")
     scores: dict[str, Any] = Field(default_factory=dict, description="scores on the held-out clips")
     training_recordings: str = Field("", description="digest of the recordings that it was trained on")
+
+    @field_validator("labels")
+    @classmethod
+    def _differ(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label stands twice")
+        return labels
 
     @property
     def window_s(self) -> float:

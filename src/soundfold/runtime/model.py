@@ -100,6 +100,12 @@ class Model:
             ) from error
         self.path = path
         self.card: ModelCard = read_card(self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY), str(path))
+        classes = self._session.get_outputs()[0].shape[-1]
+        if isinstance(classes, int) and classes != len(self.card.labels):
+            raise ModelFileError(
+                f"{path}: must have a label for each of its {classes} outputs, got {len(self.card.labels)}. "
+                f"Export it again"
+            )
         shape = list(self._session.get_inputs()[0].shape[1:])
         if shape != [self.card.channels, self.card.window]:
             raise ModelFileError(
@@ -219,9 +225,14 @@ class Model:
 
     def _hop(self, hop_s: float | None) -> int:
         """Return a hop in samples."""
-        hop = self.card.window if hop_s is None else round(hop_s * self.card.sample_rate)
+        if hop_s is None:
+            return self.card.window
+        hop = round(hop_s * self.card.sample_rate) if math.isfinite(hop_s) else 0
         if not 1 <= hop <= self.card.window:
-            raise AudioError(f"hop must be more than 0 and at most the window of {self.card.window_s:g} s, got {hop_s}")
+            raise AudioError(
+                f"hop must be more than 0 (a sample at least) and at most the window of {self.card.window_s:g} s, "
+                f"got {hop_s}"
+            )
         return hop
 
     def _fit(self, waveform: np.ndarray, sample_rate: int | None) -> np.ndarray:

@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,10 +124,11 @@ def build_feature_cache(
     }
     name = hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = store.folder / f"features-{name}"
-    if folder.exists():
+    if _is_whole(folder, recipe):
         return folder
     with FileLock(store.folder / "features.lock"):
-        if not folder.exists():
+        if not _is_whole(folder, recipe):
+            shutil.rmtree(folder, ignore_errors=True)
             part = folder.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
@@ -147,6 +149,15 @@ def open_feature_cache(folder: Path, recipe: Recipe) -> FeatureCache:
     flat = np.memmap(folder / "values.i16", dtype="<i2", mode="r")
     values = flat.reshape(len(columns["clip"]), -1, *shape[1:])
     return FeatureCache(shape=shape, **columns, _mapped=flat, _values=np.asarray(values))
+
+
+def _is_whole(folder: Path, recipe: Recipe) -> bool:
+    """Tell whether a kept folder can be used; a system that tidies caches may have taken a file out of it."""
+    try:
+        open_feature_cache(folder, recipe)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+    return True
 
 
 def _plan(store: WaveformStore, recipe: Recipe) -> list[tuple[int, int, int]]:

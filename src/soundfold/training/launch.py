@@ -1,5 +1,6 @@
 """Starting a training on the devices that were asked for, in this process or in several."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -159,6 +160,7 @@ def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord
 
 
 def _spawned(fabric: Fabric, job: FitJob, queue: Any) -> None:
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its banners are no news to our user
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the parent tells of Ctrl-C, once
     try:
         fit_in_process(fabric, job, queue.put)

@@ -5,6 +5,7 @@ those of the whole batch, and batch normalisation is shared, so the number of pr
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -139,7 +140,10 @@ def _begin(fabric: Fabric, job: FitJob) -> _Fitting:
     classifier.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     plain = torch.optim.Adam(classifier.network.parameters(), lr=job.recipe.training.lr)
     scheduler = _schedule(plain, job.recipe, len(batch_bounds(len(job.train), job.recipe.training.batch_size)))
-    network, optimizer = fabric.setup(classifier.network, plain)
+    with warnings.catch_warnings():
+        # our DDP broadcasts no buffers; torch means to do without them altogether, and says so
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")
+        network, optimizer = fabric.setup(classifier.network, plain)
     classifier.standardise.to(fabric.device)
     fitting = _Fitting(cache, first, count, classifier, network, optimizer, scheduler, records=[])
     path = job.folder / CHECKPOINT_NAME
