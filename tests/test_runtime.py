@@ -1,5 +1,6 @@
 """The runtime: the same answer from a path, bytes or an array, at any rate and length; no torch."""
 
+import math
 import os
 import threading
 from io import BytesIO
@@ -169,9 +170,11 @@ def test_bad_sound_is_told(model: Model, sound: np.ndarray | bytes, rate: int | 
         model.predict(sound, rate)
 
 
-@pytest.mark.parametrize("hop_s", [0.0, -1.0, 1.5])
+@pytest.mark.parametrize("hop_s", [0.0, -1.0, 1.5, math.nan, math.inf])
 def test_bad_hop_is_told(model: Model, hop_s: float) -> None:
-    with pytest.raises(AudioError, match="hop must be more than 0 and at most the window of 1 s"):
+    with pytest.raises(
+        AudioError, match=r"hop must be more than 0 \(a sample at least\) and at most the window of 1 s"
+    ):
         model.predict(noise(1.0), RATE, hop_s=hop_s)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Split",
     "by_fold",
     "by_recording",
+    "check_classes_left",
     "default_split",
     "everything",
     "find_leaks",
@@ -189,7 +190,7 @@ def fold_splits(clips: Clips, folds: Sequence[str] | None, k: int = 5, seed: int
         _split(clips, f"recordings {name} of {k}", "recordings", name, of_clip == number)
         for number, name in enumerate(names)
     ]
-    _check_classes_left(clips, splits)
+    check_classes_left(clips, splits)
     return splits if wanted is None else [splits[names.index(fold)] for fold in dict.fromkeys(wanted)]
 
 
@@ -202,7 +203,6 @@ def _split(
 ) -> Split:
     train, test = (np.flatnonzero(side).astype(np.int64) for side in (~is_test, is_test))
     split = Split(name, kind, fold, train, test, find_leaks(clips, train, test))
-    _check_classes_left(clips, [split])
     return replace(split, notes=tuple(_notes(clips, split)))
 
 
@@ -251,7 +251,12 @@ def _seats(counts: IntArray, n_test: int, fraction: float, generator: np.random.
     return take
 
 
-def _check_classes_left(clips: Clips, splits: Sequence[Split]) -> None:
+def check_classes_left(clips: Clips, splits: Sequence[Split]) -> None:
+    """Raise if a split leaves one class only to train on; jobs ask this of every split before they begin.
+
+    Raises:
+        DataError: a split's training side holds a single class, although the clips hold several.
+    """
     ids = clips.class_ids()
     if len(np.unique(ids)) < 2:
         return  # that there is one class only is told by check_trainable

@@ -10,7 +10,7 @@ import pandas as pd
 from soundfold.atomic import plain_name, write_text
 from soundfold.data.clips import Clips
 from soundfold.data.leaks import Leaks
-from soundfold.data.splits import Split, fold_splits
+from soundfold.data.splits import Split, check_classes_left, fold_splits
 from soundfold.errors import RunError
 from soundfold.evaluation import (
     CvResult,
@@ -77,7 +77,9 @@ def cross_validate(
     check_out(folder, resume=resume)
 
     def divide(clips: Clips) -> list[Split]:
-        return fold_splits(clips, asked, seed=settings.training.seed)
+        divided = fold_splits(clips, asked, seed=settings.training.seed)
+        check_classes_left(clips, divided)
+        return divided
 
     prepared = prepare(data, settings, reporter, where=where, cache=cache, check=divide, hardware=hardware)
     splits = [prepared.with_sound_leaks(part) for part in divide(prepared.clips)]

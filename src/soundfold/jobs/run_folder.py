@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,8 +43,12 @@ def check_out(path: Path, *, resume: bool) -> None:
         raise PathError(f"{path}: is a link that leads nowhere. Choose another --out")
     if not path.exists():
         above = next(parent for parent in path.absolute().parents if parent.exists())
-        if not (above.is_dir() and os.access(above, os.W_OK)):
-            raise PathError(f"{path}: cannot be made, because {above} may not be written. Choose another --out")
+        try:
+            Path(tempfile.mkdtemp(dir=above)).rmdir()  # permissions alone do not tell of read-only disks and the like
+        except OSError as error:
+            raise PathError(
+                f"{path}: cannot be made, because {above} may not be written ({error.strerror}). Choose another --out"
+            ) from None
         return
     if not path.is_dir():
         raise PathError(f"{path}: is a file. Choose another --out")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soundfold.atomic import plain_name
 from soundfold.data.clips import Clips
-from soundfold.data.splits import Split, by_fold, default_split, everything, random_split
+from soundfold.data.splits import Split, by_fold, check_classes_left, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import TrainResult
 from soundfold.jobs.learning import help_to_learn, learn_split
@@ -46,10 +46,13 @@ class Holdout:
     def split(self, clips: Clips, seed: int) -> Split:
         """Return the split; with nothing named, the last official fold, or a fifth of the recordings."""
         if self.test_fold is not None:
-            return by_fold(clips, self.test_fold)
-        if self.random is not None:
-            return random_split(clips, self.random, seed)
-        return everything(clips) if self.nothing else default_split(clips, seed)
+            split = by_fold(clips, self.test_fold)
+        elif self.random is not None:
+            split = random_split(clips, self.random, seed)
+        else:
+            split = everything(clips) if self.nothing else default_split(clips, seed)
+        check_classes_left(clips, [split])
+        return split
 
 
 def train(
