@@ -26,7 +26,7 @@ from soundfold.data.store_build import bring_up_to_date
 from soundfold.errors import DataError
 from soundfold.recipe import SoundRecipe
 
-__all__ = ["WaveformStore", "cache_folder", "open_store"]
+__all__ = ["WaveformStore", "cache_folder", "forget_pages", "open_store"]
 
 _FORMAT = 2  # raise when the layout or the decoding changes, so that old stores are left alone
 
@@ -92,9 +92,15 @@ class WaveformStore:
 
     def forget_pages(self) -> None:
         """Give mapped pages back to the system, so that a pass over the store does not count as memory in use."""
-        mapped = getattr(self._samples, "_mmap", None)
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
+        if self._samples is not None:
+            forget_pages(self._samples)
+
+
+def forget_pages(mapped: np.memmap) -> None:
+    """Give the pages of a mapped file back to the system; they come again when they are read."""
+    memory = getattr(mapped, "_mmap", None)
+    if memory is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        memory.madvise(mmap.MADV_DONTNEED)
 
 
 def open_store(

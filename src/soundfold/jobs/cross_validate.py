@@ -25,8 +25,8 @@ from soundfold.evaluation import (
     write_predictions,
 )
 from soundfold.jobs.learning import learn_split
-from soundfold.jobs.prepare import Prepared, prepare, told
-from soundfold.jobs.reporting import Reporter, Silent
+from soundfold.jobs.prepare import Prepared, prepare
+from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.train import choose_out, resolve_recipe

@@ -14,14 +14,13 @@ from soundfold.data.reading import read_clips
 from soundfold.errors import DataError, SoundfoldError
 from soundfold.evaluation import (
     EvaluateResult,
-    LeftOutClip,
     SplitSummary,
     format_percent,
     predictions_table,
     score,
     write_predictions,
 )
-from soundfold.jobs.reporting import Reporter, Silent
+from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.runtime import Model, load, share_of_known_recordings
 
 __all__ = ["evaluate"]
@@ -75,7 +74,7 @@ def evaluate(
         leaks=_leaks(opened, clips, table["group"]),
         seconds=time.perf_counter() - started,
         clips_per_second=len(table) / spent,
-        left_out=tuple(LeftOutClip(path=clip.path, reason=clip.reason) for clip in clips.left_out + unheard),
+        left_out=told(clips.left_out + unheard),
         out=None if predictions is None else str(predictions),
         versions={"soundfold": __version__},
     )

@@ -27,8 +27,8 @@ from soundfold.evaluation import (
     write_predictions,
 )
 from soundfold.export import export_model, probe_windows
-from soundfold.jobs.prepare import Prepared, told
-from soundfold.jobs.reporting import Reporter
+from soundfold.jobs.prepare import Prepared
+from soundfold.jobs.reporting import Reporter, told
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.models import Classifier, build_classifier

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from soundfold.data.clips import Clips, LeftOut, check_trainable
+from soundfold.data.clips import Clips, check_trainable
 from soundfold.data.leaks import find_leaks
 from soundfold.data.reading import read_clips
 from soundfold.data.splits import Split
 from soundfold.data.store import WaveformStore, open_store
 from soundfold.errors import DataError
-from soundfold.evaluation import LeftOutClip
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe
 from soundfold.training import Hardware, build_feature_cache
 
-__all__ = ["Prepared", "prepare", "told"]
+__all__ = ["Prepared", "prepare"]
 
 _NAMED = 5
 
@@ -115,8 +114,3 @@ def prepare(
         on_progress=lambda done, total: reporter.progress("computing features", done, total),
     )
     return Prepared(usable, store, rows, features, time.perf_counter() - started)
-
-
-def told(left_out: tuple[LeftOut, ...]) -> tuple[LeftOutClip, ...]:
-    """Return the clips that were kept out, as results tell them."""
-    return tuple(LeftOutClip(path=clip.path, reason=clip.reason) for clip in left_out)

@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from soundfold.data.clips import LeftOut
+from soundfold.evaluation import LeftOutClip
+
 if TYPE_CHECKING:
     from soundfold.training import EpochRecord
 
-__all__ = ["Reporter", "Silent"]
+__all__ = ["Reporter", "Silent", "told"]
 
 
 class Reporter(Protocol):
@@ -32,3 +35,8 @@ class Silent:
 
     def epoch(self, what: str, record: "EpochRecord", epochs: int) -> None:
         """Say nothing."""
+
+
+def told(left_out: tuple[LeftOut, ...]) -> tuple[LeftOutClip, ...]:
+    """Return the clips that were kept out, as results tell them."""
+    return tuple(LeftOutClip(path=clip.path, reason=clip.reason) for clip in left_out)

@@ -10,7 +10,6 @@ holds. A shorter one stands centred in silence. The runtime does the same.
 
 import hashlib
 import json
-import mmap
 import os
 import shutil
 import zipfile
@@ -24,7 +23,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from soundfold.audio import fit_length, windows
-from soundfold.data.store import WaveformStore
+from soundfold.data.store import WaveformStore, forget_pages
 from soundfold.features import build_features
 from soundfold.recipe import Recipe
 
@@ -74,8 +73,8 @@ class FeatureCache:
         step = torch.from_numpy(self.step[rows])[:, None, None, None]
         low = torch.from_numpy(self.low[rows])[:, None, None, None]
         self._touched += kept.nbytes
-        if self._touched > _RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+        if self._touched > _RESIDENT_BYTES:
+            forget_pages(self._mapped)
             self._touched = 0
         return kept.float().add_(32_768.0).mul_(step).add_(low)
 
