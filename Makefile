@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install check clean
+.PHONY: demo test install check benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/soundfold demo
@@ -31,6 +31,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# on a machine that does nothing else; `python -m benchmarks --help` tells of smaller and of larger runs
+benchmarks: $(STAMP)
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) .venv-base build dist src/*.egg-info

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from soundfold.data.catalogue import Dataset
-from soundfold.data.download import Patience
+from soundfold.data.fetch.catalogue import Dataset
+from soundfold.data.fetch.download import Patience
 
 HASTE = Patience(tries=3, first_wait_s=0.0, longest_wait_s=0.0, timeout_s=0.25)
 CLIPS = 12

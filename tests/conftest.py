@@ -46,7 +46,7 @@ def write_folders(root: Path, clips: int = 6, seconds: float = 0.5, labels: tupl
 SMALL = (
     "sound.sample_rate=8000", "sound.channels=1", "sound.length_s=0.5",
     "features.n_fft=256", "features.hop_length=128", "features.n_mels=16",
-    "training.epochs=3", "training.batch_size=8",
+    "training.epochs=3", "training.batch_size=8", "training.validate_every=1", "training.precision=32-true",
 )  # fmt: skip
 """Changes that make the tutorial's recipe run in a moment."""
 

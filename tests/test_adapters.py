@@ -178,8 +178,39 @@ def test_esc50_and_esc10(tmp_path: Path) -> None:
 def test_two_data_sets_side_by_side_are_not_guessed_between(tmp_path: Path) -> None:
     esc50(tmp_path / "esc")
     urbansound8k(tmp_path / "us8k")
-    with pytest.raises(DataError, match=r"holds 2 data sets\. Point at one of them: .*esc, .*us8k"):
+    with pytest.raises(
+        DataError, match=r"holds 2 data sets\. Point at one of them: .*esc \(ESC-50\), .*us8k \(Urb.*\)\."
+    ):
         read_clips(tmp_path)
+
+
+def test_sounds_beside_a_data_set_are_no_less_a_data_set(tmp_path: Path) -> None:
+    urbansound8k(tmp_path / "us8k")
+    (tmp_path / "runs" / "1").mkdir(parents=True)
+    (tmp_path / "runs" / "1" / "log.csv").write_text("epoch\n1\n")
+    sound(tmp_path / ".cache" / "a.wav")
+    assert read_clips(tmp_path).kind == "UrbanSound8K"
+    sound(tmp_path / "mine" / "dog" / "rex" / "a.wav")
+    with pytest.raises(DataError, match=r"holds 2 data sets\. .*/mine \(sounds\), .*/us8k \(UrbanSound8K\)\.$"):
+        read_clips(tmp_path)
+    for number in range(9):
+        sound(tmp_path / f"z{number}" / "a.wav")
+    with pytest.raises(DataError, match=r"holds 11 data sets\. .*/z2 \(sounds\) and others\.$"):
+        read_clips(tmp_path)
+
+
+def test_two_data_sets_in_one_folder_are_not_guessed_between(tmp_path: Path) -> None:
+    esc50(urbansound8k(tmp_path))
+    with pytest.raises(DataError, match=r"holds more than one data set: UrbanSound8K and ESC-50\. Move each"):
+        read_clips(tmp_path)
+
+
+def test_a_table_beside_a_data_set_is_told(tmp_path: Path) -> None:
+    urbansound8k(tmp_path / "us8k")
+    write_csv(tmp_path / "mine.csv", "path,label", ["us8k/audio/fold1/77751-4-0-0.wav,drill"])
+    clips = read_clips(tmp_path)
+    assert clips.kind == "UrbanSound8K"
+    assert has_note(clips, "There is a table too (mine.csv); point at it to read that.")
 
 
 # Speech Commands
@@ -199,7 +230,7 @@ def test_speech_commands(tmp_path: Path) -> None:
         "aa_nohash_0.wavcat": ("training", "aa"),
         "cc_nohash_1.wavcat": ("testing", "cc"),
     }
-    assert has_note(clips, "1 recordings in _background_noise_")
+    assert has_note(clips, "In _background_noise_ 1 recording is no spoken word and was kept out.")
 
 
 def test_speech_commands_names_what_its_lists_name_in_vain(tmp_path: Path) -> None:
@@ -307,10 +338,10 @@ def test_folders_with_nothing_to_learn_from(tmp_path: Path) -> None:
         read_clips(tmp_path / "empty")
     (tmp_path / "texts" / "dog").mkdir(parents=True)
     (tmp_path / "texts" / "dog" / "a.txt").write_text("x")
-    with pytest.raises(DataError, match=r"texts: holds no sounds \(1 other files: 1 \.txt\)\. Sounds are files"):
+    with pytest.raises(DataError, match=r"texts: holds no sounds \(1 other file: 1 \.txt\)\. Sounds are files"):
         read_clips(tmp_path / "texts")
     sound(tmp_path / "flat" / "a.wav")
-    with pytest.raises(DataError, match="flat: holds 1 sounds but no folder to name their label"):
+    with pytest.raises(DataError, match="flat: holds 1 sound but no folder to name its label"):
         read_clips(tmp_path / "flat")
 
 
@@ -340,7 +371,7 @@ def test_table_groups(tmp_path: Path) -> None:
     named = read_clips(write_csv(tmp_path / "named.csv", "path,label,group", ["a.wav,x,r 1", "b.wav,y,"]))
     assert named.table["group"].tolist() == ["r 1", "b.wav"]
     assert not named.groups_known
-    assert has_note(named, "1 of 2 clips have no group")
+    assert has_note(named, "1 of 2 clips has no group; such a clip stands as")
     every = read_clips(write_csv(tmp_path / "every.csv", "path,label,group", ["a.wav,x,r 1", "b.wav,y,r 2"]))
     assert every.groups_known
     mixed = ["a.wav,x,r 1,,", "b.wav,y,,0,1"]  # a cut's recording is its file
@@ -423,6 +454,33 @@ def test_a_table_beside_unlabelled_sounds_is_followed(tmp_path: Path) -> None:
     clips = read_clips(tmp_path)
     assert clips.kind == "folders"
     assert has_note(clips, "There is a table too (clips.csv)")
+
+
+def test_several_tables_are_not_guessed_between(tmp_path: Path) -> None:
+    sound(tmp_path / "audio" / "a.wav")
+    for name in ("train.csv", "test.csv"):
+        write_csv(tmp_path / name, "path,label", ["audio/a.wav,x"])
+    write_csv(tmp_path / "weather.csv", "path,degrees", ["audio/a.wav,20"])
+    with pytest.raises(DataError, match=r"holds 2 tables of clips \(test\.csv, train\.csv\)\. Point at one of them"):
+        read_clips(tmp_path)
+
+
+def test_tables_inside_label_folders_are_told(tmp_path: Path) -> None:
+    for name in ("mine", "yours"):
+        sound(tmp_path / name / "wavs" / "a.wav")
+    write_csv(tmp_path / "mine" / "clips.csv", "path,label", ["wavs/a.wav,x"])
+    clips = read_clips(tmp_path)
+    assert clips.labels == ("mine", "yours")
+    assert has_note(clips, "Tables of clips stand in 'mine'; point at one to read that in place of the folders.")
+
+
+def test_one_is_told_in_the_singular(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    table = write_csv(tmp_path / "clips.csv", "path,label,fold,group", ["a.wav,x,1,r"])
+    clips = read_clips(table)
+    assert clips.notes == (f"table in {tmp_path}: 1 clip of 1 class, 1 recording, fold 1.",)
+    with pytest.raises(DataError, match=r"the only clip has the label 'x', training needs two or more"):
+        check_trainable(clips)
 
 
 # What is no data set

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archive_server import noise, tarred, tiny_files, zipped
-from soundfold.data.archive import unpack
+from soundfold.data.fetch.archive import unpack
 from soundfold.errors import DownloadError
 
 FILES = tiny_files(clips=3, clip_bytes=5000)

@@ -62,7 +62,7 @@ def joined(*args, **options) -> np.ndarray:
 
 def test_the_public_list_is_what_can_be_imported():
     public = {name for name in vars(soundfold.audio) if not name.startswith("_")}
-    modules = {"complaint", "decode", "libav_in", "resample", "shape", "soundfile_in", "source"}
+    modules = {"asked", "complaint", "decode", "libav_in", "resample", "shape", "soundfile_in", "source", "wav_in"}
     assert set(soundfold.audio.__all__) == (public - modules) | {"resample"}
     assert callable(soundfold.audio.resample)
 
@@ -168,6 +168,27 @@ def test_load_is_stream_joined_and_remix_and_resample(new, channels, found, down
         assert np.array_equal(np.concatenate(blocks, axis=1), whole)
     mixed = soundfold.audio.remix(waveform, channels, downmix)
     np.testing.assert_allclose(whole, resample(mixed, RATE, new), atol=1e-6)
+
+
+@pytest.mark.parametrize("new", [RATE, 44_100])
+def test_channels_that_are_alike_can_be_joined(new):
+    mono, both = tone(1, 0.2), tone(2, 0.2)
+    last = np.repeat(mono, 2, axis=0)
+    last[1, -1] += 0.25
+    for waveform, downmix, channels in (
+        (mono, "first", 1),
+        (np.repeat(mono, 2, axis=0), "first", 1),
+        (np.concatenate([mono, mono, both]), "first", 1),
+        (both, "mean", 2),
+        (np.concatenate([both, mono]), "mean", 1),
+        (both, "first", 2),
+        (last, "first", 2),
+    ):
+        file = encode(waveform, "WAV", "FLOAT")
+        joined_up = load(file, new, 2, downmix=downmix, join_alike=True)
+        assert joined_up.shape[0] == channels
+        assert joined_up.flags.c_contiguous
+        assert np.array_equal(np.broadcast_to(joined_up, (2, joined_up.shape[1])), load(file, new, 2, downmix=downmix))
 
 
 def test_stereo_keeps_its_order():

@@ -65,8 +65,9 @@ def test_shift_stays_within_its_part(part: float, size: int, seed: int) -> None:
 
 @given(part=st.floats(0, 1), size=st.integers(1, 400), seed=st.integers(0, 1000))
 def test_strips_stay_inside_the_axis_and_within_their_width(part: float, size: int, seed: int) -> None:
-    first, end = draw_strips(10, 3, part, size, seeded(seed))
-    assert first.shape == end.shape == (10, 3)
+    strips = draw_strips(10, 3, part, size, seeded(seed))
+    assert strips.shape == (10, 3, 2)
+    first, end = strips.unbind(-1)
     assert int(first.min()) >= 0
     assert int(end.max()) <= size
     assert int((end - first).max()) <= part * size
@@ -74,14 +75,14 @@ def test_strips_stay_inside_the_axis_and_within_their_width(part: float, size: i
 
 def test_hidden_strips_hold_the_clips_mean_and_the_rest_is_untouched() -> None:
     batch = torch.randn(2, 2, 8, 12, generator=seeded())
-    frequency = (torch.tensor([[1], [0]]), torch.tensor([[3], [0]]))
-    time = (torch.tensor([[4], [0]]), torch.tensor([[6], [2]]))
+    frequency = torch.tensor([[[1, 3]], [[0, 0]]])
+    time = torch.tensor([[[4, 6]], [[0, 2]]])
     hidden = hide(batch, frequency, time)
     for clip in range(2):
         mean = batch[clip].mean()
         mask = torch.zeros(8, 12, dtype=torch.bool)
-        mask[frequency[0][clip] : frequency[1][clip]] = True
-        mask[:, time[0][clip] : time[1][clip]] = True
+        mask[slice(*frequency[clip, 0])] = True
+        mask[:, slice(*time[clip, 0])] = True
         torch.testing.assert_close(hidden[clip][:, mask], mean.expand(2, int(mask.sum())))
         assert torch.equal(hidden[clip][:, ~mask], batch[clip][:, ~mask])
 

@@ -72,6 +72,8 @@ def in_words(field: typing.Any) -> str:
         lengths |= {name: getattr(rule, name) for name in ("min_length", "max_length") if getattr(rule, name, None)}
     if lengths:
         words.append(f"{lengths['min_length']} to {lengths['max_length']} characters")
+    if str in choices:
+        words.append("text")
     if type(None) in choices:
         words.append("or `null`")
     return ", ".join(words)

@@ -8,8 +8,8 @@ import requests
 import urllib3
 
 from archive_server import HASTE, Site, noise, serving
-from soundfold.data.download import Patience, download, part_bytes
-from soundfold.data.transfer import cannot_write
+from soundfold.data.fetch.download import Patience, download, part_bytes
+from soundfold.data.fetch.transfer import cannot_write
 from soundfold.errors import DownloadError, PathError
 
 BODY = noise(400_000)

@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[WaveformStore, Featu
     store = open_store(read_clips(folder / "sounds"), recipe.sound, cache=folder / "cache")
     path = build_feature_cache(store, recipe)
     assert build_feature_cache(store, recipe) == path
-    return store, open_feature_cache(path, recipe), recipe
+    return store, open_feature_cache(path), recipe
 
 
 def test_values_are_the_front_ends(made: tuple[WaveformStore, FeatureCache, Recipe]) -> None:
@@ -53,6 +53,9 @@ def test_values_are_the_front_ends(made: tuple[WaveformStore, FeatureCache, Reci
     values = torch.cat(seen)
     assert mean == pytest.approx(float(values.mean()), abs=1e-2)
     assert std == pytest.approx(float(values.std(correction=0)), abs=1e-2)
+    mean, std = cache.statistics(rows, per_band=True)
+    np.testing.assert_allclose(mean, values.mean(dim=(0, 1, 3)), atol=1e-2)
+    np.testing.assert_allclose(std, values.std(dim=(0, 1, 3), correction=0), atol=1e-2)
 
 
 def test_windows_tell_their_silence_and_their_sound(made: tuple[WaveformStore, FeatureCache, Recipe]) -> None:
@@ -89,7 +92,7 @@ def test_mono_data_keeps_one_channel(tmp_path: Path) -> None:
         soundfile.write(tmp_path / "sounds" / label / "x.wav", tone(500, 0.5, 0), RATE)
     recipe = load_recipe("tutorial", [*SMALL, "channels=2"])
     store = open_store(read_clips(tmp_path / "sounds"), recipe.sound, cache=tmp_path / "cache")
-    cache = open_feature_cache(build_feature_cache(store, recipe), recipe)
+    cache = open_feature_cache(build_feature_cache(store, recipe))
     assert cache.gather(np.array([0])).shape[1] == 1
     assert cache.shape[0] == 2
 

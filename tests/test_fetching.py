@@ -14,10 +14,10 @@ import pytest
 import soundfile
 
 from archive_server import CLIPS, HASTE, Site, dataset_for, noise, serving, tarred, tiny_files, wait_until, zipped
-from soundfold.data import fetching
-from soundfold.data.catalogue import DATASETS, find_dataset, shortcomings
-from soundfold.data.download import download
-from soundfold.data.fetching import fetch_dataset, get_dataset
+from soundfold.data.fetch import fetching
+from soundfold.data.fetch.catalogue import DATASETS, find_dataset, shortcomings
+from soundfold.data.fetch.download import download
+from soundfold.data.fetch.fetching import fetch_dataset, get_dataset
 from soundfold.errors import DataError, DownloadError, PathError
 
 FILES = tiny_files()
@@ -131,8 +131,8 @@ def test_a_folder_in_use_is_not_touched(tmp_path, site, spoil):
         "clip": "11 clips instead of 12",
         "empty clip": "11 clips instead of 12",
         "table": "no meta/tiny.csv",
-        "row": "meta/tiny.csv has 1 rows instead of 12",
-        "column": "meta/tiny.csv has no column filename, fold",
+        "row": "meta/tiny.csv has 1 row instead of 12",
+        "column": "meta/tiny.csv has no columns filename, fold",
     }
     with pytest.raises(PathError) as caught:
         fetch(site, dest)
@@ -217,8 +217,8 @@ def wav(seconds: float, rate: int = 8_000) -> bytes:
     ("spoilt", "says"),
     [
         ({}, None),
-        ({"audio/3.wav": noise(2000)}, "1 of 12 clips are not a WAV file of 0.1 s at 8,000 Hz, first 3.wav"),
-        ({"audio/3.wav": wav(0.1)[:-200]}, "1 of 12 clips are not a WAV file of 0.1 s at 8,000 Hz, first 3.wav"),
+        ({"audio/3.wav": noise(2000)}, "1 of 12 clips is not a WAV file of 0.1 s at 8,000 Hz, first 3.wav"),
+        ({"audio/3.wav": wav(0.1)[:-200]}, "1 of 12 clips is not a WAV file of 0.1 s at 8,000 Hz, first 3.wav"),
         ({"audio/3.wav": wav(0.2), "audio/10.wav": wav(0.05, 16_000)}, "2 of 12 clips are not a WAV file of 0.1 s"),
         ({"meta/tiny.csv": tiny_files()["meta/tiny.csv"].replace(b"3.wav", b"4.wav")}, "has no row for 3.wav"),
     ],
@@ -304,7 +304,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from archive_server import HASTE, dataset_for
 from dataclasses import replace
-from soundfold.data.fetching import fetch_dataset
+from soundfold.data.fetch.fetching import fetch_dataset
 
 def told(phase, done, total):
     if phase == sys.argv[5] and done > int(sys.argv[6]):

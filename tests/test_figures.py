@@ -60,6 +60,14 @@ def test_folds(tmp_path: Path, folds: list[object]) -> None:
     assert ("±" in told) == (len(folds) > 1)
 
 
+def test_the_band_of_the_deviation_lies_behind_the_bars_and_the_mean_before_them() -> None:
+    (axes,) = draw_folds([1, 2, 3], [0.4, 0.5, 0.6]).axes
+    *bars, band = axes.patches
+    assert [bar.get_height() for bar in bars] == pytest.approx([40, 50, 60])
+    assert (band.get_y(), band.get_height()) == pytest.approx((40, 20))
+    assert band.get_zorder() < min(bar.get_zorder() for bar in bars) < axes.lines[0].get_zorder()
+
+
 def test_curves(tmp_path: Path) -> None:
     log = pd.DataFrame(
         {"epoch": [1, 2, 3], "train_loss": [2.0, 1, 0.5], "train_accuracy": [0.2, np.nan, 0.6], "lr": 0.1}
@@ -81,6 +89,7 @@ def test_curves_of_folds_and_of_one_epoch(tmp_path: Path) -> None:
 
 def test_titles() -> None:
     assert score_title(0.5, None, 3).split("\n") == ["Accuracy 50.0 %", "no interval, 3 clips"]
+    assert score_title(1, None, 1, 1).split("\n")[1] == "no interval, 1 clip of 1 recording"
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -131,11 +140,13 @@ def test_long_labels_are_shortened() -> None:
 
 
 def test_wrong_input(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"confusion must have a row for each of 3 labels .* got shape \(2, 2\)"):
+    with pytest.raises(
+        DataError, match=r"confusion must have a row and a column for each label, in all \(3, 3\), got \(2, 2\)"
+    ):
         draw_confusion(counts(2), list("abc"))
     with pytest.raises(DataError, match="accuracies must be one a fold and at least one, got 1 for 2 folds"):
         draw_folds([1, 2], [0.5])
-    with pytest.raises(DataError, match=r"'loss' or 'acc', got 1 rows of epoch, lr"):
+    with pytest.raises(DataError, match=r"'loss' or 'acc', got 1 row of epoch, lr"):
         draw_curves(pd.DataFrame({"epoch": [1], "lr": [0.1]}))
     with pytest.raises(PathError, match=r"cannot be written: No such file"):
         save_png(tmp_path / "gone" / "a.png", draw_folds([1], [0.5]))

@@ -166,6 +166,13 @@ def test_folds() -> None:
         assert getattr(scores, name) == getattr(pooled, name)
 
 
+def test_named_sets_stand_in_the_order_of_their_use() -> None:
+    table = a_table(9).assign(fold="training")
+    table.loc[:19, "fold"] = "testing"
+    table.loc[20:39, "fold"] = "validation"
+    assert [fold.fold for fold in score_folds(table).folds] == ["training", "validation", "testing"]
+
+
 def test_a_single_fold_has_no_deviation() -> None:
     assert score_folds(a_table(8).assign(fold="1")).accuracy_std is None
 

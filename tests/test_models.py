@@ -1,9 +1,11 @@
 """Networks and the classifier around them."""
 
+import pytest
 import torch
 
+from conftest import SMALL
 from soundfold.models import Classifier, Standardise, TutorialNet, build_classifier
-from soundfold.recipe import Recipe
+from soundfold.recipe import Recipe, load_recipe
 
 
 def test_tutorial_network_is_the_published_one() -> None:
@@ -35,6 +37,25 @@ def test_standardise_uses_the_kept_statistics_not_the_batchs() -> None:
     standardise.set_statistics(1.0, 0.0)
     assert torch.isfinite(standardise(batch)).all()
     assert set(standardise.state_dict()) == {"mean", "std"}
+
+
+def test_standardise_takes_each_band_by_itself_where_asked() -> None:
+    standardise = Standardise(3)
+    standardise.set_statistics([0.0, 10.0, -10.0], [1.0, 2.0, 0.0])
+    batch = torch.tensor([1.0, 14.0, -10.0]).reshape(1, 1, 3, 1).expand(2, 2, 3, 5)
+    assert torch.equal(standardise(batch)[1, 1, :, 0], torch.tensor([1.0, 2.0, 0.0]))
+
+
+@pytest.mark.parametrize("changes", [["features.deltas=2"], ["features.kind=mfcc", "features.n_mfcc=12"]])
+def test_every_front_end_meets_its_network(changes: list[str]) -> None:
+    for channels in (1, 2):
+        recipe = load_recipe("tutorial", [*SMALL, f"channels={channels}", *changes])
+        classifier = build_classifier(recipe, 3, 0).eval()
+        waveform = torch.randn(2, channels, recipe.sound.window, generator=torch.Generator().manual_seed(0))
+        assert classifier(waveform).shape == (2, 3)
+        kept = classifier.features(waveform[:, :1])  # as a mono clip is kept
+        doubled = classifier(waveform[:, :1].expand(-1, channels, -1))
+        torch.testing.assert_close(classifier.classify(kept), doubled, rtol=1e-4, atol=1e-4)
 
 
 def test_answer_is_the_same_in_any_batch_order_and_size() -> None:

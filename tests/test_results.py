@@ -20,8 +20,6 @@ from soundfold.evaluation import (
     FoldScore,
     SplitSummary,
     TrainResult,
-    format_interval,
-    format_percent,
     predictions_table,
     read_predictions,
     score,
@@ -180,12 +178,6 @@ def test_results_are_frozen_and_strict_about_names() -> None:
         FoldScore(fold="1", accuracy=0.5, macro_f1=0.5, n=2, macro=1)  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="finite"):
         FoldScore(fold="1", accuracy=float("nan"), macro_f1=0.5, n=2)
-
-
-def test_numbers_for_people() -> None:
-    assert format_percent(0.71429) == "71.4 %"
-    assert format_percent(1) == "100.0 %"
-    assert format_interval(0.5, 0.75) == "50.0–75.0 %"
 
 
 def test_all_lists_the_public_names() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundfold.data.clips import Clips, natural_order
+from soundfold.data.clips import Clips
 from soundfold.data.leaks import UNKNOWN_RECORDINGS
 from soundfold.data.reading import read_clips
 from soundfold.data.splits import (
@@ -27,6 +27,7 @@ from soundfold.data.splits import (
     straddling,
 )
 from soundfold.errors import DataError
+from soundfold.wording import counted, natural_order
 
 
 def clips_of(
@@ -125,7 +126,7 @@ def test_by_recording(clips: Clips, fraction: float, seed: int) -> None:
 def test_fold_splits_of_recordings(clips: Clips, k: int, seed: int) -> None:
     recordings = clips.table["group"].nunique()
     if recordings < k:
-        with pytest.raises(DataError, match=f"has {recordings} recordings, too few for k={k} folds"):
+        with pytest.raises(DataError, match=f"has {counted(recordings, 'recording')}, too few for k={k} folds"):
             fold_splits(clips, None, k, seed)
         return
     try:
@@ -181,7 +182,7 @@ def test_identical_sounds(clips: Clips, data: st.DataObject) -> None:
     trained = {hashes[row] for row in split.train} - {""}
     leaks = find_leaks(clips, split.train, split.test, hashes)
     assert leaks.identical_clips == sum(hashes[row] in trained for row in split.test)
-    with pytest.raises(DataError, match="sound_hashes must hold one for each"):
+    with pytest.raises(DataError, match="sound_hashes must hold one a clip, [0-9]+, got"):
         find_leaks(clips, split.train, split.test, [*hashes, "d"])
 
 

@@ -16,11 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import SMALL
+from soundfold.augment import apply_draws, draw
 from soundfold.data import open_store, read_clips
 from soundfold.errors import DataError, RunError
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import load_recipe
-from soundfold.training import EpochRecord, FitJob, Fitted, Hardware, build_feature_cache, fit, read_history
+from soundfold.training import (
+    EpochRecord,
+    FitJob,
+    Fitted,
+    Hardware,
+    build_feature_cache,
+    epoch_generator,
+    fit,
+    open_feature_cache,
+    read_history,
+)
 from soundfold.training.loop import CHECKPOINT_NAME, batch_bounds
 from soundfold.training.shared_norm import share_batch_norm
 
@@ -116,6 +127,54 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(tmp_path: Path) -> None:
     torch.testing.assert_close(second.grad, first.grad, rtol=1e-3, atol=1e-5)
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(holder[0].state_dict()[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_the_fast_path_learns_what_the_plain_one_does(job: FitJob, tmp_path: Path) -> None:
+    """The loop as a tutorial would write it, with none of what makes ours quick, on the same clips and numbers."""
+    fitted = run(job, tmp_path / "run")
+    settings = job.recipe.training
+    cache = open_feature_cache(job.features)
+    classifier = build_classifier(job.recipe, job.n_labels, settings.seed)
+    rows, _ = cache.windows_of(job.train)
+    classifier.standardise.set_statistics(*cache.statistics(rows))
+    optimizer = torch.optim.Adam(classifier.network.parameters(), lr=settings.lr, foreach=False)
+    bounds = batch_bounds(len(job.train), settings.batch_size)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=settings.lr, total_steps=len(bounds) * settings.epochs, anneal_strategy="linear"
+    )
+    for epoch in range(1, settings.epochs + 1):
+        generator = epoch_generator(settings.seed, epoch)
+        order = torch.randperm(len(job.train), generator=generator).numpy()
+        torch.rand(len(order), generator=generator, dtype=torch.float64)  # which window of a longer clip
+        before, after = (torch.from_numpy(side[rows[order]]) for side in (cache.before, cache.after))
+        draws = draw(job.recipe.augment, before, after, *cache.shape[1:], generator)
+        for start, stop in bounds:
+            batch = torch.stack([cache.gather(rows[order[clip : clip + 1]])[0] for clip in range(start, stop)])
+            logits = classifier.classify(apply_draws(batch, draws[slice(start, stop)]))
+            loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(job.train_labels[order[start:stop]]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+    for name, value in classifier.state_dict().items():
+        torch.testing.assert_close(fitted.state[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_the_machines_own_precision_learns_as_well(job: FitJob, tmp_path: Path) -> None:
+    history = run(job, tmp_path / "run", epochs=30, lr=0.01, precision="auto").history
+    assert history[-1].train_loss < 0.5 * history[0].train_loss
+    assert history[-1].val_accuracy == 1.0
+
+
+@pytest.mark.parametrize("mix", ["mixup", "between_class", "cutmix"])
+def test_mixed_clips_are_learned_with_their_parts(job: FitJob, tmp_path: Path, mix: str) -> None:
+    augment = job.recipe.augment.model_copy(update={"mix": mix, "gain_db": 6.0, "filter_db": 6.0})
+    mixed = dataclasses.replace(job, recipe=job.recipe.model_copy(update={"augment": augment}))
+    fitted = run(mixed, tmp_path / "run", epochs=40, lr=0.01)
+    assert fitted.history[-1].val_accuracy == 1.0
+    assert fitted.history[-1].train_loss > 0.1  # a mixture has no single right answer
+    broken = broken_off(mixed, tmp_path / "broken", after=1, epochs=3)
+    assert same(run(mixed, tmp_path / "whole", epochs=3), fit(broken, Hardware("cpu"), lambda _: None))
 
 
 @given(count=st.integers(1, 200), batch_size=st.integers(1, 50))

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from soundfold.data.fetching import get_dataset
+    from soundfold.data.fetch.fetching import get_dataset
     from soundfold.data.reading import read_clips
     from soundfold.data.synth import synthesise
     from soundfold.errors import SoundfoldError
@@ -50,7 +50,7 @@ _HOMES = {
     "SoundfoldError": "soundfold.errors",
     "cross_validate": "soundfold.jobs.cross_validate",
     "evaluate": "soundfold.jobs.evaluate",
-    "get_dataset": "soundfold.data.fetching",
+    "get_dataset": "soundfold.data.fetch.fetching",
     "load": "soundfold.runtime",
     "load_recipe": "soundfold.recipe",
     "read_clips": "soundfold.data.reading",

@@ -3,7 +3,9 @@
     source.py        what may be given as a sound, and what an error message calls it
     complaint.py     what a file that is no sound looks like
     soundfile_in.py  WAV, FLAC, OGG, MP3, AIFF… through soundfile
+    wav_in.py        regular WAV files that are in memory, without soundfile
     libav_in.py      M4A, AAC, WebM, video… through PyAV
+    asked.py         what can be asked of a sound
     decode.py        probe, stream, load, read
     resample.py      another sample rate, at once or block by block
     shape.py         channels, length, windows

@@ -1,8 +1,8 @@
 """Decoding: any sound, at the wanted rate and number of channels, at once or as a stream of bounded memory.
 
-soundfile is tried first, PyAV takes what it does not know. Channels are dropped before resampling and doubled after it,
-so that no channel is resampled in vain. Everything here works on one sound at a time and keeps no state between calls,
-so it may run in as many threads as one likes.
+soundfile is tried first, PyAV takes what it does not know; regular WAV files that are in memory need neither. Channels
+are dropped before resampling and doubled after it, so that no channel is resampled in vain. Everything here works on
+one sound at a time and keeps no state between calls, so it may run in as many threads as one likes.
 """
 
 import math
@@ -12,10 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
+from soundfold.audio.asked import check_channels, check_limit, check_range, check_wanted
 from soundfold.audio.resample import resample, resample_blocks
-from soundfold.audio.shape import Downmix, check_downmix, remix
+from soundfold.audio.shape import Downmix, are_alike, remix
 from soundfold.audio.soundfile_in import open_with_soundfile
-from soundfold.audio.source import SoundInfo, Source, Waveform, locate
+from soundfold.audio.source import SoundInfo, Source, Waveform, called, locate
+from soundfold.audio.wav_in import open_wav
 from soundfold.errors import AudioError, TooLongError
 
 __all__ = ["load", "probe", "read", "stream"]
@@ -36,6 +38,7 @@ class _Sound(Protocol):
     sample_rate: int
     channels: int
     frames: int | None
+    may_hold_nan: bool
 
     def info(self) -> SoundInfo: ...
     def reaches(self, frame: int) -> bool: ...
@@ -95,9 +98,9 @@ def stream(
         AudioError: it is not a sound, is damaged, holds no samples, NaN or infinity, or the range lies outside it.
         TooLongError: it lasts longer than `max_s`.
     """
-    _check_wanted(sample_rate, channels, downmix)
-    _check_range(start_s, end_s)
-    _check_limit(max_s)
+    check_wanted(sample_rate, channels, downmix)
+    check_range(start_s, end_s)
+    check_limit(max_s)
     if not 0 < block_s < math.inf:
         raise AudioError(f"block_s must be above 0, got {block_s}.")
     return _stream(source, sample_rate, channels, downmix, start_s, end_s, block_s, max_s, name)
@@ -112,6 +115,8 @@ def load(
     start_s: float | None = None,
     end_s: float | None = None,
     max_s: float = _MAX_S,
+    join_alike: bool = False,
+    content: bytes | None = None,
     name: str | None = None,
 ) -> Waveform:
     """Return a whole sound, or a range of it, at the wanted rate and number of channels.
@@ -128,6 +133,8 @@ def load(
         end_s: where to end, likewise. A range may end up to 0.05 s after the sound does, and is then that much
             shorter.
         max_s: the longest sound (or range) that is taken, in seconds; a longer one is refused before it is decoded.
+        join_alike: give one channel where all that are wanted would be alike, as those of a mono sound.
+        content: the source's bytes, if they have been read already; this spares some formats a second reading.
         name: what messages call the sound; by default its path.
 
     Returns:
@@ -139,14 +146,16 @@ def load(
         AudioError: it is not a sound, is damaged, holds no samples, NaN or infinity, or the range lies outside it.
         TooLongError: it lasts longer than `max_s`.
     """
-    _check_wanted(sample_rate, channels, downmix)
-    _check_range(start_s, end_s)
-    _check_limit(max_s)
-    with _opened(source, name) as sound:
-        _check_channels(sound, channels)
+    check_wanted(sample_rate, channels, downmix)
+    check_range(start_s, end_s)
+    check_limit(max_s)
+    with _opened(source, name, content) as sound:
+        check_channels(sound.name, sound.channels, channels)
         waveform, rate = _decode(sound, start_s, end_s, max_s), sound.sample_rate
     if channels < waveform.shape[0]:
         waveform = remix(waveform, channels, downmix)
+    if join_alike and are_alike(waveform):
+        channels, waveform = 1, waveform[:1]
     return np.ascontiguousarray(remix(resample(waveform, rate, sample_rate), channels))
 
 
@@ -165,13 +174,16 @@ def read(source: Source, *, max_s: float = _MAX_S, name: str | None = None) -> t
         PathError: the path does not exist or cannot be read.
         AudioError: as for `load`.
     """
-    _check_limit(max_s)
+    check_limit(max_s)
     with _opened(source, name) as sound:
         return np.ascontiguousarray(_decode(sound, None, None, max_s)), sound.sample_rate
 
 
 @contextmanager
-def _opened(source: Source, name: str | None) -> Iterator[_Sound]:
+def _opened(source: Source, name: str | None, content: bytes | None = None) -> Iterator[_Sound]:
+    if content is not None and (wav := open_wav(content, called(source, name))) is not None:
+        yield wav
+        return
     target, label = locate(source, name)
     sound = open_with_soundfile(target, label)
     if sound is None:
@@ -200,7 +212,7 @@ def _stream(
     name: str | None,
 ) -> Iterator[Waveform]:
     with _opened(source, name) as sound:
-        _check_channels(sound, channels)
+        check_channels(sound.name, sound.channels, channels)
         blocks = _limited(sound, start_s, end_s, max(1, round(block_s * sound.sample_rate)), max_s)
         kept = min(channels, sound.channels)
         fitted = (remix(block, kept, downmix) for block in blocks)
@@ -233,7 +245,7 @@ def _checked(sound: _Sound, start: int, stop: int | None, whole: bool, size: int
     """Yield a range's blocks, all samples finite, at least one; if `whole`, only the slack may be missing."""
     position = start
     for block in sound.blocks(start, stop, size):
-        if not np.isfinite(block).all():
+        if sound.may_hold_nan and not np.isfinite(block).all():
             _raise_not_finite(sound, block, position)
         position += block.shape[1]
         yield block
@@ -257,34 +269,6 @@ def _span(sound: _Sound, start_s: float | None, end_s: float | None) -> tuple[in
     if stop is not None and stop <= start:
         raise AudioError(f"{sound.name}: the range from {start_s} to {end_s} s holds no sample. Make it longer.")
     return start, stop
-
-
-def _check_wanted(sample_rate: int, channels: int, downmix: str) -> None:
-    if sample_rate < 1:
-        raise AudioError(f"sample_rate must be at least 1 Hz, got {sample_rate}.")
-    if channels < 1:
-        raise AudioError(f"channels must be at least 1, got {channels}.")
-    check_downmix(downmix)
-
-
-def _check_range(start_s: float | None, end_s: float | None) -> None:
-    if start_s is not None and not 0 <= start_s < math.inf:
-        raise AudioError(f"start_s must be at least 0, got {start_s}.")
-    if end_s is not None and not (start_s or 0) < end_s < math.inf:
-        raise AudioError(f"end_s must be above start_s ({start_s or 0} s), got {end_s}.")
-
-
-def _check_limit(max_s: float) -> None:
-    if not max_s > 0:
-        raise AudioError(f"max_s must be above 0, got {max_s}.")
-
-
-def _check_channels(sound: _Sound, channels: int) -> None:
-    if 1 < sound.channels < channels:
-        raise AudioError(
-            f"{sound.name}: has {sound.channels} channels, and {channels} cannot be made of them. "
-            f"Ask for at most {sound.channels}."
-        )
 
 
 def _raise_not_finite(sound: _Sound, block: Waveform, position: int) -> None:

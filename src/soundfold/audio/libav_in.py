@@ -39,6 +39,7 @@ class LibavSound:
         sample_rate: in Hz, as decoded.
         channels: as decoded.
         frames: None, as what headers of such files promise is no exact number; once decoded to the end, their number.
+        may_hold_nan: always, as decoded samples are floats.
         name: what messages call it.
     """
 
@@ -48,6 +49,7 @@ class LibavSound:
         self._decoded_s = 0.0
         self.name = name
         self.frames: int | None = None
+        self.may_hold_nan = True
         self._frames: Iterator[Any] = container.decode(self._stream)
         # Headers may be wrong about the rate (AAC with SBR); the first decoded frame is not.
         with self._damage_told():

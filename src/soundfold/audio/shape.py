@@ -10,7 +10,7 @@ import numpy as np
 from soundfold.audio.source import Waveform
 from soundfold.errors import AudioError
 
-__all__ = ["Downmix", "check_downmix", "fit_length", "remix", "windows"]
+__all__ = ["Downmix", "are_alike", "check_downmix", "fit_length", "remix", "windows"]
 
 Downmix: TypeAlias = Literal["first", "mean"]
 
@@ -52,6 +52,14 @@ def remix(waveform: Waveform, channels: int, downmix: Downmix = "first") -> Wave
         mean += channel
     mean /= np.float32(found)
     return _repeated(mean, channels)
+
+
+def are_alike(waveform: Waveform) -> bool:
+    """Tell whether all channels hold the same samples, as those of one channel do."""
+    if len(waveform) == 1:
+        return True
+    beginning = waveform[:, :1024]  # most that differ differ there, and need no second look
+    return bool((beginning[1:] == beginning[0]).all() and (waveform[1:] == waveform[0]).all())
 
 
 def _repeated(samples: Waveform, channels: int) -> Waveform:

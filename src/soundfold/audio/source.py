@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from soundfold.errors import AudioError, PathError
 
-__all__ = ["AUDIO_SUFFIXES", "SoundInfo", "Source", "Target", "Waveform", "binary", "locate"]
+__all__ = ["AUDIO_SUFFIXES", "SoundInfo", "Source", "Target", "Waveform", "binary", "called", "locate"]
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 Target: TypeAlias = str | BinaryIO
@@ -63,18 +63,28 @@ def locate(source: Source, name: str | None = None) -> tuple[Target, str]:
         PathError: the path does not exist, or is a folder.
         AudioError: the source is empty, or nothing that can be read.
     """
+    label = called(source, name)
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        label = _one_line(name or path)
         _check_file(path, label)
         return path, label
     if isinstance(source, bytes | bytearray | memoryview):
-        label = _one_line(name or "the given bytes")
         if not len(source):
             raise _empty(label)
         return io.BytesIO(source), label
-    label = _one_line(name or _file_name(source))
     return _rewound(source, label), label
+
+
+def called(source: Source, name: str | None = None) -> str:
+    """Return what messages call a source: the given name, else its path, on one line."""
+    if not name:
+        if isinstance(source, str | os.PathLike):
+            name = os.fsdecode(source)
+        elif isinstance(source, bytes | bytearray | memoryview):
+            name = "the given bytes"
+        else:
+            name = _file_name(source)
+    return _one_line(name)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ waveform by that many hops, but for the two frames that straddle the seam; it sp
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["draw_place", "draw_time_shift", "time_shift"]
+__all__ = ["draw_place", "draw_time_shift", "silence_left", "time_shift"]
 
 
 def draw_time_shift(count: int, max_shift: float, size: int, generator: Generator) -> Tensor:
@@ -38,6 +38,22 @@ def draw_place(before: Tensor, after: Tensor, generator: Generator) -> Tensor:
     """
     room = (before + after + 1).double()
     return (torch.rand(len(before), generator=generator, dtype=torch.float64) * room).long() - before
+
+
+def silence_left(silence: Tensor, rate: Tensor, size: int) -> Tensor:
+    """Return the steps of silence on one side of a centred clip that is played at another rate.
+
+    Args:
+        silence: (count,) int64, steps of silence on that side at rate 1.
+        rate: (count,) above 1 is faster.
+        size: steps of the axis.
+
+    Returns:
+        (count,) int64; a slower clip fills more of the window, and at most all of it.
+    """
+    # a sound reads half a step further than its outermost one, where it is drawn between that and silence
+    half = (size + 1) / 2.0
+    return (half - (half - silence) / rate).floor().clamp(min=0).long()
 
 
 def time_shift(batch: Tensor, shift: Tensor) -> Tensor:

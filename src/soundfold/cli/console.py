@@ -60,7 +60,7 @@ class ConsoleReporter:
         self._show(what, done, total, _count(done, total))
 
     def transfer(self, phase: str, done: int, total: int | None) -> None:
-        """Show how a download goes, by the phases that `soundfold.data.transfer.OnProgress` tells; one at a time."""
+        """Show how a download goes, one at a time, by the phases of `soundfold.data.fetch.transfer.OnProgress`."""
         what = _PHASES.get(phase, phase)
         with self._lock:
             for other in [name for name in self._tasks if name != what]:

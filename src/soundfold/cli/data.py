@@ -58,8 +58,8 @@ def get(
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold data get"):
-        from soundfold.data.catalogue import find_dataset
-        from soundfold.data.fetching import fetch_dataset
+        from soundfold.data.fetch.catalogue import find_dataset
+        from soundfold.data.fetch.fetching import fetch_dataset
     with ConsoleReporter() as reporter:
         fetched = fetch_dataset(find_dataset(name), dest, on_progress=reporter.transfer)
         for note in fetched.notes:

@@ -25,7 +25,7 @@ def demo(
         from soundfold.jobs.demo import demo as job
     started = time.perf_counter()
     with ConsoleReporter() as reporter:
-        made = job(out or _next_free("soundfold-demo"), reporter)
+        made = job(out, reporter)
     folder, random, honest = made.folder, made.random, made.honest
     spread = f" ± {100 * honest.accuracy_std:.1f}" if honest.accuracy_std is not None else ""
     lines = [
@@ -47,11 +47,3 @@ def demo(
         "    soundfold predict runs/mine some.wav",
     ]
     print("\n".join(lines))
-
-
-def _next_free(stem: str) -> Path:
-    path, number = Path(stem), 1
-    while path.exists():
-        number += 1
-        path = Path(f"{stem}-{number}")
-    return path

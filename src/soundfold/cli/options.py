@@ -15,6 +15,7 @@ __all__ = [
     "Device",
     "Devices",
     "Epochs",
+    "Jobs",
     "Json",
     "ModelPath",
     "Out",
@@ -58,6 +59,10 @@ Epochs = Annotated[int | None, typer.Option("--epochs", help="Short for --set tr
 Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set training.seed=S.", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option("--devices", help="Processes, one a device; on cpu they share the cores.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", help="Trainings at once; as many as the cores can carry if not given.", show_default=False),
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="RUN", help="The run's folder; runs/… if not given.", show_default=False),

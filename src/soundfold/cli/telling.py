@@ -7,6 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from soundfold.wording import counted, format_percent
+
 if TYPE_CHECKING:
     from soundfold.data.audit import Audit
     from soundfold.evaluation import ClassScore, CvResult, EvaluateResult, TrainResult
@@ -20,7 +22,8 @@ def tell_train(result: "TrainResult") -> None:
     if result.accuracy is None:
         _say(console, f"trained on all {result.split.n_train:,} clips; nothing was held out, so there is no score")
     else:
-        _say(console, f"held out: {result.split.name}, {result.n:,} clips; trained on {result.split.n_train:,}")
+        held_out = counted(result.n or 0, "clip")
+        _say(console, f"held out: {result.split.name}, {held_out}; trained on {result.split.n_train:,}")
         _scores(console, result)
         _classes(console, result.per_class or ())
     _leaks_and_notes(console, result)
@@ -35,11 +38,12 @@ def tell_cv(result: "CvResult") -> None:
     rows: list[tuple[str, ...]] = [("fold", "accuracy", "macro F1", "clips", "training")]
     for fold in result.folds:
         seconds = "" if fold.train_s is None else f"{fold.train_s:.0f} s"
-        rows.append((str(fold.fold), _percent(fold.accuracy), _percent(fold.macro_f1), f"{fold.n:,}", seconds))
+        rows.append(
+            (str(fold.fold), format_percent(fold.accuracy), format_percent(fold.macro_f1), f"{fold.n:,}", seconds)
+        )
     _table(console, rows)
     spread = "" if result.accuracy_std is None else f" ± {100 * result.accuracy_std:.1f}"
-    folds = "one fold" if len(result.folds) == 1 else f"{len(result.folds)} folds"
-    _say(console, f"mean:       {100 * result.accuracy_mean:.1f}{spread} %  over {folds}")
+    _say(console, f"mean:       {100 * result.accuracy_mean:.1f}{spread} %  over {counted(len(result.folds), 'fold')}")
     _scores(console, result, pooled=True)
     _classes(console, result.per_class)
     _leaks_and_notes(console, result)
@@ -50,7 +54,7 @@ def tell_cv(result: "CvResult") -> None:
 def tell_evaluate(result: "EvaluateResult") -> None:
     """Print the scores of a model on labelled sound."""
     console = _console()
-    _say(console, f"scored on:  {result.split.name}, {result.n:,} clips")
+    _say(console, f"scored on:  {result.split.name}, {counted(result.n, 'clip')}")
     _scores(console, result)
     _classes(console, result.per_class)
     _leaks_and_notes(console, result)
@@ -72,14 +76,23 @@ def tell_audit(audit: "Audit") -> None:
     _say(console, f"formats:    {_counts(audit.formats, '')}")
     if audit.lengths is not None:
         found = audit.lengths
-        least, middle, most = (f"{value:.3g}" for value in (found.min_s, found.median_s, found.max_s))
-        total = f"{found.total_s / 3600:.1f} h" if found.total_s >= 3600 else f"{found.total_s / 60:.1f} min"
+        least, middle, most = (_short(value) for value in (found.min_s, found.median_s, found.max_s))
         spread = f"all {least} s" if least == most else f"{least} to {most} s, median {middle} s"
-        _say(console, f"lengths:    {spread}; {total} in all")
+        _say(console, f"lengths:    {spread}; {_duration(found.total_s)} in all")
     for finding in audit.findings:
         _say(console, f"! {finding}")
     if not audit.findings:
         _say(console, "nothing found that could spoil a score")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{_short(seconds)} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _short(number: float) -> str:
+    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"
 
 
 def _counts(counts: "dict[int, int] | dict[str, int]", unit: str) -> str:
@@ -94,28 +107,26 @@ def _say(console: Console, text: str) -> None:
     console.print(escape(text), soft_wrap=True)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult", pooled: bool = False) -> None:
     accuracy = getattr(result, "accuracy_pooled", result.accuracy) or 0.0
     interval = ""
     if result.accuracy_ci95 is not None:
         low, high = result.accuracy_ci95
-        counted = "files" if (result.leaks or {}).get("groups_known") is False else "recordings"
-        interval = f"  95 % interval over {result.n_recordings:,} {counted}: {100 * low:.1f} to {100 * high:.1f} %"
-    _say(console, f"{'pooled:  ' if pooled else 'accuracy:'}   {_percent(accuracy)}{interval}")
-    _say(console, f"macro F1:   {_percent(result.macro_f1 or 0.0)}")
+        what = "file" if (result.leaks or {}).get("groups_known") is False else "recording"
+        interval = (
+            f"  95 % interval over {counted(result.n_recordings or 0, what)}: {100 * low:.1f} to {100 * high:.1f} %"
+        )
+    _say(console, f"{'pooled:  ' if pooled else 'accuracy:'}   {format_percent(accuracy)}{interval}")
+    _say(console, f"macro F1:   {format_percent(result.macro_f1 or 0.0)}")
     for name, part in (("foreground", result.foreground), ("background", result.background)):
         if part is not None:
-            _say(console, f"{name}: {_percent(part.accuracy)}  of {part.n:,} clips")
+            _say(console, f"{name}: {format_percent(part.accuracy)}  of {counted(part.n, 'clip')}")
 
 
 def _classes(console: Console, classes: "tuple[ClassScore, ...]") -> None:
     rows: list[tuple[str, ...]] = [("class", "recall", "precision", "F1", "clips", "recordings")]
     for row in classes:
-        found = _percent(row.recall), _percent(row.precision), _percent(row.f1)
+        found = format_percent(row.recall), format_percent(row.precision), format_percent(row.f1)
         shares = found if row.n else ("–", found[1], "–")
         rows.append((row.label, *shares, f"{row.n:,}", f"{row.recordings:,}"))
     _table(console, rows)
@@ -136,7 +147,7 @@ def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | Evaluat
         heading = "leak:   " if leaks.get("clips") or leaks.get("identical_clips") else "warning:"
         console.print(f"[bold]{heading}[/bold]    {escape(str(leaks['sentence']))}", soft_wrap=True)
     if result.left_out:
-        _say(console, f"left out:   {len(result.left_out):,} clips that cannot be used; --json lists them")
+        _say(console, f"left out:   {counted(len(result.left_out), 'clip')} that cannot be used; --json lists them")
     for note in result.notes:
         _say(console, f"note:       {note}")
 

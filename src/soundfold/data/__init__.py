@@ -1,6 +1,6 @@
 """Data sets: clips table and adapters, downloads, the synthetic set, splits and leaks, the waveform store, audit.
 
-What the other rooms build on is named here; `audit`, `fetching` and `synth` are imported where they are used.
+What the other rooms build on is named here; `audit`, `fetch` and `synth` are imported where they are used.
 """
 
 from soundfold.data.clips import CLIP_COLUMNS, Clips, LeftOut, check_trainable

@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from soundfold.data.clips import Clips, LeftOut, natural_order
+from soundfold.data.clips import Clips, LeftOut
 from soundfold.data.findings import Audit, Identical, Lengths
 from soundfold.data.hearing import Heard, hear
 from soundfold.data.leaks import straddling
+from soundfold.wording import natural_order
 
 __all__ = ["Audit", "Identical", "Lengths", "audit"]
 

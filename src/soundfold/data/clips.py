@@ -1,10 +1,9 @@
 """The clips table: the one form in which every room sees a data set, whatever it looked like on disk.
 
-Here are the table's columns, what can be asked of it, and how names are put in order; `rows.py` checks what is read.
+Here are the table's columns and what can be asked of it; `rows.py` checks what is read.
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +12,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from soundfold.errors import DataError
+from soundfold.wording import natural_order, quoted
 
-__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable", "natural_order", "quoted"]
+__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable"]
 
 CLIP_COLUMNS = ("path", "label", "fold", "group", "start", "end")
-_SET_RANKS = {"train": 0, "training": 0, "dev": 1, "val": 1, "valid": 1, "validation": 1}
-_SET_RANKS |= {"eval": 2, "evaluation": 2, "test": 2, "testing": 2}
 
 
 @dataclass(frozen=True)
@@ -109,35 +107,5 @@ def check_trainable(clips: Clips) -> None:
     mend = "Add clips of another class."
     if clips.kind == "folders" and (clips.root / only).is_dir():
         mend = f"Add a folder of another class, or point at {clips.root / only} if the folders in it are the classes."
-    raise DataError(
-        f"{clips.root}: all {len(clips):,} clips have the label '{only}', training needs two or more. {mend}"
-    )
-
-
-def natural_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Sort names as people count: numbers by value, and training before validation before testing.
-
-    >>> natural_order(["10", "2", "1"])
-    ('1', '2', '10')
-    >>> natural_order(["testing", "validation", "training"])
-    ('training', 'validation', 'testing')
-    """
-    unique = set(names)
-    if unique and all(name.lower() in _SET_RANKS for name in unique):
-        return tuple(sorted(unique, key=lambda name: (_SET_RANKS[name.lower()], name)))
-    return tuple(sorted(unique, key=_natural_key))
-
-
-def quoted(names: Iterable[str], most: int = 5) -> str:
-    """List names in quotes for a message, at most so many.
-
-    >>> quoted(["b", "a"])
-    "'a', 'b'"
-    """
-    ordered = natural_order(names)
-    return ", ".join(f"'{name}'" for name in ordered[:most]) + (" and others" if len(ordered) > most else "")
-
-
-def _natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
-    return (*((0, int(piece), "") if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces), (-1, 0, name))
+    told = "the only clip has" if len(clips) == 1 else f"all {len(clips):,} clips have"
+    raise DataError(f"{clips.root}: {told} the label '{only}', training needs two or more. {mend}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from soundfold.data.clips import LeftOut
 from soundfold.data.leaks import UNKNOWN_RECORDINGS
+from soundfold.wording import counted
 
 __all__ = ["Audit", "Identical", "Lengths"]
 
@@ -88,13 +89,13 @@ def _on_files(audit: Audit) -> Iterator[str]:
     if audit.unreadable:
         first = audit.unreadable[0]
         yield (
-            f"{_count(len(audit.unreadable), 'clip', 'clips')} cannot be read, first {first.path}: "
+            f"{counted(len(audit.unreadable), 'clip')} cannot be read, first {first.path}: "
             f"{first.reason.rstrip('.')}. Mend these, or take their rows out."
         )
     if audit.left_out:
         first = audit.left_out[0]
         yield (
-            f"{_count(len(audit.left_out), 'row was', 'rows were')} left out while reading, first {first.path}: "
+            f"{counted(len(audit.left_out), 'row was', 'rows were')} left out while reading, first {first.path}: "
             f"{first.reason}. Mend them, or take them out."
         )
 
@@ -129,7 +130,7 @@ def _on_recordings(audit: Audit) -> Iterator[str]:
     if audit.straddling:
         named = ", ".join(f"{name} ({', '.join(folds)})" for name, folds in list(audit.straddling.items())[:5])
         yield (
-            f"{_count(len(audit.straddling), 'recording stands', 'recordings stand')} in more than one fold: {named}"
+            f"{counted(len(audit.straddling), 'recording stands', 'recordings stand')} in more than one fold: {named}"
             f"{' and others' if len(audit.straddling) > 5 else ''}. Official folds are kept as they are, and scores "
             "name this; in folds of your own, put each recording into one."
         )
@@ -162,7 +163,7 @@ def _on_levels(audit: Audit) -> Iterator[str]:
 
 
 def _sounds(same: Sequence[Identical]) -> str:
-    return _count(len(same), "sound stands more than once", "sounds stand more than once")
+    return counted(len(same), "sound stands more than once", "sounds stand more than once")
 
 
 def _pair(same: Sequence[Identical]) -> str:
@@ -170,11 +171,7 @@ def _pair(same: Sequence[Identical]) -> str:
 
 
 def _clips_are(n: int) -> str:
-    return _count(n, "clip is", "clips are")
-
-
-def _count(n: int, one: str, more: str) -> str:
-    return f"{n:,} {one if n == 1 else more}"
+    return counted(n, "clip is", "clips are")
 
 
 def _listed(names: Sequence[str], most: int = 10) -> str:

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from soundfold.data.clips import Clips, natural_order
+from soundfold.data.clips import Clips
 from soundfold.errors import DataError
+from soundfold.wording import counted, natural_order
 
 __all__ = ["UNKNOWN_RECORDINGS", "Leaks", "find_leaks", "straddling"]
 
@@ -55,10 +56,8 @@ class Leaks:
             if len(self.shared_recordings) <= 5:
                 told.append(f"Recordings on both sides: {', '.join(self.shared_recordings)}.")
         if self.identical_clips:
-            clips = "clip is" if self.identical_clips == 1 else "clips are"
-            told.append(
-                f"{self.identical_clips:,} test {clips} the same sound as a training clip; see `soundfold data check`."
-            )
+            clips = counted(self.identical_clips, "test clip is", "test clips are")
+            told.append(f"{clips} the same sound as a training clip; see `soundfold data check`.")
         if not self.groups_known:
             told.append(UNKNOWN_RECORDINGS)
         return " ".join(told)
@@ -100,7 +99,7 @@ def find_leaks(
     identical = 0
     if sound_hashes is not None:
         if len(sound_hashes) != len(clips):
-            raise DataError(f"sound_hashes must hold one for each of {len(clips)} clips, got {len(sound_hashes)}.")
+            raise DataError(f"sound_hashes must hold one a clip, {len(clips)}, got {len(sound_hashes)}.")
         sounds, digests = pd.factorize(np.asarray(sound_hashes, dtype=object))
         same = _on_both_sides(sounds[train], sounds[test], len(digests))
         same[[digest == "" for digest in digests]] = False

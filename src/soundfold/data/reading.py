@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from soundfold.audio import AUDIO_SUFFIXES
-from soundfold.data import esc50, folders, speech_commands, table, urbansound8k
-from soundfold.data.clips import Clips, natural_order
+from soundfold.data.adapters import esc50, folders, speech_commands, table, urbansound8k
+from soundfold.data.clips import Clips
 from soundfold.data.files import is_hidden, scan_sounds
 from soundfold.data.rows import Rows, checked
 from soundfold.errors import DataError, PathError, did_you_mean
+from soundfold.wording import natural_order, quoted
 
 __all__ = ["read_clips"]
 
@@ -28,6 +29,7 @@ _PUBLISHED = (
     _Adapter("Speech Commands", speech_commands.matches, speech_commands.read),
 )
 _TABLES = frozenset({urbansound8k.TABLE, esc50.TABLE})
+_MOST_NAMED = 5
 _PARTS = frozenset({"audio", "meta", "metadata"})  # folders of a published data set that people point at
 _WRAPPINGS = frozenset({"audio", "clips", "data", "dataset", "samples", "sounds", "wav", "wavs"})
 
@@ -94,24 +96,34 @@ def _around(folder: Path) -> Rows | None:
 
 def _inside(folder: Path) -> Rows | None:
     """Read the one published data set that stands in a folder, as in an archive that was unpacked into its own name."""
-    inner = [(child, adapter) for child in _children(folder) if (adapter := _published(child))]
-    if len(inner) > 1:
-        names = ", ".join(str(child) for child, _ in inner)
-        raise DataError(f"{folder}: holds {len(inner)} data sets. Point at one of them: {names}.")
+    children = list(_children(folder))
+    inner = {child: adapter for child in children if (adapter := _published(child))}
     if not inner:
         return None
-    child, adapter = inner[0]
-    return _followed(adapter.read(child), f"{adapter.name} was found in {child}.")
+    kinds = {child: adapter.name for child, adapter in inner.items()}
+    kinds |= {child: "sounds" for child in children if child not in inner and _holds_sounds(child)}
+    if len(kinds) > 1:
+        named = [f"{child} ({kinds[child]})" for child in children if child in kinds]
+        others = " and others" if len(named) > _MOST_NAMED else ""
+        raise DataError(
+            f"{folder}: holds {len(named)} data sets. Point at one of them: {', '.join(named[:_MOST_NAMED])}{others}."
+        )
+    ((child, adapter),) = inner.items()
+    rows = _followed(adapter.read(child), f"{adapter.name} was found in {child}.")
+    tables = _clip_tables(folder)
+    return _followed(rows, f"There is a table too ({_names(tables)}); point at it to read that.") if tables else rows
 
 
 def _own_folders(folder: Path) -> Rows:
     """Read folders of labels, or the table that stands beside sounds which no folder labels."""
     scan = scan_sounds(folder)
     labels = folders.label_folders(scan)
-    tables = [
-        file for file in _tables(folder) if {"path", "label"} <= {name.casefold() for name in table.header_of(file)}
-    ]
-    if len(tables) == 1 and len(labels) < 2:
+    tables = _clip_tables(folder)
+    if tables and len(labels) < 2:
+        if len(tables) > 1:
+            raise DataError(
+                f"{folder}: holds {len(tables)} tables of clips ({_names(tables)}). Point at one of them, or join them."
+            )
         return _followed(table.read(tables[0]), f"The table {tables[0].name} was found in {folder}.")
     if len(labels) == 1 and all(len(parts) > 2 for parts in scan.sounds):
         inner = folder / labels[0]
@@ -119,13 +131,22 @@ def _own_folders(folder: Path) -> Rows:
             return _followed(folders.read(inner), f"The only folder in {folder} is '{labels[0]}'; read that.")
     rows = folders.read(folder, scan)
     if tables:
-        names = ", ".join(file.name for file in tables)
-        rows = _followed(rows, f"There is a table too ({names}); point at it to read that in place of the folders.")
+        told = f"There is a table too ({_names(tables)}); point at it to read that in place of the folders."
+        rows = _followed(rows, told)
+    if table.TABLE_SUFFIXES & scan.passed_over.keys():
+        with_tables = [child.name for child in _children(folder) if child.name in labels and _clip_tables(child)]
+        if with_tables:
+            told = f"Tables of clips stand in {quoted(with_tables)}; point at one to read that in place of the folders."
+            rows = _followed(rows, told)
     return rows
 
 
 def _published(folder: Path) -> _Adapter | None:
-    return next((adapter for adapter in _PUBLISHED if adapter.matches(folder)), None)
+    found = [adapter for adapter in _PUBLISHED if adapter.matches(folder)]
+    if len(found) > 1:
+        names = " and ".join(adapter.name for adapter in found)
+        raise DataError(f"{folder}: holds more than one data set: {names}. Move each into a folder of its own.")
+    return found[0] if found else None
 
 
 def _followed(rows: Rows, note: str) -> Rows:
@@ -138,9 +159,29 @@ def _children(folder: Path) -> Iterator[Path]:
             yield folder / name
 
 
-def _tables(folder: Path) -> list[Path]:
+def _clip_tables(folder: Path) -> list[Path]:
+    """List the tables in a folder that have a path and a label a row."""
     files = (entry for entry in _listed(folder) if entry.suffix.lower() in table.TABLE_SUFFIXES)
-    return sorted(file for file in files if not is_hidden(file.name) and file.is_file())
+    return sorted(
+        file
+        for file in files
+        if not is_hidden(file.name)
+        and file.is_file()
+        and {"path", "label"} <= {name.casefold() for name in table.header_of(file)}
+    )
+
+
+def _names(files: list[Path]) -> str:
+    return ", ".join(file.name for file in files[:_MOST_NAMED]) + (" and others" if len(files) > _MOST_NAMED else "")
+
+
+def _holds_sounds(folder: Path) -> bool:
+    """Tell whether a sound stands in a folder at any depth; what may not be read counts as none."""
+    for _, inner, files in os.walk(folder):
+        inner[:] = [name for name in inner if not is_hidden(name)]
+        if any(Path(name).suffix.lower() in AUDIO_SUFFIXES and not is_hidden(name) for name in files):
+            return True
+    return False
 
 
 def _listed(folder: Path) -> list[Path]:

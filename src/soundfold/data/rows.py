@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from soundfold.data.clips import CLIP_COLUMNS, Clips, LeftOut, natural_order, quoted
+from soundfold.data.clips import CLIP_COLUMNS, Clips, LeftOut
 from soundfold.data.files import find_files, is_writable
 from soundfold.errors import DataError, did_you_mean
+from soundfold.wording import counted, natural_order, quoted
 
 __all__ = ["Rows", "checked", "text_of"]
 
@@ -245,7 +246,7 @@ def _refuse_mostly_left_out(rows: Rows, n: int, left_out: Sequence[LeftOut]) -> 
         return
     first = left_out[0]
     raise DataError(
-        f"{rows.source}: {len(left_out):,} of {n:,} rows cannot be used, first {first.path}: {first.reason}. "
+        f"{rows.source}: {len(left_out):,} of {counted(n, 'row')} cannot be used, first {first.path}: {first.reason}. "
         + _mend(first.reason, rows)
     )
 
@@ -267,9 +268,12 @@ def _ordered_labels(rows: Rows, present: set[str]) -> tuple[str, ...]:
 
 
 def _notes(clips: Clips, rows: Rows, ungrouped: int) -> Iterable[str]:
-    recordings = f", {clips.table['group'].nunique():,} recordings" if clips.groups_known else ""
-    folds = f", folds {', '.join(clips.folds)}" if clips.has_folds else ""
-    yield f"{clips.kind} in {clips.root}: {len(clips):,} clips of {len(clips.labels)} classes{recordings}{folds}."
+    told = f"{counted(len(clips), 'clip')} of {counted(len(clips.labels), 'class', 'classes')}"
+    if clips.groups_known:
+        told += f", {counted(clips.table['group'].nunique(), 'recording')}"
+    if clips.has_folds:
+        told += f", {'fold' if len(clips.folds) == 1 else 'folds'} {', '.join(clips.folds)}"
+    yield f"{clips.kind} in {clips.root}: {told}."
     yield from rows.notes
     if clips.left_out:
         counts = Counter(left.reason.split(":")[0] for left in clips.left_out)
@@ -277,7 +281,8 @@ def _notes(clips: Clips, rows: Rows, ungrouped: int) -> Iterable[str]:
         yield f"Left out {len(clips.left_out):,} of {len(clips) + len(clips.left_out):,} rows ({told})."
     if "group" in rows.table.columns and 0 < ungrouped < len(clips):
         yield (
-            f"{ungrouped:,} of {len(clips):,} clips have no group; each stands as the recording that its file is. "
+            f"{ungrouped:,} of {len(clips):,} clips {'has' if ungrouped == 1 else 'have'} no group; "
+            "such a clip stands as the recording that its file is. "
             "Fill the column 'group' in every row to have leaks between recordings seen."
         )
     by_case = Counter(label.casefold() for label in clips.labels)

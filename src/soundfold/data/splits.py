@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from soundfold.data.allotting import Recordings, deal, hold_back, recordings_of
-from soundfold.data.clips import Clips, quoted
+from soundfold.data.clips import Clips
 from soundfold.data.leaks import Leaks, find_leaks, straddling
 from soundfold.errors import DataError, did_you_mean
+from soundfold.wording import counted, quoted
 
 __all__ = [
     "Leaks",
@@ -99,7 +100,7 @@ def random_split(clips: Clips, fraction: float, seed: int) -> Split:
     _check_fraction(fraction)
     n = len(clips)
     if n < 2:
-        raise DataError(f"{clips.root}: has {n} clip, a split needs two or more. Add clips.")
+        raise DataError(f"{clips.root}: has {counted(n, 'clip')}, a split needs two or more. Add clips.")
     generator = np.random.default_rng(seed)
     ids = clips.class_ids()
     n_test = min(max(round(fraction * n), 1), n - 1)
@@ -127,7 +128,8 @@ def by_recording(clips: Clips, fraction: float, seed: int) -> Split:
     recordings = _recordings(clips)
     if len(recordings) < 2:
         raise DataError(
-            f"{clips.root}: has {len(recordings)} recording, a split by recording needs two or more. {_NAME_RECORDINGS}"
+            f"{clips.root}: has {counted(len(recordings), 'recording')}, a split by recording needs two or more. "
+            f"{_NAME_RECORDINGS}"
         )
     bins = hold_back(recordings, fraction, np.random.default_rng(seed))
     if not bins.any():
@@ -181,7 +183,7 @@ def fold_splits(clips: Clips, folds: Sequence[str] | None, k: int = 5, seed: int
     recordings = _recordings(clips)
     if len(recordings) < k:
         raise DataError(
-            f"{clips.root}: has {len(recordings)} recordings, too few for k={k} folds. "
+            f"{clips.root}: has {counted(len(recordings), 'recording')}, too few for k={k} folds. "
             f"Choose k={max(len(recordings), 2)} or fewer, or add recordings."
         )
     bins = deal(recordings, k, np.random.default_rng(seed))

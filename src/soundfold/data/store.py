@@ -1,10 +1,13 @@
 """The waveform store: every clip decoded once, as 16-bit samples in one memory-mapped file beside an index.
 
 What is stored is the clip at the recipe's rate, in its own length, with no more channels than differ: mono stays one
-channel and is doubled when it is read. The index keeps, for every clip, the size and times of the file it came from; a
-file that has changed since is decoded anew, and one that could not be read is tried again; a sound that is damaged is
-remembered as such until its file changes. A store belongs to one data set and one set of sound settings; its folder's
-name is made from them. Clips that have gone from the data set stay in it, as another table may name them.
+channel and is doubled when it is read. The index keeps, for every clip, size and times of the file it came from, and a
+hash of its content. While size and times are the same the file is not even opened; when they differ the content
+decides, so what was touched, renamed, moved or copied is not decoded again. A file that could not be read is tried
+again; a sound that is damaged is remembered as such until its file changes.
+
+There is one store for each set of sound settings, whatever data sets use it: a data set may move, and tables in other
+folders may name the same sounds. Clips that have gone from a data set stay while their files are there.
 
 Samples are 16-bit with a power-of-two scale per clip, so 16-bit files at the recipe's rate are kept exactly, quiet
 clips keep their detail, and float files above full scale are not clipped.
@@ -15,7 +18,9 @@ import mmap
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +33,8 @@ from soundfold.recipe import SoundRecipe
 
 __all__ = ["WaveformStore", "cache_folder", "forget_pages", "open_store"]
 
-_FORMAT = 2  # raise when the layout or the decoding changes, so that old stores are left alone
+_LARGE_BLOCK_BYTES = 31 << 20  # just below what glibc would not count
+_FORMAT = 3  # raise when the layout or the decoding changes, so that old stores are left alone
 
 
 def cache_folder(chosen: str | Path | None = None) -> Path:
@@ -46,8 +52,8 @@ class WaveformStore:
     Attributes:
         folder: where the store lies.
         sound: the settings it was decoded with.
-        index: one row a clip: file (its whole path), offset (samples), samples, channels, exponent, sound_hash ("" for
-            silence), problem ("" if decoded).
+        index: one row a clip: file (its whole path), content (hash of the file), offset (samples), samples, channels,
+            exponent, sound_hash ("" for silence), problem ("" if decoded).
     """
 
     folder: Path
@@ -57,6 +63,11 @@ class WaveformStore:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the store to another process by its file's name: a mapped array would be copied whole."""
+        file = None if self._samples is None else self._samples.filename
+        return _reopened, (self.folder, self.sound, self.index, file)
 
     @property
     def identity(self) -> str:
@@ -82,18 +93,28 @@ class WaveformStore:
         Raises:
             DataError: the clip could not be decoded.
         """
-        entry = self.index.iloc[row]
-        if entry["problem"] or self._samples is None:
-            problem = entry["problem"].rstrip(". ") or "is not in the store"
-            raise DataError(f"{entry['file']}: {problem}. Keep it out of the data set")
-        start, size = int(entry["offset"]), int(entry["samples"]) * int(entry["channels"])
-        stored = self._samples[start : start + size].reshape(int(entry["channels"]), int(entry["samples"]))
-        return stored.astype(np.float32) * np.float32(2.0 ** (int(entry["exponent"]) - 15))
+        offset, samples, channels, exponent, problem = (column[row] for column in self._columns)
+        if problem or self._samples is None:
+            problem = problem.rstrip(". ") or "is not in the store"
+            raise DataError(f"{self.index['file'].iloc[row]}: {problem}. Keep it out of the data set")
+        stored = self._samples[offset : offset + samples * channels].reshape(channels, samples)
+        waveform: np.ndarray = stored.astype(np.float32)
+        waveform *= np.float32(2.0 ** (exponent - 15))
+        return waveform
+
+    @cached_property
+    def _columns(self) -> tuple[list[Any], ...]:
+        """What `waveform` looks up, as lists: a row of a table takes as long to find as a short clip to read."""
+        return tuple(self.index[name].tolist() for name in ("offset", "samples", "channels", "exponent", "problem"))
 
     def forget_pages(self) -> None:
         """Give mapped pages back to the system, so that a pass over the store does not count as memory in use."""
         if self._samples is not None:
             forget_pages(self._samples)
+
+
+def _reopened(folder: Path, sound: SoundRecipe, index: pd.DataFrame, file: str | None) -> WaveformStore:
+    return WaveformStore(folder, sound, index, None if file is None else np.memmap(file, dtype="<i2", mode="r"))
 
 
 def forget_pages(mapped: np.memmap) -> None:
@@ -126,10 +147,10 @@ def open_store(
         DataError: not one clip could be decoded.
         PathError: the cache folder cannot be written, or its disk is full.
     """
-    root = clips.root.resolve()  # the same data reached through a link is the same store
-    settings = f"{_FORMAT}|{root}|{sound.sample_rate}|{sound.channels}|{sound.downmix}|{sound.max_clip_s}"
-    name = hashlib.blake2b(settings.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-    folder = cache_folder(cache) / f"{_plain(root.name)}-{name}"
+    _keep_freed_memory()
+    settings = f"{_FORMAT}|{sound.sample_rate}|{sound.channels}|{sound.downmix}|{sound.max_clip_s}"
+    name = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
+    folder = cache_folder(cache) / f"sounds-{sound.sample_rate}-{name}"
     index, samples = bring_up_to_date(folder, clips, sound, workers or os.cpu_count() or 1, on_progress)
     good = index["problem"] == ""
     if not good.any():
@@ -138,7 +159,11 @@ def open_store(
     return WaveformStore(folder, sound, index, samples)
 
 
-def _plain(name: str) -> str:
-    """Return a folder's name with nothing in it that a file system could refuse."""
-    kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in name)
-    return kept[:40] or "data"
+def _keep_freed_memory() -> None:
+    """Have the memory of one clip serve for the next, when decoding and when reading.
+
+    glibc gives freed memory back to the system beyond a limit that follows the largest block freed so far. Where clips
+    are about as large as the limit, fetching their memory anew, page by page, takes as long as decoding them. Nothing
+    is written to this block, so it takes none; without glibc it changes nothing.
+    """
+    np.empty(_LARGE_BLOCK_BYTES, np.uint8)

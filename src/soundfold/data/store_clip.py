@@ -1,32 +1,19 @@
 """One clip of the waveform store: from its file to 16-bit samples with a scale of their own, or to what is wrong."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from soundfold.audio import load
 from soundfold.errors import AudioError, PathError
 from soundfold.recipe import SoundRecipe
 
-__all__ = ["Decoded", "Job", "decode"]
+__all__ = ["Decoded", "decode"]
 
 _AT_ONCE = 1 << 20  # samples a channel; whole clips in float32 would be held several times over
 _LOUDEST = 1e6  # 120 dB over full scale: beyond it lie damaged floats, whose power float32 cannot hold
-
-
-@dataclass(frozen=True)
-class Job:
-    """One clip to decode, with the stamp of its file at the time of asking; start and end are −1 for the file's own."""
-
-    file: str
-    path: str
-    start: float
-    end: float
-    size: int
-    mtime_ns: int
-    ctime_ns: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,40 +35,56 @@ class Decoded:
     lasting: bool = True
 
 
-def decode(job: Job, sound: SoundRecipe) -> Decoded:
-    """Decode one clip at the recipe's rate, with no more channels than differ; problems are returned, not raised."""
+def decode(path: str, start_s: float, end_s: float, sound: SoundRecipe, content: bytes | None = None) -> Decoded:
+    """Decode one clip at the recipe's rate, with no more channels than differ; problems are returned, not raised.
+
+    Args:
+        path: its file.
+        start_s: where it begins in the file; below 0 for the beginning.
+        end_s: where it ends; below 0 for the end.
+        sound: rate, channels, and the longest clip.
+        content: the file's bytes, if they have been read already.
+    """
     try:
         waveform = load(
-            job.file,
+            path,
             sound.sample_rate,
             sound.channels,
             downmix=sound.downmix,
-            start_s=job.start if job.start >= 0 else None,
-            end_s=job.end if job.end >= 0 else None,
+            start_s=start_s if start_s >= 0 else None,
+            end_s=end_s if end_s >= 0 else None,
             max_s=sound.max_clip_s,
+            join_alike=True,
+            content=content,
         )
     except (AudioError, PathError, OSError) as error:
-        problem = str(error).removeprefix(f"{job.file}: ")
+        problem = str(error).removeprefix(f"{path}: ")
         return Decoded(np.empty((1, 0), "<i2"), problem=problem, lasting=isinstance(error, AudioError))
-    if len(waveform) == 2 and (waveform.strides[0] == 0 or np.array_equal(waveform[0], waveform[1])):
-        waveform = waveform[:1]
     peak = max(float(waveform.max()), -float(waveform.min()))
     if peak > _LOUDEST:
         problem = f"its samples reach {peak:.3g}, which no sound does. Write it again with samples from -1 to 1"
         return Decoded(np.empty((1, 0), "<i2"), problem=problem)
     exponent = _exponent(peak)
-    samples = _quantised(waveform, exponent)
-    digest = hashlib.blake2b(samples.data, digest_size=8, key=bytes([exponent & 0xFF, len(samples)]))
+    samples = _quantised(waveform, exponent, peak)
+    digest = xxhash.xxh3_128(samples.data, seed=(exponent + 128) * 256 + len(samples))
     return Decoded(samples, exponent, digest.hexdigest() if peak else "")
 
 
-def _quantised(waveform: NDArray[np.float32], exponent: int) -> NDArray[np.int16]:
+def _quantised(waveform: NDArray[np.float32], exponent: int, peak: float) -> NDArray[np.int16]:
+    """Return `rint(waveform · 2^(15−exponent))` as int16; the waveform is used up.
+
+    The key idea: float32 keeps 23 bits after the leading one, so beside 1.5 · 2^(exponent+8) its step is
+    2^(exponent−15), and a sum is rounded to the very steps that are wanted. The sum's lowest 16 bits are the number.
+    One addition stands for scaling, rounding and converting.
+    """
     samples = np.empty(waveform.shape, "<i2")
+    rounder, largest = np.float32(1.5 * 2.0 ** (exponent + 8)), np.float32(32_767 * 2.0 ** (exponent - 15))
     for first in range(0, waveform.shape[1], _AT_ONCE):
-        part = waveform[:, first : first + _AT_ONCE] * np.float32(2.0 ** (15 - exponent))
-        np.rint(part, out=part)
-        np.minimum(part, 32_767, out=part)  # a peak of just +2^exponent loses one step; −2^exponent fits
-        samples[:, first : first + _AT_ONCE] = part
+        part = waveform[:, first : first + _AT_ONCE]
+        if peak > largest:
+            np.minimum(part, largest, out=part)  # a peak of just +2^exponent loses one step; −2^exponent fits
+        part += rounder
+        samples[:, first : first + _AT_ONCE] = part.view(np.int32)
     return samples
 
 

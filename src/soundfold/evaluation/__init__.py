@@ -22,8 +22,6 @@ from soundfold.evaluation.results import (
     Scores,
     SplitSummary,
     TrainResult,
-    format_interval,
-    format_percent,
 )
 
 __all__ = [
@@ -45,8 +43,6 @@ __all__ = [
     "draw_folds",
     "draw_recordings",
     "fixed_generator",
-    "format_interval",
-    "format_percent",
     "labels_in",
     "predictions_table",
     "probabilities_in",

@@ -20,7 +20,7 @@ import pandas as pd
 from soundfold.atomic import replacing
 from soundfold.errors import DataError
 from soundfold.evaluation.lettering import drawable, font_families
-from soundfold.evaluation.results import format_interval, format_percent
+from soundfold.wording import counted, format_interval, format_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def score_title(accuracy: float, interval: tuple[float, float] | None, n: int, n
     95 % interval 68.2–74.5 %, 888 clips of 120 recordings
     """
     sure = f"95 % interval {format_interval(*interval)}" if interval else "no interval"
-    rests = f"{n} clips" + (f" of {n_recordings} recordings" if n_recordings is not None else "")
+    rests = counted(n, "clip") + (f" of {counted(n_recordings, 'recording')}" if n_recordings is not None else "")
     return f"Accuracy {format_percent(accuracy)}\n{sure}, {rests}"
 
 
@@ -66,8 +66,8 @@ def draw_confusion(
     rows, columns = len(labels) + len(unknown_labels), len(labels)
     if clips.shape != (rows, columns) or not columns:
         raise DataError(
-            f"confusion must have a row for each of {rows} labels and a column for each of {columns}, "
-            f"got shape {clips.shape}. Give the labels that the matrix was counted with."
+            f"confusion must have a row and a column for each label, in all ({rows}, {columns}), got {clips.shape}. "
+            "Give the labels that the matrix was counted with."
         )
     shares = clips / np.maximum(clips.sum(axis=1, keepdims=True), 1)
     cell = 0.5 if rows <= _COUNTED else max(0.2, 0.28 - rows / 500) if rows <= _TICKED else 12 / rows
@@ -107,12 +107,12 @@ def draw_folds(folds: Sequence[object], accuracies: Sequence[float], *, title: s
     """
     if not folds or len(folds) != len(accuracies):
         raise DataError(
-            f"accuracies must be one a fold and at least one, got {len(accuracies)} for {len(folds)} folds. "
+            f"accuracies must be one a fold and at least one, got {len(accuracies)} for {counted(len(folds), 'fold')}. "
             "Give a finished cross-validation's folds."
         )
     values = 100 * np.asarray(accuracies, dtype=np.float64)
     figure, axes = _sheet((max(5.5, 0.55 * len(values) + 2), 4.2), title)
-    axes.bar(range(len(values)), values, width=0.7, color=_LINES[0])
+    bars = axes.bar(range(len(values)), values, width=0.7, color=_LINES[0])
     for k, value in enumerate(values):
         height, shade = (2.0, "white") if value >= 10 else (value + 1.5, _INK)
         axes.text(k, height, f"{value:.1f}", ha="center", va="bottom", color=shade, fontsize=9)
@@ -121,7 +121,8 @@ def draw_folds(folds: Sequence[object], accuracies: Sequence[float], *, title: s
     told = f"mean {mean:.1f} %" + (f" ± {spread:.1f} (deviation over folds)" if spread is not None else "")
     axes.axhline(mean, color=_LINES[1], linestyle="--", linewidth=1.2, label=told)
     if spread is not None:
-        axes.axhspan(mean - spread, mean + spread, color=_LINES[1], alpha=0.15, linewidth=0)
+        band = axes.axhspan(mean - spread, mean + spread, color=_LINES[1], alpha=0.25, linewidth=0)
+        band.set_zorder(bars[0].get_zorder() - 0.1)  # the bars hide it, the grid does not
     _name_ticks(axes, "x", [str(fold) for fold in folds], fontsize=9)
     middle, half = (len(values) - 1) / 2, max(len(values), 4) / 2
     axes.set_xlim(middle - half, middle + half)
@@ -152,7 +153,7 @@ def draw_curves(log: pd.DataFrame, *, title: str = "") -> "Figure":
     ]
     if not panels or log.empty:
         raise DataError(
-            f"log must have rows, and a column whose name holds 'loss' or 'acc', got {len(log)} rows of "
+            f"log must have rows, and a column whose name holds 'loss' or 'acc', got {counted(len(log), 'row')} of "
             f"{', '.join(str(name) for name in log.columns) or 'no columns'}. Give a run's log.csv."
         )
     from matplotlib.ticker import MaxNLocator

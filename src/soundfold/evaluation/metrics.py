@@ -5,7 +5,6 @@ sorted. A clip of an unknown label is wrong whatever was predicted. Macro F1 is 
 the truth, unknown ones too; a class that was only predicted costs the others precision and does not enter the mean.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from soundfold.errors import DataError
 from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval
 from soundfold.evaluation.predictions import check_predictions, labels_in
 from soundfold.evaluation.results import ClassScore, CvScores, FoldScore, PartScore, Scores
+from soundfold.wording import counted, natural_order
 
 __all__ = ["score", "score_folds"]
 
@@ -114,7 +114,7 @@ def score_folds(
     if table["fold"].isna().all():
         raise DataError("fold must name the fold of every clip, got none. Write the held-out fold into the table.")
     folds = []
-    for name in sorted(table["fold"].unique(), key=_natural):
+    for name in natural_order(table["fold"].unique()):
         coded = _coded(table[table["fold"] == name])
         total = _counts_by_recording(coded).sum(axis=0)[None].astype(np.float64)
         accuracy, macro_f1 = _accuracy_and_macro_f1(total)[0]
@@ -225,10 +225,9 @@ def _notes(coded: _Coded, groups_known: bool) -> tuple[str, ...]:
     recordings, clips = coded.recordings, len(coded.truth)
     if coded.unknown:
         strangers = int((coded.truth >= len(coded.labels)).sum())
+        told = f"{strangers:,} of {counted(clips, 'clip')} {'bears a label' if strangers == 1 else 'bear labels'}"
         named = ", ".join(coded.unknown[:5]) + (", …" if len(coded.unknown) > 5 else "")
-        notes.append(
-            f"{strangers} of {clips} clips bear labels that the model does not know ({named}): counted as wrong."
-        )
+        notes.append(f"{told} that the model does not know ({named}): counted as wrong.")
     if not groups_known:
         notes.append(
             "Nothing tells which clips come from one recording, so each file counts as its own; "
@@ -244,8 +243,3 @@ def _notes(coded: _Coded, groups_known: bool) -> tuple[str, ...]:
             "that shows how little was tested, not that another recording would be answered alike."
         )
     return tuple(notes)
-
-
-def _natural(name: str) -> list[int | str]:
-    """Sort key under which fold 2 stands before fold 10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

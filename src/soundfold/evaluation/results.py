@@ -22,27 +22,7 @@ __all__ = [
     "Scores",
     "SplitSummary",
     "TrainResult",
-    "format_interval",
-    "format_percent",
 ]
-
-
-def format_percent(fraction: float) -> str:
-    """Return a fraction as people read it; for the screen and for figures, never for JSON.
-
-    >>> format_percent(0.7143)
-    '71.4 %'
-    """
-    return f"{100 * fraction:.1f} %"
-
-
-def format_interval(low: float, high: float) -> str:
-    """Return an interval of fractions as people read it.
-
-    >>> format_interval(0.682, 0.7451)
-    '68.2–74.5 %'
-    """
-    return f"{100 * low:.1f}–{format_percent(high)}"
 
 
 def _whole_number(fold: object) -> object:

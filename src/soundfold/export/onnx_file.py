@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from soundfold.atomic import replacing
 from soundfold.errors import ModelFileError
+from soundfold.export.linear_head import head_graph, join, keep, kept_graph
 from soundfold.export.parity import PARITY_BOUND, awkward_windows, largest_difference
-from soundfold.models import Classifier
+from soundfold.models import Classifier, LinearNet, build_front_end
 from soundfold.recipe import Recipe
 from soundfold.runtime import CARD_KEY, ModelCard
 
@@ -36,7 +37,12 @@ class _Probabilities(nn.Module):
 
 
 def export_model(
-    classifier: Classifier, recipe: Recipe, card: ModelCard, path: Path, probes: np.ndarray | None = None
+    classifier: Classifier,
+    recipe: Recipe,
+    card: ModelCard,
+    path: Path,
+    probes: np.ndarray | None = None,
+    kept: Path | None = None,
 ) -> float:
     """Write a classifier as one model file, and prove that it answers as torch does.
 
@@ -48,6 +54,7 @@ def export_model(
         card: what the file says of itself.
         path: where to write; an existing file is replaced.
         probes: (n, channels, window) float32, real sound to prove parity on beside the awkward windows.
+        kept: a folder that belongs to the recipe's features; the graph of a pretrained front end is kept there.
 
     Returns:
         the largest difference in probability that was seen.
@@ -55,24 +62,8 @@ def export_model(
     Raises:
         ModelFileError: the answers differ by more than 1e-4; nothing is written.
     """
-    portable = Classifier(recipe, len(card.labels), portable=True)
-    portable.load_state_dict(classifier.state_dict())
-    example = torch.zeros(2, card.channels, card.window)
     with _quiet():
-        program = torch.onnx.export(
-            _Probabilities(portable).eval(),
-            (example,),
-            dynamo=True,
-            optimize=True,
-            verbose=False,
-            opset_version=_OPSET,
-            input_names=["waveform"],
-            output_names=["probabilities"],
-            dynamic_shapes={"waveform": {0: torch.export.Dim("batch", min=1, max=65_536)}},
-        )
-    assert program is not None
-    graph = program.model_proto
-    _strip(graph)
+        graph = _graph(classifier, recipe, card, kept)
     graph.metadata_props.append(onnx.StringStringEntryProto(key=CARD_KEY, value=card.model_dump_json()))
     windows = awkward_windows(card.channels, card.window, card.sample_rate)
     if probes is not None and len(probes):
@@ -86,6 +77,41 @@ def export_model(
                 f"Please report this recipe; the weights are kept beside it"
             )
     return difference
+
+
+def _graph(classifier: Classifier, recipe: Recipe, card: ModelCard, kept: Path | None) -> onnx.ModelProto:
+    """Return waveform → probabilities; a pretrained front end is exported once and then taken from where it is kept."""
+    if isinstance(classifier.network, LinearNet):
+        name = f"front-end-{torch.__version__}-{onnx.__version__}-{_OPSET}.onnx"
+        front_end = None if kept is None else kept_graph(kept / name)
+        if front_end is None:
+            portable = build_front_end(recipe, portable=True)
+            portable.load_state_dict(classifier.features.state_dict())
+            front_end = _exported(portable, card, "features")
+            if kept is not None:
+                keep(front_end, kept / name)
+        return join(front_end, head_graph(classifier, front_end))
+    whole = Classifier(recipe, len(card.labels), portable=True)
+    whole.load_state_dict(classifier.state_dict())
+    return _exported(_Probabilities(whole), card, "probabilities")
+
+
+def _exported(module: nn.Module, card: ModelCard, output: str) -> onnx.ModelProto:
+    program = torch.onnx.export(
+        module.eval(),
+        (torch.zeros(2, card.channels, card.window),),
+        dynamo=True,
+        optimize=True,
+        verbose=False,
+        opset_version=_OPSET,
+        input_names=["waveform"],
+        output_names=[output],
+        dynamic_shapes={"waveform": {0: torch.export.Dim("batch", min=1, max=65_536)}},
+    )
+    assert program is not None
+    graph: onnx.ModelProto = program.model_proto
+    _strip(graph)
+    return graph
 
 
 def probe_windows(waveforms: list[np.ndarray], channels: int) -> np.ndarray:

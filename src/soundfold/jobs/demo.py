@@ -11,6 +11,7 @@ from soundfold.errors import PathError
 from soundfold.evaluation import CvResult, TrainResult
 from soundfold.jobs.cross_validate import cross_validate
 from soundfold.jobs.reporting import Reporter
+from soundfold.jobs.run_folder import next_free
 from soundfold.jobs.show import show
 from soundfold.jobs.train import train
 from soundfold.runtime import Prediction, load
@@ -45,13 +46,17 @@ class Demo:
     prediction: Prediction
 
 
-def demo(out: str | Path, reporter: Reporter) -> Demo:
+def demo(out: str | Path | None, reporter: Reporter) -> Demo:
     """Write a synthetic data set, train on it twice, and predict.
+
+    Args:
+        out: the folder; None for `soundfold-demo`, or the first of its successors that is free.
+        reporter: hears how the work goes.
 
     Raises:
         PathError: the folder exists already.
     """
-    folder = Path(out)
+    folder = next_free("soundfold-demo", ".", bare_first=True) if out is None else Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PathError(f"{folder}: exists already. Choose another --out")
     folder.mkdir(parents=True, exist_ok=True)

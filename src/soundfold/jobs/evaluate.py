@@ -15,13 +15,13 @@ from soundfold.errors import DataError, SoundfoldError
 from soundfold.evaluation import (
     EvaluateResult,
     SplitSummary,
-    format_percent,
     predictions_table,
     score,
     write_predictions,
 )
 from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.runtime import Model, load, share_of_known_recordings
+from soundfold.wording import counted, format_percent
 
 __all__ = ["evaluate"]
 
@@ -54,7 +54,7 @@ def evaluate(
         refuse_existing(Path(predictions), "--predictions")
     opened = model if isinstance(model, Model) else load(model)
     clips = _chosen(read_clips(data, where=where), fold)
-    reporter.note(f"{clips.root}: {clips.kind}, {len(clips):,} clips")
+    reporter.note(f"{clips.root}: {clips.kind}, {counted(len(clips), 'clip')}")
     began = time.perf_counter()
     probabilities, heard, unheard = _listen(opened, clips, reporter)
     spent = time.perf_counter() - began
@@ -107,8 +107,8 @@ def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray,
             heard.append(position)
         reporter.progress("listening", position + 1, len(parts))
     if not rows:
-        raise DataError(f"{clips.root}: not one of {len(parts):,} clips can be heard; the first: {unheard[0].path}: "
-                        f"{unheard[0].reason}")  # fmt: skip
+        none = f"not one of {counted(len(parts), 'clip')} can be heard"
+        raise DataError(f"{clips.root}: {none}; the first: {unheard[0].path}: {unheard[0].reason}")
     for left_out in unheard[:5]:
         reporter.note(f"left out: {left_out.path}: {left_out.reason}")
     return np.array(rows), np.array(heard), tuple(unheard)

@@ -31,6 +31,7 @@ from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, told
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.jobs.surroundings import hardware_line, versions
+from soundfold.jobs.weighting import clip_weights
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe
 from soundfold.runtime import FORMAT_VERSION, ModelCard, recordings_digest
@@ -76,7 +77,7 @@ def learn_split(
         return read_result(finished, TrainResult)
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
-    job = _job(prepared, split, recipe, folder)
+    job = job_of(prepared, split, recipe, folder)
     fitted = fit(job, hardware, lambda record: reporter.epoch(what, record, recipe.training.epochs))
     classifier = build_classifier(recipe, job.n_labels, recipe.training.seed)
     classifier.load_state_dict(fitted.state)
@@ -84,7 +85,7 @@ def learn_split(
 
     scores: Scores | None = None
     if len(split.test):
-        scores = _score(prepared, split, recipe, classifier, folder)
+        scores = _score(prepared, split, classifier, folder)
     result = _result(prepared, split, recipe, fitted, folder, scores, time.perf_counter() - started)
     save_tensors(classifier.state_dict(), folder / "weights.safetensors", {"format": "pt"})
     probes = _probes(prepared, split, recipe)
@@ -93,7 +94,8 @@ def learn_split(
         recipe,
         _card(prepared, split, recipe, result),
         folder / "model.onnx",
-        _probes(prepared, split, recipe),
+        probes,
+        prepared.features,
     )
     figure = draw_curves(_curves(fitted))
     save_png(folder / "curves.png", figure)
@@ -114,7 +116,7 @@ def learn_split(
 def help_to_learn(prepared: Prepared, split: Split, recipe: Recipe, hardware: Hardware, folder: Path) -> TrainResult:
     """Train along and write nothing: what all processes but the first do in a run that torchrun started."""
     if not (folder / METRICS_NAME).exists():
-        take_part(_job(prepared, split, recipe, folder), hardware, lambda _: None)
+        take_part(job_of(prepared, split, recipe, folder), hardware, lambda _: None)
     return TrainResult(labels=prepared.clips.labels, recipe=recipe.as_dict(), split=_summary(split), seconds=0.0)
 
 
@@ -125,7 +127,7 @@ def _summary(split: Split) -> SplitSummary:
     )
 
 
-def _job(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> FitJob:
+def job_of(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> FitJob:
     class_ids = prepared.clips.class_ids()
     return FitJob(
         recipe=recipe,
@@ -136,12 +138,14 @@ def _job(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> FitJ
         held_out=prepared.rows[split.test],
         held_out_labels=class_ids[split.test],
         folder=folder,
+        train_weights=clip_weights(prepared.clips, split.train, recipe.training.weighting),
+        weights_file=prepared.weights,
     )
 
 
-def _score(prepared: Prepared, split: Split, recipe: Recipe, classifier: Classifier, folder: Path) -> Scores:
+def _score(prepared: Prepared, split: Split, classifier: Classifier, folder: Path) -> Scores:
     """Score the held-out clips, and keep predictions and confusion matrix."""
-    cache = open_feature_cache(prepared.features, recipe)
+    cache = open_feature_cache(prepared.features)
     device = next(classifier.parameters()).device
     probabilities = clip_probabilities(classifier.classify, cache, prepared.rows[split.test], device)
     clips = prepared.clips.table.iloc[split.test]

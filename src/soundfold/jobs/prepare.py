@@ -13,7 +13,8 @@ from soundfold.data.leaks import find_leaks
 from soundfold.data.reading import read_clips
 from soundfold.data.splits import Split
 from soundfold.data.store import WaveformStore, open_store
-from soundfold.errors import DataError
+from soundfold.errors import DataError, RecipeError
+from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe
 from soundfold.training import Hardware, build_feature_cache
@@ -32,6 +33,7 @@ class Prepared:
         store: decoded sounds.
         rows: (clips,) row of the store of each clip.
         features: folder of the feature cache.
+        weights: file of pretrained weights; None where the recipe has no use for any.
         store_s: seconds spent on decoding and on features.
     """
 
@@ -39,6 +41,7 @@ class Prepared:
     store: WaveformStore
     rows: np.ndarray
     features: Path
+    weights: Path | None
     store_s: float
 
     def digest(self, splits: Sequence[Split]) -> str:
@@ -80,6 +83,12 @@ def prepare(
     Raises:
         PathError, DataError: the data cannot be used; more than half of the clips are bad; fewer than two classes.
     """
+    if recipe.augment.domain == "waveform":
+        raise RecipeError(
+            "augment.domain must be spectrogram for training in this version, got waveform. Leave it out; data show "
+            "shows either"
+        )
+    weights = pretrained_weights(recipe, cache, reporter)
     clips = read_clips(data, where=where)
     for note in clips.notes:
         reporter.note(note)
@@ -110,7 +119,8 @@ def prepare(
     features = build_feature_cache(
         store,
         recipe,
+        weights=weights,
         device=hardware.torch_device,
         on_progress=lambda done, total: reporter.progress("computing features", done, total),
     )
-    return Prepared(usable, store, rows, features, time.perf_counter() - started)
+    return Prepared(usable, store, rows, features, weights, time.perf_counter() - started)

@@ -24,12 +24,14 @@ _IDENTITY_NAME = "run.json"
 _LOCK_NAME = ".lock"
 
 
-def next_free(stem: str) -> Path:
-    """Return `runs/STEM-1`, or the first of its successors that does not exist yet."""
+def next_free(stem: str, folder: str = "runs", *, bare_first: bool = False) -> Path:
+    """Return the first of `runs/STEM-1`, `runs/STEM-2`, … at which nothing stands; `bare_first` tries `STEM` for 1."""
     number = 1
-    while (path := Path("runs") / f"{stem}-{number}").exists():
+    while True:
+        path = Path(folder) / (stem if bare_first and number == 1 else f"{stem}-{number}")
+        if not os.path.lexists(path):
+            return path
         number += 1
-    return path
 
 
 def check_out(path: Path, *, resume: bool) -> None:

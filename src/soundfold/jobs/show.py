@@ -1,26 +1,33 @@
 """`soundfold.show`: waveforms, spectrograms and what augmentation makes of them, for some clips, in one picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor, nn
 
 from soundfold.atomic import refuse_existing
 from soundfold.audio import fit_length, load
-from soundfold.augment import apply_draws, draw
+from soundfold.augment import apply_and_mix, apply_and_mix_waveforms, draw, draw_waveform
+from soundfold.data.backgrounds import read_backgrounds
 from soundfold.data.clips import Clips
 from soundfold.data.reading import read_clips
 from soundfold.errors import AudioError, DataError, PathError
 from soundfold.evaluation import save_png
 from soundfold.evaluation.lettering import drawable, font_families
-from soundfold.features import build_features
-from soundfold.recipe import Recipe, load_recipe
+from soundfold.features import build_features, hz_to_mel
+from soundfold.recipe import FeatureRecipe, Recipe, SoundRecipe, load_recipe
 from soundfold.training import epoch_generator
 
 __all__ = ["show"]
+
+_TITLES = {"log_mel": "log-mel spectrogram", "mfcc": "cepstrum", "pcen": "mel spectrogram, gain normalised (PCEN)"}
+_CLEAR = 0.1  # ticks are at least this part of the axis apart, so that their numbers do not touch
 
 
 def show(
@@ -34,6 +41,8 @@ def show(
     where: Mapping[str, str] | None = None,
 ) -> Path:
     """Draw some clips to a PNG: a row a clip, with its waveform, its features, and one augmented view of them.
+
+    Features are drawn as the network sees them, a mel band a line; the axis tells the bands' frequencies.
 
     Args:
         data: a data set's folder or table.
@@ -62,12 +71,15 @@ def show(
     settings = load_recipe(recipe, changes)
     table = read_clips(data, where=where)
     rows = _choose(table, clips, seed)
-    pictures = [_picture(table, row, settings, seed + number) for number, row in enumerate(rows)]
+    views = _views(table, rows, settings, seed)
     figure = Figure(figsize=(12, 0.6 + 1.5 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), 3, squeeze=False)
     sound = settings.sound
-    for row, (clip, (waveform, features, augmented)) in enumerate(zip(rows, pictures, strict=True)):
+    banded = settings.features.kind != "mfcc"  # the lines of a cepstrum are no frequencies
+    ticks = _hertz_ticks(settings.features, sound.sample_rate)
+    for row, (clip, view) in enumerate(zip(rows, views, strict=True)):
+        waveform, features = view.waveform, view.features
         label = str(table.table["label"].iloc[clip])
         name = Path(table.table["path"].iloc[clip]).name
         wave, plain, varied = axes[row]
@@ -79,18 +91,21 @@ def show(
         wave.set_ylim(-1, 1)
         title = drawable(f"{label} · {name}", row + 1, 48)
         wave.set_title(title, fontsize=8, loc="left", family=font_families(title))
-        for axis, picture in ((plain, features), (varied, augmented)):
+        for axis, picture in ((plain, features), (varied, view.augmented)):
             axis.imshow(
                 picture, origin="lower", aspect="auto", cmap="magma", vmin=features.min(), vmax=features.max(),
                 extent=(0, sound.length_s, 0, picture.shape[0]),
             )  # fmt: skip
-            axis.set_ylabel("mel band", fontsize=7)
+            if banded:
+                axis.set_yticks(list(ticks), [f"{frequency:,g}" for frequency in ticks.values()])
+            axis.set_ylabel("hertz" if banded else "coefficient", fontsize=7)
+        told = "as one training epoch sees it\n" * (row == 0) + drawable(view.told, row + 1, 60)
+        varied.set_title(told.strip(), fontsize=8, loc="left", family=font_families(told))
         for axis in axes[row]:
             axis.tick_params(labelsize=7)
             if row == len(rows) - 1:
                 axis.set_xlabel("seconds", fontsize=8)
-    axes[0][1].set_title("log-mel spectrogram", fontsize=8)
-    axes[0][2].set_title("as one training epoch sees it", fontsize=8)
+    axes[0][1].set_title(_TITLES[settings.features.kind], fontsize=8)
     save_png(target, figure)
     return target
 
@@ -108,23 +123,95 @@ def _choose(table: Clips, count: int, seed: int) -> list[int]:
     return chosen
 
 
-def _picture(table: Clips, row: int, recipe: Recipe, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the waveform (channels, samples), and plain and augmented features (n_mels, frames) of one channel."""
-    sound = recipe.sound
+def _hertz_ticks(features: FeatureRecipe, sample_rate: int) -> dict[float, float]:
+    """Return where round frequencies lie on an axis that has a mel band a unit: the frequency in Hz by its position.
+
+    Band k peaks in its middle, at k + 0.5, and the bands' peaks and outer edges are evenly spaced in mels: a frequency
+    f lies (mel(f) - mel(lowest)) / step steps above the lower edge, and the first peak is one step above it.
+    """
+    lowest_hz, highest_hz = features.fmin_hz, features.fmax_hz or sample_rate / 2
+    round_hz = [float(digit * 10**power) for power in range(1, 6) for digit in (1, 2, 5)]
+    inside = [frequency for frequency in round_hz if lowest_hz <= frequency <= highest_hz]
+    if len(inside) < 3:  # few bands, close together
+        inside = [float(hz) for hz in MaxNLocator(4).tick_values(lowest_hz, highest_hz) if hz >= 0]
+    mels = hz_to_mel(torch.tensor([lowest_hz, highest_hz, *inside], dtype=torch.float64), features.mel_scale)
+    lowest, highest, *wanted = mels.tolist()
+    steps = (features.n_mels + 1) / (highest - lowest)
+    ticks: dict[float, float] = {}
+    free_below = float(features.n_mels)
+    for mel, frequency in sorted(zip(wanted, inside, strict=True), reverse=True):
+        position = (mel - lowest) * steps - 0.5
+        if 0 <= position <= free_below:
+            ticks[position] = frequency
+            free_below = position - _CLEAR * features.n_mels
+    return dict(sorted(ticks.items()))
+
+
+@dataclass(frozen=True)
+class _View:
+    """A clip as it is drawn."""
+
+    waveform: np.ndarray  # (channels, samples)
+    features: np.ndarray  # (n_mels, frames) of the first channel
+    augmented: np.ndarray  # likewise
+    told: str  # what it was mixed of
+
+
+def _views(table: Clips, rows: list[int], recipe: Recipe, seed: int) -> list[_View]:
+    """Return what is drawn of some clips; they are augmented as one batch, and mixed with each other."""
+    sounds = [_load(table, row, recipe.sound) for row in rows]
+    waveforms = np.stack([fit_length(sound, recipe.sound.window) for sound in sounds])
+    silence = torch.tensor([max(0, recipe.sound.window - sound.shape[1]) // 2 for sound in sounds])
+    own = table.class_ids()[rows].tolist()
+    with torch.inference_mode():
+        waveform = torch.from_numpy(waveforms)
+        targets = torch.eye(len(table.labels))[own]
+        front_end = build_features(recipe, slopes=False)
+        features = front_end(waveform)
+        augmented, targets = _augment(waveform, features, targets, silence, recipe, front_end, seed)
+    told = [_shares(target, table.labels, label) for target, label in zip(targets, own, strict=True)]
+    pictures = (features[:, 0].numpy(), augmented[:, 0].numpy())
+    return [_View(*parts) for parts in zip(waveforms, *pictures, told, strict=True)]
+
+
+def _load(table: Clips, row: int, sound: SoundRecipe) -> np.ndarray:
+    """Return a clip's waveform (channels, samples)."""
     clip = table.table.iloc[row]
     start, end = (None if np.isnan(clip[name]) else float(clip[name]) for name in ("start", "end"))
     try:
-        whole = load(
+        return load(
             clip["path"], sound.sample_rate, sound.channels, downmix=sound.downmix, start_s=start, end_s=end,
             max_s=sound.max_clip_s,
         )  # fmt: skip
     except (AudioError, PathError) as error:
         raise DataError(f"{error}. Choose other clips with --seed, or audit the data: soundfold data check") from None
-    waveform = fit_length(whole, sound.window)
-    silence = max(0, sound.window - whole.shape[1]) // 2 // recipe.features.hop_length
-    with torch.inference_mode():
-        features = build_features(recipe)(torch.from_numpy(waveform)[None])
-        room = torch.tensor([silence])
-        draws = draw(recipe.augment, room, room, features.shape[-2], features.shape[-1], epoch_generator(seed, 1))
-        augmented = apply_draws(features, draws)
-    return waveform, features[0, 0].numpy(), augmented[0, 0].numpy()
+
+
+def _augment(
+    waveform: Tensor, features: Tensor, targets: Tensor, silence: Tensor, recipe: Recipe, front_end: nn.Module,
+    seed: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return features and targets as an epoch of training sees them; `silence` is samples on either side of each."""
+    augment, sound, generator = recipe.augment, recipe.sound, epoch_generator(seed, 1)
+    if augment.domain == "waveform":
+        backgrounds = None
+        if augment.background_folder:
+            backgrounds = torch.from_numpy(read_backgrounds(augment.background_folder, sound))
+        sounded = draw_waveform(
+            augment, silence, silence, sound.window, sound.sample_rate, generator,
+            backgrounds=(0, 0) if backgrounds is None else (len(backgrounds), backgrounds.shape[-1]),
+        )  # fmt: skip
+        waveform, targets = apply_and_mix_waveforms(waveform, targets, sounded, backgrounds)
+        features = front_end(waveform)
+    frames = silence // recipe.features.hop_length
+    n_mels, width = features.shape[-2:]
+    draws = draw(augment, frames, frames, n_mels, width, generator, scale=recipe.features.scale)
+    return apply_and_mix(features, targets, draws)
+
+
+def _shares(target: Tensor, labels: Sequence[str], own: int) -> str:
+    """Tell a mixture: "0.70 dog_bark + 0.30 siren"; nothing for a clip that is all its own label."""
+    if target[own] >= 0.995:
+        return ""
+    shares = [(float(share), label) for share, label in zip(target, labels, strict=True) if share >= 0.005]
+    return " + ".join(f"{share:.2f} {label}" for share, label in sorted(shares, reverse=True))

@@ -17,6 +17,7 @@ from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import Hardware, is_main_process
+from soundfold.wording import counted
 
 __all__ = ["Holdout", "choose_out", "resolve_recipe", "train"]
 
@@ -112,8 +113,10 @@ def train(
         check=lambda clips: holdout.split(clips, settings.training.seed), hardware=hardware,
     )  # fmt: skip
     split = prepared.with_sound_leaks(holdout.split(prepared.clips, settings.training.seed))
-    held_out = f"held out: {split.name}, {len(split.test):,} clips" if len(split.test) else "nothing is held out"
-    reporter.note(f"{held_out}; training on {len(split.train):,} clips")
+    held_out = (
+        f"held out: {split.name}, {counted(len(split.test), 'clip')}" if len(split.test) else "nothing is held out"
+    )
+    reporter.note(f"{held_out}; training on {counted(len(split.train), 'clip')}")
     if split.leaks.sentence:
         found = split.leaks.shared_clips or split.leaks.identical_clips
         reporter.note(f"{'leak' if found else 'warning'}: {split.leaks.sentence}")

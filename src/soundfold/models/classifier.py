@@ -1,9 +1,15 @@
 """The whole classifier: front end, standardisation with the training set's statistics, network."""
 
+from pathlib import Path
+
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from soundfold.features import build_features
+from soundfold.features import with_deltas
+from soundfold.models.embedding import build_front_end
+from soundfold.models.linear import LinearNet
 from soundfold.models.tutorial import TutorialNet
 from soundfold.recipe import Recipe
 
@@ -14,19 +20,25 @@ class Standardise(nn.Module):
     """Features to mean 0 and deviation 1 by the TRAINING set's statistics, which are kept with the weights.
 
     Never by those of the batch: then a prediction would depend on its neighbours.
+
+    Args:
+        bands: give each of so many bands statistics of its own; None for one mean and one deviation over all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int | None = None) -> None:
         super().__init__()
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("std", torch.ones(()))
+        shape = () if bands is None else (bands, 1)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
 
-    def set_statistics(self, mean: float, std: float) -> None:
-        """Set the statistics; a deviation of zero (all sounds alike) counts as one."""
-        self.mean.fill_(mean)
-        self.std.fill_(std if std > 0 else 1.0)
+    def set_statistics(self, mean: ArrayLike, std: ArrayLike) -> None:
+        """Set the statistics, one value or one a band; a deviation of zero (all sounds alike) counts as one."""
+        column = (-1, 1) if self.mean.ndim else ()
+        centre, spread = (torch.from_numpy(np.array(value, dtype=np.float32)).reshape(column) for value in (mean, std))
+        self.mean.copy_(centre)
+        self.std.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return standardised features, the same shape."""
@@ -36,25 +48,28 @@ class Standardise(nn.Module):
 class Classifier(nn.Module):
     """Waveforms (batch, channels, samples) → logits (batch, n_labels).
 
-    `features` has no learned values; `standardise` and `network` are what `weights.safetensors` holds.
+    `features` has nothing that is learned here: nothing at all, or pretrained weights, which its state dict holds.
 
     Args:
         recipe: settings of the front end and the network.
         n_labels: number of classes.
         portable: build the front end from operations that a model file can hold.
+        weights: file of pretrained weights for a front end that has any; None where a state dict follows.
     """
 
-    def __init__(self, recipe: Recipe, n_labels: int, *, portable: bool = False) -> None:
+    def __init__(self, recipe: Recipe, n_labels: int, *, portable: bool = False, weights: Path | None = None) -> None:
         super().__init__()
-        self.features = build_features(recipe, portable=portable)
-        self.standardise = Standardise()
-        self.channels = recipe.sound.channels
-        self.network = TutorialNet(self.channels, n_labels)
+        self.features = build_front_end(recipe, portable=portable, weights=weights)
+        self.standardise = Standardise(self.features.shape[1] if recipe.features.per_band else None)
+        self.channels, self.deltas = recipe.sound.channels, recipe.features.deltas
+        self.network = _build_network(recipe, self.features.shape, n_labels)
 
     def prepare(self, features: Tensor) -> Tensor:
-        """Return features as the network takes them: standardised, and one channel doubled where it hears two."""
+        """Return features as the network takes them: standardised, one channel doubled where it hears two, slopes."""
         standard: Tensor = self.standardise(features)
-        return standard if standard.shape[1] == self.channels else standard.expand(-1, self.channels, -1, -1)
+        if standard.shape[1] != self.channels:
+            standard = standard.expand(-1, self.channels, -1, -1)
+        return with_deltas(standard, self.deltas)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits of features that the front end made earlier."""
@@ -66,8 +81,18 @@ class Classifier(nn.Module):
         return self.classify(self.features(waveform))
 
 
-def build_classifier(recipe: Recipe, n_labels: int, seed: int) -> Classifier:
-    """Return a new classifier whose starting weights depend on the seed alone; global random state stays as it was."""
+def build_classifier(recipe: Recipe, n_labels: int, seed: int, weights: Path | None = None) -> Classifier:
+    """Return a new classifier whose starting weights depend on the seed (and a file of pretrained ones) alone.
+
+    Global random state stays as it was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Classifier(recipe, n_labels)
+        return Classifier(recipe, n_labels, weights=weights)
+
+
+def _build_network(recipe: Recipe, shape: tuple[int, int, int], n_labels: int) -> nn.Module:
+    channels = recipe.sound.channels * (recipe.features.deltas + 1)
+    if recipe.model.name == "linear":
+        return LinearNet((channels, *shape[1:]), n_labels)
+    return TutorialNet(channels, n_labels)

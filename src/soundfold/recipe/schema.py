@@ -8,9 +8,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from soundfold.recipe.augment_rules import check_augment
+
 __all__ = ["AugmentRecipe", "FeatureRecipe", "ModelRecipe", "Recipe", "SoundRecipe", "TrainingRecipe"]
 
-Precision = Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"]
 
 
 class _Section(BaseModel):
@@ -44,23 +46,98 @@ class SoundRecipe(_Section):
 class FeatureRecipe(_Section):
     """How a window of sound becomes a picture of it."""
 
-    kind: Literal["log_mel"] = Field("log_mel", description="log_mel: power in mel bands, in decibels")
+    kind: Literal["log_mel", "mfcc", "pcen", "embedding"] = Field(
+        "log_mel",
+        description="log_mel: power in mel bands; mfcc: its cepstrum; pcen: mel bands with automatic gain; "
+        "embedding: the answers of a pretrained network",
+    )
+    network: Literal["mn04", "mn05", "mn10", "mn20"] = Field(
+        "mn04", description="embedding: the pretrained network, EfficientAT's from small to large"
+    )
+    weights: str | None = Field(
+        None, description="embedding: file or folder of its weights; none: SOUNDFOLD_WEIGHTS, or fetched and kept"
+    )
     n_fft: int = Field(1024, ge=16, le=16_384, description="samples of one Fourier transform")
     win_length: int | None = Field(None, ge=16, description="samples of the Hann window; none: n_fft")
     hop_length: int = Field(512, ge=1, le=16_384, description="samples from one frame to the next")
     n_mels: int = Field(64, ge=4, le=512, description="number of mel bands")
     fmin_hz: float = Field(0.0, ge=0, description="lower edge of the lowest band in Hz")
     fmax_hz: float | None = Field(None, gt=0, description="upper edge of the highest band in Hz; none: half the rate")
+    mel_scale: Literal["htk", "slaney", "kaldi"] = Field(
+        "htk", description="whose mel bands: slaney's are linear below 1 kHz, kaldi's are triangles over mels, not Hz"
+    )
+    mel_norm: Literal["none", "slaney"] = Field(
+        "none", description="none: every band peaks at 1; slaney: every band has the area 1 over Hz"
+    )
+    scale: Literal["db", "log"] = Field(
+        "db", description="db: decibels, floor under the clip's loudest value; log: natural logarithm, fixed floor"
+    )
     # deeper than 100 dB lies the rounding noise of float32, which no two Fourier transforms share
-    top_db: float = Field(80.0, gt=0, le=100, description="floor in dB under a clip's loudest value")
+    top_db: float = Field(
+        80.0, gt=0, le=100, description="floor in dB: under a clip's loudest value (db), under full scale (log, pcen)"
+    )
+    n_mfcc: int = Field(40, ge=1, le=512, description="mfcc: number of coefficients, at most n_mels")
+    pcen_time_s: float = Field(0.4, gt=0, le=60, description="pcen: seconds over which a band's background is averaged")
+    pcen_gain: float = Field(0.98, ge=0, le=1, description="pcen: how far the background is taken out; 1: wholly")
+    pcen_bias: float = Field(2.0, gt=0, le=100, description="pcen: what counts as little beside the background")
+    pcen_power: float = Field(0.5, gt=0, le=1, description="pcen: exponent that compresses the rest")
+    deltas: Literal[0, 1, 2] = Field(
+        0, description="1: slopes along time as further channels; 2: and the slopes of these"
+    )
+
+    @property
+    def per_band(self) -> bool:
+        """Whether each band is standardised by itself: the first coefficients of a cepstrum dwarf all others."""
+        return self.kind in ("mfcc", "embedding")
 
 
 class AugmentRecipe(_Section):
     """What is varied at random in training, and never in evaluation."""
 
+    domain: Literal["spectrogram", "waveform"] = Field(
+        "spectrogram",
+        description="where sounds are varied: on kept spectrograms, or on waveforms, with features anew in every epoch",
+    )
     crop: Literal["start", "random"] = Field("start", description="which window of a longer clip an epoch sees")
     place: Literal["centre", "random"] = Field("random", description="where a shorter clip stands in its window")
     time_shift: float = Field(0.4, ge=0, le=1, description="largest roll along time, as a part of the window")
+    time_stretch: float = Field(
+        0.0, ge=0, le=1, description="spectrogram: largest change of tempo; 0.25: up to 1.25 times as fast or as slow"
+    )
+    band_shift: float = Field(0.0, ge=0, le=64, description="spectrogram: largest shift along the bands, in bands")
+    speed: float = Field(
+        0.0, ge=0, le=1, description="waveform: largest change of speed, tempo and pitch together, as time_stretch"
+    )
+    pitch_shift: float = Field(0.0, ge=0, le=12, description="waveform: largest change of pitch in semitones")
+    mix: Literal["none", "mixup", "between_class", "cutmix"] = Field(
+        "none",
+        description="two clips in one, targets too: averaged, added as power and heard by their shares, or in turn",
+    )
+    mix_alpha: float = Field(
+        0.3, gt=0, le=100, description="shares are Beta(alpha, alpha): 1 is uniform, less keeps near one of the two"
+    )
+    mix_probability: float = Field(1.0, ge=0, le=1, description="part of the clips that are mixed")
+    background_folder: str | None = Field(
+        None, description="waveform: folder of sounds that are added as backgrounds; none: no backgrounds"
+    )
+    background_probability: float = Field(0.0, ge=0, le=1, description="waveform: part of the clips that get one")
+    background_snr_db: float = Field(
+        10.0, ge=-20, le=60, description="smallest level of a clip over its background in dB; the largest is 20 more"
+    )
+    noise_probability: float = Field(0.0, ge=0, le=1, description="part of the clips that get noise, white to brown")
+    noise_snr_db: float = Field(
+        10.0, ge=-20, le=60, description="smallest level of a clip over its noise in dB; the largest is 20 more"
+    )
+    filter_db: float = Field(
+        0.0, ge=0, le=40, description="random filter, straight lines between five knots: largest boost or cut in dB"
+    )
+    gain_db: float = Field(0.0, ge=0, le=40, description="largest gain, up or down, in dB")
+    mixstyle_probability: float = Field(
+        0.0, ge=0, le=1, description="part of the clips whose bands take on mean and deviation of another clip's"
+    )
+    mixstyle_alpha: float = Field(
+        0.4, gt=0, le=100, description="what they keep of their own is Beta(alpha, alpha), as mix_alpha"
+    )
     frequency_masks: int = Field(2, ge=0, le=16, description="number of masks over mel bands")
     frequency_mask: float = Field(0.1, ge=0, le=1, description="largest width of such a mask, as a part of the bands")
     time_masks: int = Field(2, ge=0, le=16, description="number of masks over frames")
@@ -70,7 +147,9 @@ class AugmentRecipe(_Section):
 class ModelRecipe(_Section):
     """Which network."""
 
-    name: Literal["tutorial"] = Field("tutorial", description="tutorial: four convolutions, 25 thousand parameters")
+    name: Literal["tutorial", "linear"] = Field(
+        "tutorial", description="tutorial: four convolutions, 25 thousand parameters; linear: one weight a value"
+    )
 
 
 class TrainingRecipe(_Section):
@@ -78,13 +157,24 @@ class TrainingRecipe(_Section):
 
     epochs: int = Field(100, ge=1, le=100_000, description="passes over the training clips")
     batch_size: int = Field(16, ge=1, le=65_536, description="clips per step, over all devices together")
-    optimizer: Literal["adam"] = Field("adam", description="the optimiser")
+    optimizer: Literal["adam", "lbfgs"] = Field(
+        "adam", description="the optimiser; lbfgs: logistic regression solved in one go, for model.name = linear"
+    )
+    c: float = Field(0.01, gt=0, le=1e6, description="lbfgs: weight of the data against the size of the weights")
+    weighting: Literal["none", "classes", "recordings"] = Field(
+        "none",
+        description="what a clip counts in the loss; classes: all classes alike; recordings: classes alike, and a clip "
+        "less the more clips its recording has",
+    )
     lr: float = Field(0.001, gt=0, le=10, description="learning rate, the largest one of a schedule")
     schedule: Literal["one_cycle", "constant"] = Field(
         "one_cycle", description="one_cycle: up to lr and down to nearly nothing, linearly; constant: lr throughout"
     )
-    precision: Precision = Field("32-true", description="number format of the computation, in Fabric's words")
-    validate_every: int = Field(1, ge=1, description="epochs from one look at the held-out clips to the next")
+    precision: Precision = Field(
+        "auto",
+        description="number format of the computation, in Fabric's words; auto: bf16-mixed on processors that have it",
+    )
+    validate_every: int = Field(5, ge=1, description="epochs from one look at the held-out clips to the next")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of everything random")
 
 
@@ -128,6 +218,33 @@ class Recipe(_Section):
             raise ValueError(
                 f"features.fmin_hz must be below the highest band's edge of {top:g} Hz, got {features.fmin_hz:g}"
             )
+        if (self.model.name == "linear") != (self.training.optimizer == "lbfgs"):
+            raise ValueError(
+                f"training.optimizer must be lbfgs with model.name = linear, and only there, got "
+                f"{self.training.optimizer} with {self.model.name}. Change one of them"
+            )
+        if self.training.weighting != "none" and self.training.optimizer != "lbfgs":
+            raise ValueError(
+                f"training.weighting must be none unless training.optimizer is lbfgs, got {self.training.weighting}"
+            )
+        if features.kind == "embedding" and self.model.name != "linear":
+            raise ValueError(
+                f"model.name must be linear with features.kind = embedding, got {self.model.name}. "
+                f"Say model.name=linear"
+            )
+        if features.kind == "embedding" and features.deltas:
+            raise ValueError(f"features.deltas must be 0 with features.kind = embedding, got {features.deltas}")
+        if features.kind == "mfcc" and features.n_mfcc > features.n_mels:
+            raise ValueError(
+                f"features.n_mfcc must be at most features.n_mels = {features.n_mels}, got {features.n_mfcc}. "
+                f"Lower features.n_mfcc or raise features.n_mels"
+            )
+        if features.kind == "pcen" and features.scale != "db":
+            raise ValueError(
+                f"features.scale must stay db with features.kind = pcen, which takes no logarithm, "
+                f"got {features.scale}. Leave features.scale out, or choose log_mel or mfcc"
+            )
+        check_augment(self.augment, features.kind)
         return self
 
     def as_dict(self) -> dict[str, Any]:

@@ -103,8 +103,7 @@ class Model:
         classes = self._session.get_outputs()[0].shape[-1]
         if isinstance(classes, int) and classes != len(self.card.labels):
             raise ModelFileError(
-                f"{path}: must have a label for each of its {classes} outputs, got {len(self.card.labels)}. "
-                f"Export it again"
+                f"{path}: must have a label for each output ({classes}), got {len(self.card.labels)}. Export it again"
             )
         shape = list(self._session.get_inputs()[0].shape[1:])
         if shape != [self.card.channels, self.card.window]:

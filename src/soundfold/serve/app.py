@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from soundfold.errors import AudioError, SoundfoldError, TooLongError
 from soundfold.runtime import Model
 from soundfold.serve.upload import read_body, take_sound
+from soundfold.wording import counted
 
 __all__ = ["build_app"]
 
@@ -75,7 +76,8 @@ def build_app(
     @app.post("/v1/predict", summary="What a sound is", openapi_extra={"requestBody": _BODY})
     async def predict(request: Request) -> JSONResponse:
         if places.locked():
-            told = f"{concurrency} sounds are being worked on, the most that are at once. Ask again in a second"
+            working = counted(concurrency, "sound is", "sounds are")
+            told = f"{working} being worked on, the most that are at once. Ask again in a second"
             raise HTTPException(429, told, {"Retry-After": "1"})
         async with places:
             try:

@@ -1,8 +1,8 @@
 """The feature cache: the front end's output for every window of every clip, computed once, kept on disk, mapped.
 
 What does not change from epoch to epoch is not computed twice: decoding, placing and the front end come before anything
-random, and time shifts and masks work on their output. Values are 16-bit with a range of their own per window (an error
-of at most half a 65,535th of the window's range: 0.0006 dB under an 80 dB floor).
+random, and time shifts and masks work on their output. Spectrograms are 16-bit with a range of their own per window (an
+error of at most half a 65,535th of the window's range: 0.0006 dB under an 80 dB floor); embeddings are float32.
 
 A clip longer than the recipe's window has several windows; its answer is the mean over them, weighted by the sound each
 holds. A shorter one stands centred in silence. The runtime does the same.
@@ -24,12 +24,12 @@ from torch import Tensor
 
 from soundfold.audio import fit_length, windows
 from soundfold.data.store import WaveformStore, forget_pages
-from soundfold.features import build_features
+from soundfold.models import build_front_end
 from soundfold.recipe import Recipe
 
-__all__ = ["FeatureCache", "build_feature_cache", "open_feature_cache", "runs_of"]
+__all__ = ["FeatureCache", "build_feature_cache", "from_kept", "open_feature_cache", "runs_of"]
 
-_FORMAT = 1  # raise when a front end's values or the layout change
+_FORMAT = 2  # raise when a front end's values or the layout change
 _BATCH = 32
 _RESIDENT_BYTES = 256 * 2**20
 _COLUMNS = ("clip", "before", "after", "weight", "low", "step", "total", "squares")
@@ -69,21 +69,38 @@ class FeatureCache:
 
         One channel stands for all where every clip is mono; `Classifier.prepare` doubles it.
         """
-        kept = torch.from_numpy(self._values[rows])
-        step = torch.from_numpy(self.step[rows])[:, None, None, None]
-        low = torch.from_numpy(self.low[rows])[:, None, None, None]
-        self._touched += kept.nbytes
+        return from_kept(*self.kept(rows))
+
+    def kept(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the features of windows as they are kept: 16-bit values, and each window's lowest value and step."""
+        values = torch.from_numpy(self._values[rows])
+        self._touched += values.nbytes
         if self._touched > _RESIDENT_BYTES:
             forget_pages(self._mapped)
             self._touched = 0
-        return kept.float().add_(32_768.0).mul_(step).add_(low)
+        return values, torch.from_numpy(self.low[rows]), torch.from_numpy(self.step[rows])
 
-    def statistics(self, rows: np.ndarray) -> tuple[float, float]:
-        """Return mean and standard deviation over all values of some windows."""
-        count = len(rows) * int(np.prod(self.shape[1:])) * self._values.shape[1]
-        mean = float(self.total[rows].sum() / count)
-        variance = float(self.squares[rows].sum() / count) - mean**2
-        return mean, max(variance, 0.0) ** 0.5
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of all windows as they are kept."""
+        return int(self._values.nbytes)
+
+    def statistics(self, rows: np.ndarray, *, per_band: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation over all values of some windows: () each, or (bands,) each."""
+        bands, frames = self.shape[1:]
+        total, squares = self.total[rows].sum(axis=0), self.squares[rows].sum(axis=0)
+        count = len(rows) * frames * self._values.shape[1]
+        if not per_band:
+            total, squares, count = total.sum(), squares.sum(), count * bands
+        mean = total / count
+        return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+
+
+def from_kept(values: Tensor, low: Tensor, step: Tensor) -> Tensor:
+    """Return kept values (rows, channels, n_mels, frames) with their windows' range as float32, on any device."""
+    if values.dtype == torch.float32:
+        return values
+    return values.float().add_(32_768.0).mul_(step[:, None, None, None]).add_(low[:, None, None, None])
 
 
 def runs_of(first: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -101,6 +118,7 @@ def build_feature_cache(
     store: WaveformStore,
     recipe: Recipe,
     *,
+    weights: Path | None = None,
     device: torch.device | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -109,6 +127,7 @@ def build_feature_cache(
     Args:
         store: decoded sounds.
         recipe: which features.
+        weights: file of pretrained weights, for features that have any.
         device: where to compute; None for the CPU.
         on_progress: called with windows done and windows to do.
 
@@ -119,20 +138,21 @@ def build_feature_cache(
         "format": _FORMAT,
         "store": store.identity,
         "sound": recipe.sound.model_dump(),
-        "features": recipe.features.model_dump(),
+        "features": recipe.features.model_dump(exclude={"deltas", "weights"}),
+        "weights": None if weights is None else hashlib.blake2b(weights.read_bytes(), digest_size=16).hexdigest(),
     }
     name = hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = store.folder / f"features-{name}"
-    if _is_whole(folder, recipe):
+    if _is_whole(folder):
         return folder
     with FileLock(store.folder / "features.lock"):
-        if not _is_whole(folder, recipe):
+        if not _is_whole(folder):
             shutil.rmtree(folder, ignore_errors=True)
             part = folder.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
             try:
-                _compute(store, recipe, part, device or torch.device("cpu"), on_progress)
+                _compute(store, recipe, weights, part, device or torch.device("cpu"), on_progress)
                 part.rename(folder)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)  # a full disk should not stay full of what cannot be used
@@ -140,20 +160,29 @@ def build_feature_cache(
     return folder
 
 
-def open_feature_cache(folder: Path, recipe: Recipe) -> FeatureCache:
+def open_feature_cache(folder: Path) -> FeatureCache:
     """Map a folder that `build_feature_cache` returned."""
     with np.load(folder / "windows.npz") as arrays:
         columns = {name: arrays[name] for name in _COLUMNS}
-    shape = build_features(recipe).shape
-    flat = np.memmap(folder / "values.i16", dtype="<i2", mode="r")
+        channels, bands, frames = (int(size) for size in arrays["shape"])
+    shape = (channels, bands, frames)
+    flat = np.memmap(folder / "values.bin", dtype=_kept_type(shape), mode="r")
     values = flat.reshape(len(columns["clip"]), -1, *shape[1:])
     return FeatureCache(shape=shape, **columns, _mapped=flat, _values=np.asarray(values))
 
 
-def _is_whole(folder: Path, recipe: Recipe) -> bool:
+def _kept_type(shape: tuple[int, int, int]) -> str:
+    """Return how values are kept: 16 bits serve a picture, and half the disk; an embedding is small, and unlike itself.
+
+    Its values are of different kinds and sizes, so that one range for all would leave the small ones few steps.
+    """
+    return "<f4" if shape[2] == 1 else "<i2"
+
+
+def _is_whole(folder: Path) -> bool:
     """Tell whether a kept folder can be used; a system that tidies caches may have taken a file out of it."""
     try:
-        open_feature_cache(folder, recipe)
+        open_feature_cache(folder)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return False
     return True
@@ -173,27 +202,32 @@ def _plan(store: WaveformStore, recipe: Recipe) -> list[tuple[int, int, int]]:
 def _compute(
     store: WaveformStore,
     recipe: Recipe,
+    weights: Path | None,
     folder: Path,
     device: torch.device,
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
-    front_end = build_features(recipe).to(device)
+    front_end = build_front_end(recipe, weights=weights).to(device)
     channels = int(store.index["channels"].max())
+    kept_type = _kept_type(front_end.shape)
     plan = _plan(store, recipe)
     length, hop = recipe.sound.window, recipe.features.hop_length
     columns: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
-    with (folder / "values.i16").open("wb") as file, torch.inference_mode():
+    with (folder / "values.bin").open("wb") as file, torch.inference_mode():
         for first in range(0, len(plan), _BATCH):
             part = plan[first : first + _BATCH]
             batch = np.zeros((len(part), channels, length), dtype=np.float32)
             for row, (clip, start, stop) in enumerate(part):
                 batch[row] = fit_length(store.waveform(clip)[:, start:stop], length)  # one channel fills two
-            features = front_end(torch.from_numpy(batch).to(device)).cpu().double().flatten(1)
-            low, high = features.amin(dim=1), features.amax(dim=1)
-            step = ((high - low) / 65_535).float().clamp(min=1e-12)
-            low = low.float()
-            kept = ((features - low[:, None]) / step[:, None]).round_().clamp_(0, 65_535).sub_(32_768)
-            file.write(kept.to(torch.int16).numpy().astype("<i2", copy=False).tobytes())
+            features = front_end(torch.from_numpy(batch).to(device)).cpu()
+            low, high = features.flatten(1).amin(dim=1), features.flatten(1).amax(dim=1)
+            step = ((high - low) / 65_535).clamp(min=1e-12)
+            kept = features
+            if kept_type == "<i2":
+                kept = (features - low[:, None, None, None]).div_(step[:, None, None, None])
+                kept = kept.round_().clamp_(0, 65_535).sub_(32_768).to(torch.int16)
+            exact = features.double()
+            file.write(kept.numpy().astype(kept_type, copy=False).tobytes())
             silence = length - np.array([stop - start for _, start, stop in part])
             columns["clip"].append(np.array([clip for clip, _, _ in part], dtype=np.int64))
             columns["before"].append(silence // 2 // hop)
@@ -201,8 +235,8 @@ def _compute(
             columns["weight"].append(length - silence)
             columns["low"].append(low.numpy())
             columns["step"].append(step.numpy())
-            columns["total"].append(features.sum(dim=1).numpy())
-            columns["squares"].append(features.square().sum(dim=1).numpy())
+            columns["total"].append(exact.sum(dim=(1, 3)).numpy())
+            columns["squares"].append(exact.square().sum(dim=(1, 3)).numpy())
             if on_progress is not None:
                 on_progress(first + len(part), len(plan))
             if first // _BATCH % 8 == 7:
@@ -211,6 +245,7 @@ def _compute(
         os.fsync(file.fileno())
     store.forget_pages()
     with (folder / "windows.npz").open("wb") as file:
-        np.savez(file, **{name: np.concatenate(parts) for name, parts in columns.items()})  # type: ignore[arg-type]
+        joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+        np.savez(file, shape=np.array(front_end.shape), **joined)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())

@@ -1,11 +1,12 @@
-"""Starting a training on the devices that were asked for, in this process or in several."""
+"""Starting trainings on the devices that were asked for, in this process or in several."""
 
 import logging
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,13 +18,20 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from soundfold.errors import RunError, SoundfoldError, did_you_mean
+from soundfold.models import build_classifier
 from soundfold.training.checkpoint import load_checkpoint
+from soundfold.training.fitting import FitJob
 from soundfold.training.history import EpochRecord
-from soundfold.training.loop import CHECKPOINT_NAME, FitJob, fit_in_process
+from soundfold.training.host import native_precision
+from soundfold.training.linear_fit import fit_linear
+from soundfold.training.loop import CHECKPOINT_NAME, fit_in_process
+from soundfold.training.together import is_plain, operations
 
-__all__ = ["Fitted", "Hardware", "fit", "is_main_process", "take_part"]
+__all__ = ["Fitted", "Hardware", "fit", "fit_together", "is_main_process", "networks_at_once", "take_part"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
+_GPU_STEP = 20e9
+"""Operations of a training step that fill a GPU for about a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,69 @@ def fit(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]
         RunError: the folder's checkpoint is damaged, or belongs to another network.
     """
     take_part(job, hardware, on_epoch)
+    return _left_by(job)
+
+
+def fit_together(
+    jobs: Sequence[FitJob], hardware: Hardware, on_epoch: Callable[[int, EpochRecord], None]
+) -> list[Fitted]:
+    """Train several networks of one architecture in this process, epoch by epoch together; or continue them.
+
+    Each learns what `fit` would have taught it, within rounding, and leaves the same in its folder. Checkpoints of
+    either can be continued by the other.
+
+    Args:
+        jobs: trainings whose recipes differ in nothing but the seed.
+        hardware: where; one device.
+        on_epoch: called after each epoch of each, with the position of the job.
+
+    Raises:
+        ValueError: the jobs do not belong together.
+        DataError, RunError: as `fit`; no job is trained further.
+    """
+    if hardware.devices > 1 or hardware.num_nodes > 1 or "RANK" in os.environ:
+        raise ValueError("fit_together needs a single device. Train one after another with fit")
+    alike = {(job.recipe.model_dump_json(exclude={"training": {"seed"}}), job.n_labels) for job in jobs}
+    if len(alike) > 1:
+        raise ValueError("recipes of jobs must differ in the seed only, and labels not at all. Train each with fit")
+    open_ = [number for number, job in enumerate(jobs) if not _is_done(job)]
+    if open_:
+        fabric = _fabric(jobs[0], hardware)
+        listen = partial(_tell_of, open_, on_epoch)
+        fabric.launch(partial(fit_in_process, jobs=[jobs[number] for number in open_], on_epoch=listen))
+    return [_left_by(job) for job in jobs]
+
+
+def networks_at_once(job: FitJob, hardware: Hardware) -> int:
+    """Return how many trainings like this one are worth a pass together; 1 where each is as quick alone.
+
+    A training step is some hundred kernels, and a GPU takes half a millisecond for those of the smallest network, which
+    keeps a fraction of it busy. Together, networks cost no more kernels than one. That ends where their arithmetic
+    itself takes longer than that, which is where a joint step has so many operations as fill the GPU; a backward pass
+    has twice as many as a forward pass. On a CPU, processes share the cores with less to do.
+    """
+    if hardware.torch_device.type != "cuda" or hardware.devices > 1 or job.recipe.training.optimizer != "adam":
+        return 1
+    classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed)
+    if not is_plain(classifier.network):
+        return 1
+    clip = classifier.prepare(torch.zeros(1, *classifier.features.shape))
+    return max(1, int(_GPU_STEP / (3 * operations(classifier.network, clip) * job.recipe.training.batch_size)))
+
+
+def _tell_of(numbers: Sequence[int], on_epoch: Callable[[int, EpochRecord], None], at: int, told: EpochRecord) -> None:
+    on_epoch(numbers[at], told)
+
+
+def _left_by(job: FitJob) -> Fitted:
+    """Return what a finished training has left in its folder."""
     last = load_checkpoint(job.folder / CHECKPOINT_NAME)
     return Fitted(last.model, [EpochRecord(**record) for record in last.history])  # type: ignore[arg-type]
+
+
+def _is_done(job: FitJob) -> bool:
+    path = job.folder / CHECKPOINT_NAME
+    return path.exists() and load_checkpoint(path).epoch >= job.recipe.training.epochs
 
 
 def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]) -> None:
@@ -109,25 +178,51 @@ def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord],
 
     Under torchrun or a cluster every process calls this, and only the first one goes on to read and to write.
     """
-    checkpoint_path = job.folder / CHECKPOINT_NAME
-    if checkpoint_path.exists() and load_checkpoint(checkpoint_path).epoch >= job.recipe.training.epochs:
+    if _is_done(job):
         return
-    launched_outside = "RANK" in os.environ or hardware.num_nodes > 1
-    several = hardware.devices * hardware.num_nodes > 1
-    fabric = Fabric(
-        accelerator=hardware.device,
-        devices=hardware.devices,
-        num_nodes=hardware.num_nodes,
-        # buffers are shared by SharedBatchNorm2d; DDP's own broadcast would wait for processes that hold no clip
-        strategy=DDPStrategy(start_method="popen" if launched_outside else "spawn", broadcast_buffers=False)
-        if several
-        else "auto",
-        precision=job.recipe.training.precision,
-    )
-    if several and not launched_outside:
+    if job.recipe.training.optimizer == "lbfgs":
+        if is_main_process():
+            fit_linear(job, CHECKPOINT_NAME, on_epoch)
+        return
+    fabric = _fabric(job, hardware)
+    if hardware.devices * hardware.num_nodes > 1 and not _launched_outside(hardware):
         _launch_spawned(fabric, job, on_epoch)
     else:
-        fabric.launch(partial(fit_in_process, job=job, on_epoch=on_epoch))
+        fabric.launch(partial(fit_in_process, jobs=[job], on_epoch=lambda _, record: on_epoch(record)))
+
+
+def _launched_outside(hardware: Hardware) -> bool:
+    return "RANK" in os.environ or hardware.num_nodes > 1
+
+
+def _fabric(job: FitJob, hardware: Hardware) -> Fabric:
+    """Return the processes of a training, not started yet."""
+    wished = job.recipe.training.precision
+    with _without_banners():
+        return Fabric(
+            accelerator=hardware.device,
+            devices=hardware.devices,
+            num_nodes=hardware.num_nodes,
+            # buffers are shared by SharedBatchNorm2d; DDP's own broadcast would wait for processes that hold no clip
+            strategy=DDPStrategy(
+                start_method="popen" if _launched_outside(hardware) else "spawn", broadcast_buffers=False
+            )
+            if hardware.devices * hardware.num_nodes > 1
+            else "auto",
+            precision=native_precision(hardware.torch_device) if wished == "auto" else wished,
+        )
+
+
+@contextmanager
+def _without_banners() -> Iterator[None]:
+    """Keep Fabric's banners, which are no news to our user, off the screen."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
@@ -160,10 +255,10 @@ def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord
 
 
 def _spawned(fabric: Fabric, job: FitJob, queue: Any) -> None:
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its banners are no news to our user
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the parent tells of Ctrl-C, once
     try:
-        fit_in_process(fabric, job, queue.put)
+        with _without_banners():
+            fit_in_process(fabric, [job], lambda _, record: queue.put(record))
     except SoundfoldError as error:
         queue.put(error)
         raise

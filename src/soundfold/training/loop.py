@@ -2,245 +2,221 @@
 
 Every process draws the random numbers of the WHOLE batch from the same generator and works on its share, gradients are
 those of the whole batch, and batch normalisation is shared, so the number of processes does not change what is learned.
+Several trainings may share a process and its epochs; what is done in an epoch is `_train_epoch`'s, or a `Stack`'s.
 """
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from soundfold.augment import apply_draws, draw
 from soundfold.errors import DataError, RunError
-from soundfold.models import Classifier, build_classifier
-from soundfold.recipe import Recipe
+from soundfold.models import build_classifier
 from soundfold.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from soundfold.training.epoch import batch_bounds, epoch_generator, hear, plan_epoch
 from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
+from soundfold.training.feature_source import FeatureSource, feature_source
+from soundfold.training.fitting import FitJob, Fitting, build_optimizer, build_schedule, judge
 from soundfold.training.history import EpochRecord, History
+from soundfold.training.host import keep_freed_memory
 from soundfold.training.scoring import clip_probabilities
 from soundfold.training.shared_norm import share_batch_norm
+from soundfold.training.together import Stack, can_stand_in_a_stack
+from soundfold.training.wide_norm import widen_batch_norm
 
-__all__ = ["CHECKPOINT_NAME", "FitJob", "fit_in_process"]
+__all__ = ["CHECKPOINT_NAME", "FitJob", "batch_bounds", "epoch_generator", "fit_in_process"]
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _CHECKPOINT_EVERY_S = 2.0
 
 
-@dataclass(frozen=True)
-class FitJob:
-    """All that a training process needs to know; plain values and paths, so that it can be sent to other processes.
+def fit_in_process(fabric: Fabric, jobs: Sequence[FitJob], on_epoch: Callable[[int, EpochRecord], None]) -> None:
+    """Train in one process of possibly many; the last checkpoint in each run's folder is the result.
 
-    Attributes:
-        recipe: the settings.
-        n_labels: number of classes.
-        features: folder of the feature cache.
-        train, train_labels: (n,) rows of the store, and class numbers.
-        held_out, held_out_labels: clips that are looked at after epochs and never learned from; may be empty.
-        folder: the run's folder; a checkpoint in it is continued.
-    """
-
-    recipe: Recipe
-    n_labels: int
-    features: Path
-    train: np.ndarray
-    train_labels: np.ndarray
-    held_out: np.ndarray
-    held_out_labels: np.ndarray
-    folder: Path
-
-
-def fit_in_process(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
-    """Train in one process of possibly many; the last checkpoint in the run's folder is the result.
+    Args:
+        fabric: the process's part of the devices.
+        jobs: what to train; more than one differ in clips, seeds and folders, and in nothing else.
+        on_epoch: called after each epoch with a job's position and its record.
 
     Raises:
         DataError: the loss is no longer a number.
-        RunError: the folder's checkpoint is damaged.
+        RunError: a folder's checkpoint is damaged.
     """
-    settings = job.recipe.training
-    fitting = _begin(fabric, job)
-    # the same answer every time, on a GPU too; leaves the caller's own setting alone
+    settings = jobs[0].recipe.training
+    keep_freed_memory()
+    fittings = _begin_all(fabric, jobs)
+    writes = fabric.is_global_zero
+    # the same answer every time and on every path, on a GPU too; leaves the caller's own settings alone
     with (
-        torch.backends.cudnn.flags(deterministic=True, benchmark=False),
-        _history(fabric, job.folder, fitting.records) as history,
+        torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled, deterministic=True, benchmark=False, allow_tf32=False
+        ),
+        ExitStack() as open_,
     ):
+        histories = [open_.enter_context(History(one.job.folder, one.records)) for one in fittings if writes]
         saved_at = time.monotonic()
-        for epoch in range(fitting.done + 1, settings.epochs + 1):
-            started = time.perf_counter()
-            lr = fitting.optimizer.param_groups[0]["lr"]
-            loss, accuracy = _train_epoch(fabric, job, fitting, epoch)
-            train_s = time.perf_counter() - started
-            if not np.isfinite(loss):
-                raise DataError(
-                    f"the loss must stay a number, got {loss} in epoch {epoch}. Lower training.lr (now {settings.lr:g})"
-                )
-            look = epoch % settings.validate_every == 0 or epoch == settings.epochs
-            held_out = _look(fabric, job, fitting) if look and len(job.held_out) else (None, None)
-            if history is not None:
-                record = EpochRecord(epoch, loss, accuracy, held_out[0], held_out[1], lr, train_s)
-                history.add(record)
-                on_epoch(record)
+        for members, epochs in _rounds(fittings, settings.epochs):
+            learning = [fittings[member] for member in members]
+            train_epoch = _epoch_trainer(fabric, learning)
+            for epoch in epochs:
+                records = _run_epoch(fabric, learning, epoch, train_epoch)
+                if not writes:
+                    continue
+                for member, record in zip(members, records, strict=True):
+                    histories[member].add(record)
+                    on_epoch(member, record)
                 if time.monotonic() - saved_at > _CHECKPOINT_EVERY_S or epoch == settings.epochs:
-                    save_checkpoint(fitting.checkpoint(history.records), job.folder / CHECKPOINT_NAME)
+                    for member in members:
+                        checkpoint = fittings[member].checkpoint(histories[member].records)
+                        save_checkpoint(checkpoint, jobs[member].folder / CHECKPOINT_NAME)
                     saved_at = time.monotonic()
     fabric.barrier()
 
 
-@dataclass
-class _Fitting:
-    """A training under way."""
-
-    cache: FeatureCache
-    first: np.ndarray  # (train,) the first window of each clip that may be heard
-    count: np.ndarray  # (train,) how many of its windows may be heard
-    classifier: Classifier
-    network: nn.Module  # the classifier's network, as Fabric wraps it
-    optimizer: torch.optim.Optimizer  # as Fabric wraps it
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    records: list[EpochRecord]  # of the epochs that the checkpoint holds
-
-    @property
-    def done(self) -> int:
-        """Epochs that the checkpoint holds."""
-        return len(self.records)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Return logits, through Fabric's wrapping."""
-        prepared = self.classifier.prepare(features).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.network(prepared)
-        return logits.float()
-
-    def checkpoint(self, records: list[EpochRecord]) -> Checkpoint:
-        """Return all that a later process needs to go on after these epochs."""
-        return Checkpoint(
-            epoch=len(records),
-            model=self.classifier.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-            scheduler=self.scheduler.state_dict(),
-            history=[asdict(record) for record in records],
-        )
+def _rounds(fittings: Sequence[Fitting], epochs: int) -> Iterator[tuple[list[int], range]]:
+    """Yield who trains together in which epochs: those that a kill left behind catch up first."""
+    starts = sorted({fitting.done for fitting in fittings})
+    for start, stop in pairwise([*starts, epochs]):
+        members = [member for member, fitting in enumerate(fittings) if fitting.done <= start]
+        yield members, range(start + 1, stop + 1)
 
 
-def _begin(fabric: Fabric, job: FitJob) -> _Fitting:
+def _epoch_trainer(fabric: Fabric, fittings: Sequence[Fitting]) -> Callable[[int], list[tuple[float, float]]]:
+    """Return what trains some fittings for an epoch and tells each one's mean loss and share of right answers.
+
+    A stack's steps need nothing of the host, so that a GPU can replay them. On a CPU one training alone is quicker
+    step by step, as are several processes, which meet in every step.
+    """
+    precision = fabric.strategy.precision.precision
+    gains = fabric.device.type == "cuda" or len(fittings) > 1
+    if gains and fabric.world_size == 1 and can_stand_in_a_stack(fittings, precision):
+        return Stack(fittings, fabric.device, mixed=precision == "bf16-mixed").train_epoch
+    return lambda epoch: [_train_epoch(fabric, fitting, epoch) for fitting in fittings]
+
+
+def _begin_all(fabric: Fabric, jobs: Sequence[FitJob]) -> list[Fitting]:
+    """Build what the trainings need, or restore it; jobs on the same features share them."""
+    kept: dict[Path, tuple[FeatureCache, FeatureSource]] = {}
+    for job in jobs:
+        if job.features not in kept:
+            cache = open_feature_cache(job.features)
+            kept[job.features] = cache, feature_source(cache, fabric.device)
+    return [_begin(fabric, job, *kept[job.features]) for job in jobs]
+
+
+def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: FeatureSource) -> Fitting:
     """Build what a training needs, or restore it from the run's checkpoint."""
-    cache = open_feature_cache(job.features, job.recipe)
     first, count = cache.windows_of(job.train)
     if job.recipe.augment.crop == "start":
         count = np.ones_like(count)
-    classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed)
-    classifier.standardise.set_statistics(*cache.statistics(runs_of(first, count)))
+    classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed, job.weights_file)
+    statistics = cache.statistics(runs_of(first, count), per_band=job.recipe.features.per_band)
+    classifier.standardise.set_statistics(*statistics)
     if fabric.world_size > 1:
         share_batch_norm(classifier)
-    # channels last: a third faster on a CPU, and what tensor cores want
-    classifier.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    plain = torch.optim.Adam(classifier.network.parameters(), lr=job.recipe.training.lr)
-    scheduler = _schedule(plain, job.recipe, len(batch_bounds(len(job.train), job.recipe.training.batch_size)))
+    elif fabric.device.type == "cpu":
+        widen_batch_norm(classifier)
+    layout = _layout(fabric)
+    classifier.network.to(memory_format=layout)  # type: ignore[call-overload]
+    plain = build_optimizer(classifier.network, job.recipe)
+    scheduler = build_schedule(plain, job.recipe, len(batch_bounds(len(job.train), job.recipe.training.batch_size)))
     with warnings.catch_warnings():
         # our DDP broadcasts no buffers; torch means to do without them altogether, and says so
         warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")
         network, optimizer = fabric.setup(classifier.network, plain)
     classifier.standardise.to(fabric.device)
-    fitting = _Fitting(cache, first, count, classifier, network, optimizer, scheduler, records=[])
+    fitting = Fitting(job, cache, source, first, count, classifier, layout, network, optimizer, scheduler, records=[])
     path = job.folder / CHECKPOINT_NAME
     if path.exists():
         _restore(load_checkpoint(path), path, fitting)
     return fitting
 
 
-def _train_epoch(fabric: Fabric, job: FitJob, fitting: _Fitting, epoch: int) -> tuple[float, float]:
-    """Learn from every training clip once; return mean loss and share of right answers, as they were on the way."""
+def _layout(fabric: Fabric) -> torch.memory_format:
+    """Return the memory format of batches: channels-last, which cuDNN would undo again in float32."""
+    plain = fabric.device.type == "cuda" and fabric.strategy.precision.precision == "32-true"
+    return torch.contiguous_format if plain else torch.channels_last
+
+
+def _train_epoch(fabric: Fabric, fitting: Fitting, epoch: int) -> tuple[float, float]:
+    """Learn from every training clip once; return mean loss and share of right answers, as they were on the way.
+
+    Each process works on its share of each batch. The factor of its summed loss makes the mean over processes (which
+    Fabric takes of the gradients) the mean over the whole batch, even where the last one does not divide evenly.
+    """
     fitting.network.train()
+    plan = plan_epoch(fitting, epoch, fabric.device)
+    shares = [slice(start + fabric.global_rank, stop, fabric.world_size) for start, stop in plan.bounds]
     # summed on the device: reading a value in every step would make the device wait for the host
     loss_sum = torch.zeros((), device=fabric.device)
     right = torch.zeros((), device=fabric.device)
-    for features, target, share in _batches(fabric, job, fitting, epoch):
+    for (features, *told), (start, stop) in zip(hear(fitting, plan, shares), plan.bounds, strict=True):
         fitting.optimizer.zero_grad()
-        logits = fitting.classify(features)
-        losses = nn.functional.cross_entropy(logits, target, reduction="sum")
-        fabric.backward(losses * share)
+        losses, hits = judge(fitting.network(features).float(), *told)
+        fabric.backward(losses * (fabric.world_size / (stop - start)))
         fitting.optimizer.step()
         fitting.scheduler.step()
         loss_sum += losses.detach()
-        right += (logits.argmax(dim=-1) == target).sum()
-    loss, accuracy = _summed(fabric, torch.stack([loss_sum, right])) / len(job.train)
+        right += hits
+    loss, accuracy = _summed(fabric, torch.stack([loss_sum, right])) / len(fitting.job.train)
     return float(loss), float(accuracy)
 
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
-) -> torch.optim.lr_scheduler.OneCycleLR | torch.optim.lr_scheduler.ConstantLR:
-    settings = recipe.training
-    if settings.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=settings.lr, total_steps=steps * settings.epochs, anneal_strategy="linear"
-    )
+def _run_epoch(
+    fabric: Fabric, fittings: Sequence[Fitting], epoch: int, train_epoch: Callable[[int], list[tuple[float, float]]]
+) -> list[EpochRecord]:
+    """Train for an epoch, look at the held-out clips where that is due, and return what is told of each fitting."""
+    settings = fittings[0].job.recipe.training
+    started = time.perf_counter()
+    rates = [fitting.optimizer.param_groups[0]["lr"] for fitting in fittings]
+    told = train_epoch(epoch)
+    train_s = time.perf_counter() - started
+    due = epoch % settings.validate_every == 0 or epoch == settings.epochs
+    records = []
+    for fitting, lr, (loss, accuracy) in zip(fittings, rates, told, strict=True):
+        if not np.isfinite(loss):
+            raise DataError(
+                f"the loss must stay a number, got {loss} in epoch {epoch}. Lower training.lr (now {settings.lr:g})"
+            )
+        held_out = _look(fabric, fitting) if due and len(fitting.job.held_out) else (None, None)
+        records.append(EpochRecord(epoch, loss, accuracy, held_out[0], held_out[1], lr, train_s))
+    return records
 
 
-def _restore(checkpoint: Checkpoint, path: Path, fitting: _Fitting) -> None:
+def _restore(checkpoint: Checkpoint, path: Path, fitting: Fitting) -> None:
     try:
         fitting.classifier.load_state_dict(checkpoint.model)
         fitting.optimizer.load_state_dict(checkpoint.optimizer)
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: does not fit this recipe's network ({reason}). Choose another --out") from None
+    for parameter, moments in fitting.optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape:
+                # in the parameter's own order in memory, which a file does not keep and a fused step takes for granted
+                moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     fitting.scheduler.load_state_dict(checkpoint.scheduler)
     fitting.records = [EpochRecord(**record) for record in checkpoint.history]  # type: ignore[arg-type]
 
 
-def _batches(fabric: Fabric, job: FitJob, fitting: _Fitting, epoch: int) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """Yield this process's share of each batch: augmented features, targets, and the factor of its summed loss.
-
-    The factor makes the mean over processes (which Fabric takes of the gradients) the mean over the whole batch, even
-    where the last batch does not divide evenly.
-    """
-    settings, cache = job.recipe.training, fitting.cache
-    generator = epoch_generator(settings.seed, epoch)
-    order = torch.randperm(len(job.train), generator=generator).numpy()
-    pick = torch.rand(len(order), generator=generator, dtype=torch.float64).numpy()
-    rows = fitting.first[order] + (pick * fitting.count[order]).astype(np.int64)
-    before, after = torch.from_numpy(cache.before[rows]), torch.from_numpy(cache.after[rows])
-    draws = draw(job.recipe.augment, before, after, *cache.shape[1:], generator)
-    labels = torch.from_numpy(job.train_labels[order])
-    for start, stop in batch_bounds(len(order), settings.batch_size):
-        mine = slice(start + fabric.global_rank, stop, fabric.world_size)
-        features = apply_draws(cache.gather(rows[mine]).to(fabric.device), draws[mine])
-        yield features, labels[mine].to(fabric.device), fabric.world_size / (stop - start)
-
-
-def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """Return the first and the end position of each batch; a last batch of one clip joins the one before it.
-
-    Batch normalisation has nothing to compare one clip with.
-
-    >>> batch_bounds(9, 4)
-    [(0, 4), (4, 9)]
-    """
-    starts = list(range(0, count, batch_size))
-    if len(starts) > 1 and batch_size > 1 and count - starts[-1] == 1:
-        del starts[-1]
-    return list(zip(starts, [*starts[1:], count], strict=True))
-
-
-def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """Return the generator of one epoch's random numbers: the same for every number of devices and after a resume."""
-    # an odd multiplier keeps neighbouring seeds from replaying each other's epochs
-    return torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + epoch) % 2**63)
-
-
-def _look(fabric: Fabric, job: FitJob, fitting: _Fitting) -> tuple[float, float]:
+def _look(fabric: Fabric, fitting: Fitting) -> tuple[float, float]:
     """Return mean loss and accuracy of the held-out clips."""
+    job = fitting.job
     fitting.network.eval()
     mine = slice(fabric.global_rank, None, fabric.world_size)
     truth = job.held_out_labels[mine]
     loss, right = 0.0, 0
     if len(truth):
-        probabilities = clip_probabilities(fitting.classify, fitting.cache, job.held_out[mine], fabric.device)
+        probabilities = clip_probabilities(
+            fitting.classify, fitting.cache, job.held_out[mine], fabric.device, fitting.source
+        )
         told = probabilities[np.arange(len(truth)), truth]
         loss = float(-np.log(np.maximum(told, 1e-12)).sum())
         right = int((probabilities.argmax(axis=1) == truth).sum())
@@ -253,13 +229,3 @@ def _summed(fabric: Fabric, values: Tensor) -> np.ndarray:
     total = fabric.all_reduce(values.double().to(fabric.device), reduce_op="sum") if fabric.world_size > 1 else values
     assert isinstance(total, Tensor)
     return total.double().cpu().numpy()
-
-
-@contextmanager
-def _history(fabric: Fabric, folder: Path, records: list[EpochRecord]) -> Iterator[History | None]:
-    """Give the run's history to the first process, and nothing to the others."""
-    if not fabric.is_global_zero:
-        yield None
-        return
-    with History(folder, records) as history:
-        yield history

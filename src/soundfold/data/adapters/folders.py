@@ -11,14 +11,16 @@ from pathlib import Path
 import pandas as pd
 
 from soundfold.audio import AUDIO_SUFFIXES
-from soundfold.data.clips import LeftOut, natural_order, quoted
+from soundfold.data.clips import LeftOut
 from soundfold.data.files import Scan, scan_sounds
 from soundfold.data.rows import Rows
 from soundfold.errors import DataError
+from soundfold.wording import counted, natural_order, quoted
 
 __all__ = ["label_folders", "read"]
 
 _FOLD = re.compile(r"fold[ _-]*([0-9]+)", re.IGNORECASE)
+_UNNAMED = ("sound but no folder to name its", "sounds but no folder to name their")
 _SETS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "evaluation"})
 
 
@@ -94,7 +96,7 @@ def _refuse_without_sounds(folder: Path, scan: Scan) -> None:
     if not scan.passed_over and not scan.folders and not scan.broken:
         raise DataError(f"{folder}: is an empty folder. Put a folder of sounds into it for each class.")
     files = sum(scan.passed_over.values())
-    seen = f" ({files:,} other files: {_suffixes(scan)})" if files else ""
+    seen = f" ({counted(files, 'other file')}: {_suffixes(scan)})" if files else ""
     known = ", ".join(sorted(AUDIO_SUFFIXES))
     raise DataError(f"{folder}: holds no sounds{seen}. Sounds are files that end in {known}.")
 
@@ -106,8 +108,9 @@ def _unlabelled(folder: Path, scan: Scan) -> str:
             "Sort them as fold1/dog/…, or give a table with the columns path,label,fold."
         )
     return (
-        f"{folder}: holds {len(scan.sounds):,} sounds but no folder to name their label. Point at the folder above if "
-        f"'{folder.name}' is a label; else sort them as {folder.name}/dog/…, or give a table with columns path,label."
+        f"{folder}: holds {counted(len(scan.sounds), *_UNNAMED)} label. "
+        f"Point at the folder above if '{folder.name}' is a label; else sort them as {folder.name}/dog/…, or give a "
+        "table with columns path,label."
     )
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundfold.data.transfer import BrokenOffError, OnProgress, discard, fetch_rest, file_bytes
+from soundfold.data.fetch.transfer import BrokenOffError, OnProgress, discard, fetch_rest, file_bytes
 from soundfold.errors import DownloadError, needs_extra
+from soundfold.wording import counted
 
 if TYPE_CHECKING:
     import requests
@@ -146,7 +147,7 @@ def _fault(path: Path, size: int | None, digest: str | None, tell: OnProgress) -
 
 
 def _gave_up(url: str, here: int, size: int | None, tries: int, broken: BrokenOffError) -> str:
-    count = "1 try" if tries == 1 else f"{tries} tries"
+    count = counted(tries, "try", "tries")
     if not here:
         return f"{url}: could not be fetched in {count} ({broken}). Run the same command again later."
     of = "" if size is None else f" of {size:,}"

@@ -13,7 +13,8 @@ import pandas as pd
 
 from soundfold.data.clips import CLIP_COLUMNS
 from soundfold.data.rows import Rows, text_of
-from soundfold.errors import DataError, PathError, did_you_mean
+from soundfold.errors import DataError, PathError
+from soundfold.wording import counted
 
 __all__ = [
     "TABLE_SUFFIXES",
@@ -45,7 +46,7 @@ def read(path: Path) -> Rows:
         Its rows, unchecked, own columns as they are.
 
     Raises:
-        DataError: when it cannot be read, or lacks the column `path` or `label`.
+        DataError: when it cannot be read, or lacks the columns `path` and `label`.
     """
     table, delimiter = load_table(path)
     table = _with_known_names(table, path)
@@ -104,21 +105,31 @@ def header_of(path: Path) -> tuple[str, ...]:
 
 
 def require_columns(columns: Iterable[str], names: Sequence[str], path: Path) -> None:
-    """Raise unless a table has all these columns; the message offers the one that was probably meant.
+    """Raise unless a table has all these columns; the message offers those that were probably meant.
 
     Raises:
-        DataError: naming the first column that is missing.
+        DataError: naming every column that is missing.
     """
     present = [str(column) for column in columns]
-    for name in names:
-        if name in present:
-            continue
-        free = [column for column in present if column not in names]
-        other = [column for column in free if column.casefold() in _OTHER_NAMES.get(name, ())]
-        by_case = {column.casefold(): column for column in free}
-        near = other or [by_case[key] for key in difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.6)]
-        found = f" Did you mean '{near[0]}'? Rename it to '{name}'." if near else did_you_mean(name, free)
-        raise DataError(f"{path}: has no column '{name}'.{found or ' Add it to the first line.'}")
+    missing = [name for name in names if name not in present]
+    if not missing:
+        return
+    free = [column for column in present if column not in names]
+    meant: dict[str, str] = {}
+    for name in missing:
+        if near := _meant(name, [column for column in free if column not in meant.values()]):
+            meant[name] = near
+    word, them = ("column", "it") if len(missing) == 1 else ("columns", "them")
+    told = ", ".join(f"'{name}'" for name in missing)
+    new = ", ".join(f"'{name}'" for name in missing if name not in meant)
+    renamed = " and ".join(f"'{old}' to '{name}'" for name, old in meant.items())
+    if not meant:
+        mend = f"Known: {', '.join(free)}. Add {them}." if free else f"Add {them}."
+    elif len(missing) == 1:
+        mend = f"Did you mean '{meant[missing[0]]}'? Rename it to {told}."
+    else:
+        mend = f"Rename {renamed}, and add {new}." if new else f"Rename {renamed}."
+    raise DataError(f"{path}: has no {word} {told}. {mend}")
 
 
 def published_table(folder: Path, place: str, name: str, audio: Path | None) -> Path | None:
@@ -160,6 +171,14 @@ def class_order(table: pd.DataFrame, label: str, number: str, source: Path) -> t
                 f"got more than one partner for {twice[name].iloc[0]}. Take the published table."
             )
     return tuple(pairs.sort_values("number")["label"])
+
+
+def _meant(name: str, free: Sequence[str]) -> str | None:
+    """Return the column that probably holds what a missing one should."""
+    other = [column for column in free if column.casefold() in _OTHER_NAMES.get(name, ())]
+    by_case = {column.casefold(): column for column in free}
+    near = other or [by_case[key] for key in difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.6)]
+    return near[0] if near else None
 
 
 def _names_recordings(table: pd.DataFrame) -> bool:
@@ -243,7 +262,7 @@ def _fitted(row: list[str], width: int, place: str) -> list[str]:
     if len(row) > width and not any(cell.strip() for cell in row[width:]):
         return row[:width]
     raise DataError(
-        f"{place}: has {len(row)} cells, the first line has {width}. "
+        f"{place}: has {counted(len(row), 'cell')}, the first line has {width}. "
         "Put quotation marks round a cell that holds a separator."
     )
 

@@ -11,6 +11,7 @@ from soundfold.data.clips import LeftOut
 from soundfold.data.files import scan_sounds
 from soundfold.data.rows import Rows
 from soundfold.errors import DataError
+from soundfold.wording import counted
 
 __all__ = ["matches", "read"]
 
@@ -53,7 +54,8 @@ def read(folder: Path) -> Rows:
     )
     missing = sorted(set(fold_of) - set(names))
     noise = sum(parts[0] == _NOISE for parts in scan.sounds)
-    notes = [f"{noise} recordings in {_NOISE} are no spoken words and were kept out."] if noise else []
+    words_for_it = "recording is no spoken word and was", "recordings are no spoken words and were"
+    notes = [f"In {_NOISE} {counted(noise, *words_for_it)} kept out."] if noise else []
     return Rows(
         table,
         "Speech Commands v2",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from soundfold.audio import probe
 from soundfold.errors import AudioError, DataError, PathError, did_you_mean
+from soundfold.wording import counted
 
 __all__ = ["DATASETS", "Dataset", "find_dataset", "shortcomings"]
 
@@ -184,14 +185,15 @@ def shortcomings(dataset: Dataset, folder: Path) -> list[str]:
         for path in sorted(folder.glob(dataset.clip_pattern))
         if not path.name.startswith(".") and path.is_file() and path.stat().st_size > 0
     ]
-    lacks = [] if len(clips) == dataset.clips else [f"{len(clips):,} clips instead of {dataset.clips:,}"]
+    lacks = [] if len(clips) == dataset.clips else [f"{counted(len(clips), 'clip')} instead of {dataset.clips:,}"]
     if dataset.table is not None:
         lacks += _table_shortcomings(folder / dataset.table, dataset, clips if not lacks else None)
     if not lacks and dataset.clip_rate is not None:
         others = [path.name for path in clips if not _as_published(path, dataset)]
         if others:
             what = f"a {clips[0].suffix[1:].upper()} file of {dataset.clip_s:g} s at {dataset.clip_rate:,} Hz"
-            lacks.append(f"{len(others):,} of {len(clips):,} clips are not {what}, first {others[0]}")
+            are = "is" if len(others) == 1 else "are"
+            lacks.append(f"{len(others):,} of {counted(len(clips), 'clip')} {are} not {what}, first {others[0]}")
     return lacks
 
 
@@ -207,9 +209,9 @@ def _table_shortcomings(table: Path, dataset: Dataset, clips: list[Path] | None)
     except (csv.Error, UnicodeDecodeError):
         return [f"{dataset.table} is not a readable table"]
     if absent:
-        return [f"{dataset.table} has no column {', '.join(absent)}"]
+        return [f"{dataset.table} has no {'column' if len(absent) == 1 else 'columns'} {', '.join(absent)}"]
     if len(rows) != dataset.clips:
-        return [f"{dataset.table} has {len(rows):,} rows instead of {dataset.clips:,}"]
+        return [f"{dataset.table} has {counted(len(rows), 'row')} instead of {dataset.clips:,}"]
     unnamed = {path.name for path in clips or ()} - {row[dataset.columns[0]] for row in rows}
     return [f"{dataset.table} has no row for {min(unnamed)}"] if unnamed else []
 

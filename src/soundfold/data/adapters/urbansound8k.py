@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from soundfold.data.adapters.table import class_order, load_table, published_table, require_columns, whole_numbers
 from soundfold.data.rows import Rows
-from soundfold.data.table import class_order, load_table, published_table, require_columns, whole_numbers
 from soundfold.errors import DataError
 
 __all__ = ["TABLE", "matches", "read"]

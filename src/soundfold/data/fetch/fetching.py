@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundfold.data.archive import unpack
-from soundfold.data.catalogue import Dataset, find_dataset, shortcomings
-from soundfold.data.download import PATIENCE, Patience, download, part_bytes
-from soundfold.data.transfer import OnProgress, cannot_write
+from soundfold.data.fetch.archive import unpack
+from soundfold.data.fetch.catalogue import Dataset, find_dataset, shortcomings
+from soundfold.data.fetch.download import PATIENCE, Patience, download, part_bytes
+from soundfold.data.fetch.transfer import OnProgress, cannot_write
 from soundfold.errors import DownloadError, PathError, needs_extra
 
 __all__ = ["Fetched", "fetch_dataset", "get_dataset"]

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from soundfold.data.transfer import OnProgress
+from soundfold.data.fetch.transfer import OnProgress
 from soundfold.errors import DownloadError
 
 __all__ = ["unpack"]

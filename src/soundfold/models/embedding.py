@@ -1,0 +1,83 @@
+"""A pretrained network as a front end: waveform in, one vector a clip out, which nothing here ever changes.
+
+Three views of the network are put end to end (`EfficientAT.views`): the signed root of its embedding, its logits for
+AudioSet's 527 classes, and the mean of its last residual block.
+"""
+
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from soundfold.errors import RecipeError
+from soundfold.features import LogMel, Mfcc, Pcen, build_features
+from soundfold.features.audioset_mel import AudiosetMel
+from soundfold.models.efficientat import build_efficientat, load_state
+from soundfold.models.pretrained import read_weights
+from soundfold.recipe import Recipe
+
+__all__ = ["Embedding", "build_front_end"]
+
+
+class Embedding(nn.Module):
+    """Waveforms (batch, 1, samples) at 32 kHz → (batch, 1, values, 1), a picture with a band a value and one frame.
+
+    Args:
+        name: of the pretrained network.
+        portable: with the front end's operations as a model file can hold them.
+
+    Attributes:
+        shape: (1, values, 1).
+        views: the first value and the end of each view.
+    """
+
+    sample_rate = AudiosetMel.sample_rate
+
+    def __init__(self, name: str, *, portable: bool = False) -> None:
+        super().__init__()
+        self.mel = AudiosetMel(portable=portable)
+        self.network = build_efficientat(name).eval().requires_grad_(requires_grad=False)
+        with torch.inference_mode():
+            sizes = [view.shape[1] for view in self.network.views(torch.zeros(1, 1, self.mel.n_mels, 64))]
+        self.views = list(pairwise(accumulate(sizes, initial=0)))
+        self.shape = (1, sum(sizes), 1)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002
+        """Stay in evaluation, whatever the rest of a classifier does: these weights and statistics are given."""
+        return super().train(mode=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return the views of each clip, end to end."""
+        return torch.cat(self.network.views(self.mel(waveform)), dim=1)[:, None, :, None]
+
+
+def build_front_end(
+    recipe: Recipe, *, portable: bool = False, weights: Path | None = None
+) -> LogMel | Mfcc | Pcen | Embedding:
+    """Return what turns waveforms into what the network takes; for an embedding with its pretrained weights.
+
+    Args:
+        recipe: which front end.
+        portable: build it from operations that a model file can hold.
+        weights: file of pretrained weights; None for random ones, where a state dict is loaded later.
+
+    Raises:
+        RecipeError: the front end wants another rate than the recipe's.
+        ModelFileError: the file holds something else than this network's weights.
+    """
+    if recipe.features.kind != "embedding":
+        front_end = build_features(recipe, portable=portable, slopes=False)
+        assert not hasattr(front_end, "orders")
+        return front_end  # type: ignore[return-value]
+    if recipe.sound.sample_rate != Embedding.sample_rate or recipe.sound.channels != 1:
+        raise RecipeError(
+            f"sound must be {Embedding.sample_rate} Hz and one channel for features.kind = embedding, got "
+            f"{recipe.sound.sample_rate} Hz and {recipe.sound.channels}. Say sample_rate={Embedding.sample_rate} and "
+            f"channels=1"
+        )
+    embedding = Embedding(recipe.features.network, portable=portable)
+    if weights is not None:
+        load_state(embedding.network, read_weights(weights), str(weights))
+    return embedding

@@ -1,0 +1,70 @@
+"""Names and numbers as people read and write them: order, quotation marks, singular, per cent; for every room."""
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["counted", "format_interval", "format_percent", "natural_order", "quoted"]
+
+_SET_RANKS = {"train": 0, "training": 0, "dev": 1, "val": 1, "valid": 1, "validation": 1}
+_SET_RANKS |= {"eval": 2, "evaluation": 2, "test": 2, "testing": 2}
+
+
+def natural_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Sort names as people count, each once: numbers by value, and training before validation before testing.
+
+    >>> natural_order(["10", "2", "1"])
+    ('1', '2', '10')
+    >>> natural_order(["testing", "validation", "training"])
+    ('training', 'validation', 'testing')
+    """
+    unique = set(names)
+    if unique and all(name.lower() in _SET_RANKS for name in unique):
+        return tuple(sorted(unique, key=lambda name: (_SET_RANKS[name.lower()], name)))
+    return tuple(sorted(unique, key=_natural_key))
+
+
+def quoted(names: Iterable[str], most: int = 5) -> str:
+    """List names in quotes for a message, at most so many.
+
+    >>> quoted(["b", "a"])
+    "'a', 'b'"
+    """
+    ordered = natural_order(names)
+    return ", ".join(f"'{name}'" for name in ordered[:most]) + (" and others" if len(ordered) > most else "")
+
+
+def counted(n: int, one: str, more: str | None = None) -> str:
+    """Write a number with the word for what it counts.
+
+    Args:
+        n: how many, 0 or more.
+        one: the word for one of it, or the words that go with it: "row was".
+        more: the word for none or several; `one` with an s if not given.
+
+    >>> counted(1, "clip"), counted(2148, "clip"), counted(0, "class", "classes")
+    ('1 clip', '2,148 clips', '0 classes')
+    """
+    return f"{n:,} {one if n == 1 else more or one + 's'}"
+
+
+def format_percent(fraction: float) -> str:
+    """Return a fraction as people read it; for the screen and for figures, never for JSON.
+
+    >>> format_percent(0.7143)
+    '71.4 %'
+    """
+    return f"{100 * fraction:.1f} %"
+
+
+def format_interval(low: float, high: float) -> str:
+    """Return an interval of fractions as people read it.
+
+    >>> format_interval(0.682, 0.7451)
+    '68.2–74.5 %'
+    """
+    return f"{100 * low:.1f}–{format_percent(high)}"
+
+
+def _natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    return (*((0, int(piece), "") if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces), (-1, 0, name))

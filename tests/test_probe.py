@@ -1,0 +1,176 @@
+"""A frozen network with a linear head: fitted in one go, kept embeddings, one model file; weights by chance here."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
+
+import soundfold
+from conftest import RATE, tone
+from soundfold.data import open_store, read_clips
+from soundfold.errors import ModelFileError, PathError, RecipeError
+from soundfold.evaluation import CvResult, read_predictions
+from soundfold.jobs.weighting import clip_weights
+from soundfold.models import Embedding, build_classifier, build_efficientat
+from soundfold.recipe import load_recipe
+from soundfold.training import build_feature_cache, open_feature_cache
+
+SHORT = ("sound.length_s=0.5",)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "chance.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_file(build_efficientat("mn04").state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def changes(weights: Path) -> list[str]:
+    return [*SHORT, f"features.weights={weights}"]
+
+
+def run_cv(small_data: Path, changes: list[str], folder: Path, out: str) -> CvResult:
+    return soundfold.cross_validate(small_data, recipe="probe", changes=changes, out=folder / out, cache=folder / "c")
+
+
+def test_learns_what_a_frozen_network_can_tell(small_data: Path, changes: list[str], tmp_path: Path) -> None:
+    result = run_cv(small_data, changes, tmp_path, "run")
+    assert result.accuracy_mean > 0.9
+    model = soundfold.load(tmp_path / "run" / "fold1")
+    predictions = read_predictions(tmp_path / "run" / "fold1" / "predictions.parquet")
+    told = model.predict(predictions["path"].iloc[0])
+    assert told.probabilities["low"] == pytest.approx(predictions["p:low"].iloc[0], abs=1e-3)
+
+
+def test_a_second_run_embeds_nothing_and_exports_nothing(
+    small_data: Path, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_cv(small_data, changes, tmp_path, "a")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("done again")
+
+    monkeypatch.setattr("soundfold.training.feature_cache._compute", refuse)
+    monkeypatch.setattr("torch.onnx.export", refuse)
+    second = run_cv(small_data, changes, tmp_path, "b")
+    assert second.accuracy_mean == first.accuracy_mean
+    for fold in (1, 2, 3):
+        files = [(tmp_path / name / f"fold{fold}" / "weights.safetensors").read_bytes() for name in ("a", "b")]
+        assert files[0] == files[1]
+
+
+def test_a_kept_front_end_that_is_damaged_is_made_again(small_data: Path, changes: list[str], tmp_path: Path) -> None:
+    soundfold.train(small_data, recipe="probe", changes=changes, out=tmp_path / "a", cache=tmp_path / "c")
+    kept = next((tmp_path / "c").rglob("front-end-*.onnx"))
+    whole = kept.read_bytes()
+    for damage in (whole[: len(whole) // 2], b"", b"no graph"):
+        kept.write_bytes(damage)
+        soundfold.train(
+            small_data, recipe="probe", changes=changes, out=tmp_path / str(len(damage)), cache=tmp_path / "c"
+        )
+        assert kept.read_bytes() == whole
+
+
+def test_other_weights_are_other_features(small_data: Path, weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_file({name: value * 2 for name, value in build_efficientat("mn04").state_dict().items()}, other)
+    recipe = load_recipe("probe", SHORT)
+    store = open_store(read_clips(small_data), recipe.sound, cache=tmp_path / "cache")
+    folders = {build_feature_cache(store, recipe, weights=path) for path in (weights, other)}
+    assert len(folders) == 2
+    assert build_feature_cache(store, recipe, weights=weights) in folders
+
+
+def test_the_head_is_the_mean_of_a_regression_a_view(small_data: Path, changes: list[str], tmp_path: Path) -> None:
+    soundfold.train(
+        small_data, recipe="probe", changes=[*changes, "training.weighting=none"], test_fold=3,
+        out=tmp_path / "run", cache=tmp_path / "c",
+    )  # fmt: skip
+    recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
+    clips = read_clips(small_data)
+    store = open_store(clips, recipe.sound, cache=tmp_path / "c")
+    cache = open_feature_cache(build_feature_cache(store, recipe, weights=Path(recipe.features.weights or "")))
+    values = cache.gather(np.arange(len(clips))).flatten(1).numpy()
+    train = (clips.table["fold"] != "3").to_numpy()
+    values = (values - values[train].mean(axis=0)) / np.maximum(values[train].std(axis=0), 1e-12)
+    logits = np.zeros(len(clips))
+    for start, stop in Embedding("mn04").views:
+        found = LogisticRegression(C=0.01, max_iter=1000).fit(values[train, start:stop], clips.class_ids()[train])
+        logits += found.decision_function(values[:, start:stop]) / 3
+    told = read_predictions(tmp_path / "run" / "predictions.parquet")["p:low"].to_numpy()
+    expected = 1 / (1 + np.exp(-logits[~train]))
+    np.testing.assert_allclose(told, expected, atol=0.01)
+
+
+def test_recordings_cut_into_many_clips_do_not_rule(tmp_path: Path) -> None:
+    lines = ["path,label,group"]
+    for label, group, clips in (("a", "r1", 16), ("a", "r2", 1), ("b", "r3", 4)):
+        for number in range(clips):
+            name = f"{group}-{number}.wav"
+            soundfile.write(tmp_path / name, tone(440, 0.1, number), RATE)
+            lines.append(f"{name},{label},{group}")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    clips = read_clips(tmp_path / "clips.csv")
+    train = np.arange(len(clips))
+    weight = clip_weights(clips, train, "recordings")
+    labels, groups = clips.table["label"].to_numpy(), clips.table["group"].astype(str).to_numpy()
+    assert weight.mean() == pytest.approx(1.0)
+    assert weight[labels == "a"].sum() == pytest.approx(weight[labels == "b"].sum())
+    share = [weight[[name.endswith(group) for name in groups]].sum() for group in ("r1", "r2")]
+    assert share[0] == pytest.approx(4 * share[1])  # √16, not 16
+    assert (clip_weights(clips, train, "none") == 1).all()
+    plain = clip_weights(clips, train, "classes")
+    assert plain[labels == "a"].sum() == pytest.approx(plain[labels == "b"].sum())
+    assert len(set(plain[labels == "a"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["features.kind=log_mel", "model.name=linear"], "training.optimizer must be lbfgs with model.name = linear"),
+        (["features.kind=embedding"], "model.name must be linear with features.kind = embedding"),
+        (["training.weighting=classes"], "training.weighting must be none unless training.optimizer is lbfgs"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_told(changes: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("tutorial", changes)
+
+
+def test_a_rate_that_the_network_was_not_trained_at_is_told(small_data: Path, changes: list[str]) -> None:
+    with pytest.raises(RecipeError, match="must be 32000 Hz and one channel for features.kind = embedding, got 16000"):
+        soundfold.train(small_data, recipe="probe", changes=[*changes, "sample_rate=16000"])
+
+
+def test_weights_that_are_not_there_or_not_weights_are_told(small_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(PathError, match="must be a file of weights or a folder with mn04_as_mAP_432.pt in it"):
+        soundfold.train(small_data, recipe="probe", changes=[f"features.weights={tmp_path / 'none'}"])
+    (tmp_path / "text.pt").write_text("no weights")
+    with pytest.raises(ModelFileError, match=r"text\.pt: is no file of weights"):
+        soundfold.train(small_data, recipe="probe", changes=[f"features.weights={tmp_path / 'text.pt'}"])
+
+
+def test_building_a_classifier_for_an_embedding_keeps_it_frozen(weights: Path) -> None:
+    classifier = build_classifier(load_recipe("probe", SHORT), 3, 0, weights)
+    classifier.train()
+    assert not any(module.training for module in classifier.features.modules())
+    assert [name for name, value in classifier.named_parameters() if value.requires_grad] == [
+        "network.head.weight",
+        "network.head.bias",
+    ]
+
+
+@pytest.mark.real
+def test_real_recordings_are_told_far_better_than_by_the_tutorial(real_data: Path, tmp_path: Path) -> None:
+    if not os.environ.get("SOUNDFOLD_WEIGHTS"):
+        pytest.skip("SOUNDFOLD_WEIGHTS does not point at real weights")
+    result = soundfold.cross_validate(real_data, recipe="probe", out=tmp_path / "run", cache=tmp_path / "cache")
+    assert result.accuracy_mean > 0.70
