@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import soundfold
 from conftest import RATE, SMALL, tone
 from soundfold.data.backgrounds import read_backgrounds
-from soundfold.errors import DataError, PathError
+from soundfold.errors import DataError, PathError, RecipeError
 from soundfold.recipe import SoundRecipe
 
 STILL = ("place=centre", "time_shift=0", "time_masks=0", "frequency_masks=0")
@@ -80,6 +80,11 @@ def test_a_mixture_tells_its_shares(small_data: Path, tmp_path: Path, monkeypatc
     assert str(told[0]).startswith("as one training epoch sees it")
     assert any("low" in str(title) and "high" in str(title) and " + 0." in str(title) for title in told)
     assert [title for *_, title in drawn(small_data, tmp_path / "c.png", monkeypatch)][1:] == ["", "", ""]
+
+
+def test_features_that_are_no_picture_are_refused(small_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="features.kind must be log_mel, mfcc, pcen to be drawn, got embedding"):
+        soundfold.show(small_data, tmp_path / "clips.png", recipe="probe")
 
 
 def test_backgrounds_are_windows_of_every_sound(street: Path) -> None:

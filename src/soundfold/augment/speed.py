@@ -7,8 +7,8 @@ one leaves a mirror of its highest tones above them, some 60 dB fainter than the
 PitchShift keeps the tempo by granular overlap-add: grains of 50 ms, each read faster or slower around its own middle,
 half overlapping and faded over each other. It is an approximation. A steady tone lands on a multiple of the grains'
 pace from where it was, so within 20 Hz of where it should be (half a low mel band), and flutters at that pace by a few
-decibels, since neighbouring grains do not meet in phase; a click may be heard twice or not at all. Noise, and sounds
-that change faster than the grains, come out as they should. A phase vocoder would hold tones and smear all else.
+decibels, since neighbouring grains do not meet in phase; noise comes out about 1 dB fainter for the same reason, and a
+click may be heard twice or not at all. A phase vocoder would hold tones better and smear all else.
 """
 
 import math

@@ -17,7 +17,7 @@ from soundfold.augment import apply_and_mix, apply_and_mix_waveforms, draw, draw
 from soundfold.data.backgrounds import read_backgrounds
 from soundfold.data.clips import Clips
 from soundfold.data.reading import read_clips
-from soundfold.errors import AudioError, DataError, PathError
+from soundfold.errors import AudioError, DataError, PathError, RecipeError
 from soundfold.evaluation import save_png
 from soundfold.evaluation.lettering import drawable, font_families
 from soundfold.features import build_features, hz_to_mel
@@ -69,6 +69,11 @@ def show(
             f"clips must be between 1 and 50, got {clips}. Draw fewer, or several pictures with other seeds"
         )
     settings = load_recipe(recipe, changes)
+    if settings.features.kind not in _TITLES:
+        raise RecipeError(
+            f"features.kind must be {', '.join(_TITLES)} to be drawn, got {settings.features.kind}. "
+            f"Choose another --recipe, or --set features.kind"
+        )
     table = read_clips(data, where=where)
     rows = _choose(table, clips, seed)
     views = _views(table, rows, settings, seed)
