@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from soundfold import __version__
 from soundfold.atomic import write_text
@@ -42,6 +43,7 @@ from soundfold.training import (
     Hardware,
     clip_probabilities,
     fit,
+    give_back_freed_memory,
     open_feature_cache,
     save_tensors,
     take_part,
@@ -79,6 +81,7 @@ def learn_split(
     folder.mkdir(exist_ok=True)
     job = job_of(prepared, split, recipe, folder)
     fitted = fit(job, hardware, lambda record: reporter.epoch(what, record, recipe.training.epochs))
+    give_back_freed_memory()  # the export needs its own
     classifier = build_classifier(recipe, job.n_labels, recipe.training.seed)
     classifier.load_state_dict(fitted.state)
     classifier.eval()
@@ -89,14 +92,16 @@ def learn_split(
     result = _result(prepared, split, recipe, fitted, folder, scores, time.perf_counter() - started)
     save_tensors(classifier.state_dict(), folder / "weights.safetensors", {"format": "pt"})
     probes = _probes(prepared, split, recipe)
-    difference = export_model(
-        classifier,
-        recipe,
-        _card(prepared, split, recipe, result),
-        folder / "model.onnx",
-        probes,
-        prepared.features,
-    )
+    # one at a time where folds end together: an export holds more memory than the training did
+    with FileLock(prepared.features / "export.lock"):
+        difference = export_model(
+            classifier,
+            recipe,
+            _card(prepared, split, recipe, result),
+            folder / "model.onnx",
+            probes,
+            prepared.features,
+        )
     figure = draw_curves(_curves(fitted))
     save_png(folder / "curves.png", figure)
     result = result.model_copy(

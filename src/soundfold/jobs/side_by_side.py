@@ -29,7 +29,7 @@ from soundfold.jobs.learning import learn_split
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe
-from soundfold.training import EpochRecord, Hardware, usable_cores
+from soundfold.training import EpochRecord, Hardware, give_back_freed_memory, usable_cores
 
 __all__ = ["Lesson", "at_once", "learn_side_by_side", "work"]
 
@@ -70,6 +70,7 @@ def learn_side_by_side(
     """
     threads = max(1, usable_cores() // jobs)
     workers = _Workers()
+    give_back_freed_memory()
     with ThreadPoolExecutor(jobs) as pool:
         payloads = ((lesson, (prepared, lesson, recipe, hardware, threads)) for lesson in lessons)
         running = [pool.submit(workers.teach, lesson.what, payload, reporter) for lesson, payload in payloads]

@@ -3,11 +3,12 @@
 import ctypes
 import os
 import sys
+from contextlib import suppress
 from typing import Literal
 
 import torch
 
-__all__ = ["keep_freed_memory", "native_precision", "usable_cores"]
+__all__ = ["give_back_freed_memory", "keep_freed_memory", "native_precision", "usable_cores"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEPT_BYTES = 1 << 30
@@ -36,6 +37,14 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _LARGEST_BYTES)
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_back_freed_memory() -> None:
+    """Hand what glibc keeps of freed memory back to the system, for a process that will only wait from here on."""
+    if sys.platform != "linux":
+        return
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def native_precision(device: torch.device) -> Literal["32-true", "bf16-mixed"]:
