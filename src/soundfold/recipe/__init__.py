@@ -1,14 +1,12 @@
 """Every setting of a run as one validated, frozen model; presets; YAML in and out. Works without torch."""
 
+from soundfold.recipe.augment_section import AugmentRecipe
+from soundfold.recipe.feature_section import FeatureRecipe
 from soundfold.recipe.files import build_recipe, change_recipe, load_recipe, preset_names, recipe_keys, save_recipe
-from soundfold.recipe.schema import (
-    AugmentRecipe,
-    FeatureRecipe,
-    ModelRecipe,
-    Recipe,
-    SoundRecipe,
-    TrainingRecipe,
-)
+from soundfold.recipe.model_section import ModelRecipe
+from soundfold.recipe.schema import Recipe
+from soundfold.recipe.sound_section import SoundRecipe
+from soundfold.recipe.training_section import TrainingRecipe
 
 __all__ = [
     "AugmentRecipe",
