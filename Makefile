@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/soundfold demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2
 
 install: $(STAMP)
 

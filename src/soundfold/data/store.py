@@ -30,6 +30,7 @@ from soundfold.data.clips import Clips, LeftOut
 from soundfold.data.store_build import bring_up_to_date
 from soundfold.errors import DataError
 from soundfold.recipe import SoundRecipe
+from soundfold.wording import counted
 
 __all__ = ["WaveformStore", "cache_folder", "forget_pages", "open_store"]
 
@@ -155,7 +156,8 @@ def open_store(
     good = index["problem"] == ""
     if not good.any():
         first = index.iloc[0]
-        raise DataError(f"none of the {len(index)} clips can be used; the first: {first['file']}: {first['problem']}")
+        told = f"the first: {first['file']}: {first['problem']}"
+        raise DataError(f"none of the {counted(len(index), 'clip')} can be used; {told}")
     return WaveformStore(folder, sound, index, samples)
 
 

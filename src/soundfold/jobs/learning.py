@@ -48,6 +48,7 @@ from soundfold.training import (
     save_tensors,
     take_part,
 )
+from soundfold.wording import counted
 
 __all__ = ["help_to_learn", "learn_split"]
 
@@ -92,6 +93,7 @@ def learn_split(
     result = _result(prepared, split, recipe, fitted, folder, scores, time.perf_counter() - started)
     save_tensors(classifier.state_dict(), folder / "weights.safetensors", {"format": "pt"})
     probes = _probes(prepared, split, recipe)
+    give_back_freed_memory()
     # one at a time where folds end together: an export holds more memory than the training did
     with FileLock(prepared.features / "export.lock"):
         difference = export_model(
@@ -109,7 +111,8 @@ def learn_split(
             "seconds": time.perf_counter() - started,
             "notes": (
                 *result.notes,
-                f"model.onnx equals torch within {difference:.1e} ({len(probes)} clips, silence, noise, a burst)",
+                f"model.onnx equals torch within {difference:.1e} "
+                f"({counted(len(probes), 'clip')}, silence, noise, a burst)",
             ),
         }
     )
@@ -210,7 +213,7 @@ def _card(prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult)
         downmix=recipe.sound.downmix,
         window=recipe.sound.window,
         recipe=recipe.as_dict(),
-        data=f"{prepared.clips.kind}, {len(split.train)} clips",
+        data=f"{prepared.clips.kind}, {counted(len(split.train), 'clip')}",
         split={**result.split.model_dump(mode="json"), "leaks": split.leaks.sentence},
         scores={name: value for name, value in result.model_dump(mode="json").items() if name in told},
         training_recordings=recordings_digest(prepared.clips.table["group"].iloc[split.train]),

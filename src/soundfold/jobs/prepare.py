@@ -18,6 +18,7 @@ from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe
 from soundfold.training import Hardware, build_feature_cache
+from soundfold.wording import counted
 
 __all__ = ["Prepared", "prepare"]
 
@@ -102,8 +103,8 @@ def prepare(
     unheard = store.left_out(clips)
     if len(rows) * 2 < len(clips):
         raise DataError(
-            f"{clips.root}: {len(unheard):,} of {len(clips):,} clips cannot be used; the first: {unheard[0].path}: "
-            f"{unheard[0].reason.rstrip('.')}. See them all with: soundfold data check {data}"
+            f"{clips.root}: {len(unheard):,} of {counted(len(clips), 'clip')} cannot be used; the first: "
+            f"{unheard[0].path}: {unheard[0].reason.rstrip('.')}. See them all with: soundfold data check {data}"
         )
     present = set(clips.table["label"].iloc[rows])
     usable = clips.subset(rows, labels=[label for label in clips.labels if label in present])

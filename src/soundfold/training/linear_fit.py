@@ -7,11 +7,10 @@ their own ways, and one regression over all of them overfits sooner. As all is l
 import time
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from soundfold.models import Classifier, Embedding, LinearNet, build_classifier
 from soundfold.training.checkpoint import Checkpoint, save_checkpoint
@@ -19,6 +18,9 @@ from soundfold.training.feature_cache import FeatureCache, open_feature_cache, r
 from soundfold.training.fitting import FitJob
 from soundfold.training.history import EpochRecord, History
 from soundfold.training.scoring import clip_probabilities
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 __all__ = ["fit_linear"]
 
@@ -92,7 +94,11 @@ def _fit_head(
         network.head.bias.copy_(torch.from_numpy(bias))
 
 
-def _regression(values: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: float) -> LogisticRegression:
+def _regression(values: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: float) -> "LogisticRegression":
+    # here and not above: fifty megabytes in each of several processes, most of which fit no regression
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps no answer changes any more
         found = LogisticRegression(C=c, tol=_NEAR_ENOUGH, max_iter=_MOST_ITERATIONS).fit(
