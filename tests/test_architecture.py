@@ -53,7 +53,10 @@ def test_help_and_predict_work_without_them() -> None:
 @pytest.mark.parametrize(
     ("verb", "extra"),
     [
-        *[(verb, "train") for verb in ("train x", "cv x", "evaluate x y", "demo", "data check x", "data show x")],
+        *[
+            (verb, "train")
+            for verb in ("train x", "cv x", "evaluate x y", "demo", "report x", "data check x", "data show x")
+        ],
         *[(verb, "train") for verb in ("data synth x", "data get esc50 x")],
         (f"serve {FIXTURES / 'tiny.onnx'}", "serve"),
     ],

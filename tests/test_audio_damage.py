@@ -71,6 +71,7 @@ def wav_that_promises(size: int) -> bytes:
         (b"\x00\x00\x00\x1cftypM4A " + bytes(40), r"its MP4 header is damaged, or the file was cut off"),
         (b"\xff\xfb\x90\x00" + bytes(30), r"it begins as MP3 or AAC do, but is damaged or was cut off"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)} bytes",  # the same in every process
 )
 def test_what_is_no_sound_is_told(content, what, tmp_path, capfd):
     path = tmp_path / "x.wav"
@@ -188,6 +189,18 @@ def test_a_file_that_ends_early_gives_what_is_there(kind):
     part = load(file[: len(file) * 2 // 3], RATE, 1)
     assert 0.4 * whole.shape[1] < part.shape[1] < 0.8 * whole.shape[1]
     assert np.array_equal(part, whole[:, : part.shape[1]])
+
+
+def test_an_mp3_that_is_damaged_inside_is_told_although_its_decoder_takes_it_for_the_end():
+    file = bytearray(encode("MP3", seconds=10.0))
+    whole, _ = read(bytes(file))
+    middle = len(file) // 2
+    for at in range(middle, middle + 1_000):
+        file[at] = (file[at] * 7 + 13) % 251
+    with pytest.raises(AudioError, match=r"^x: is damaged at \d\.\d s \(.*\)\. Fetch it again or remove it\.$"):
+        read(bytes(file), name="x")
+    before = load(bytes(file), RATE, 1, start_s=1.0, end_s=2.0)
+    assert np.array_equal(before, whole[:, RATE : 2 * RATE])
 
 
 def test_a_flac_that_is_damaged_or_ends_early_tells_where():

@@ -311,10 +311,13 @@ def test_longer_than_the_limit_is_refused_before_it_is_decoded(tmp_path):
             {"start_s": 0.1, "end_s": 0.10001},
             r"^x: the range from 0\.1 to 0\.10001 s holds no sample\. Make it longer\.$",
         ),
-        ({"start_s": -1.0}, r"^start_s must be at least 0, got -1\.0\.$"),
-        ({"start_s": float("nan")}, r"^start_s must be at least 0, got nan\.$"),
-        ({"start_s": 0.2, "end_s": 0.2}, r"^end_s must be above start_s \(0\.2 s\), got 0\.2\.$"),
-        ({"end_s": 0.0}, r"^end_s must be above start_s \(0 s\), got 0\.0\.$"),
+        ({"start_s": -1.0}, r"^start_s must be at least 0, got -1\.0\. Leave it out for the beginning\.$"),
+        ({"start_s": float("nan")}, r"^start_s must be at least 0, got nan\. Leave it out for the beginning\.$"),
+        (
+            {"start_s": 0.2, "end_s": 0.2},
+            r"^end_s must be above start_s \(0\.2 s\), got 0\.2\. Leave it out for the end\.$",
+        ),
+        ({"end_s": 0.0}, r"^end_s must be above start_s \(0 s\), got 0\.0\. Leave it out for the end\.$"),
     ],
 )
 def test_ranges_that_cannot_be(options, message):
@@ -327,15 +330,17 @@ def test_ranges_that_cannot_be(options, message):
 
 def test_what_is_wanted_is_checked_at_once():
     for call in (load, stream):  # a stream need not be begun for it
-        with pytest.raises(AudioError, match=r"^sample_rate must be at least 1 Hz, got 0\.$"):
+        with pytest.raises(
+            AudioError, match=r"^sample_rate must be at least 1 Hz, got 0\. Say 44_100, for instance\.$"
+        ):
             call(b"", 0, 1)
-        with pytest.raises(AudioError, match=r"^channels must be at least 1, got 0\.$"):
+        with pytest.raises(AudioError, match=r"^channels must be at least 1, got 0\. Say 1, or 2 for stereo\.$"):
             call(b"", 8_000, 0)
         with pytest.raises(AudioError, match=r"^downmix must be 'first' or 'mean', got 'sum'\.$"):
             call(b"", 8_000, 1, downmix="sum")
     with pytest.raises(AudioError, match=r"^block_s must be above 0, got 0\.$"):
         stream(b"", 8_000, 1, block_s=0)
-    with pytest.raises(AudioError, match=r"^max_s must be above 0, got nan\.$"):
+    with pytest.raises(AudioError, match=r"^max_s must be above 0, got nan\. Say math\.inf for any length\.$"):
         load(b"", 8_000, 1, max_s=float("nan"))
     message = r"^x: has 2 channels, and 6 cannot be made of them\. Ask for at most 2\.$"
     with pytest.raises(AudioError, match=message):

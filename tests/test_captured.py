@@ -12,7 +12,7 @@ from soundfold.data import open_store, read_clips
 from soundfold.recipe import load_recipe
 from soundfold.training import FitJob, Fitted, Hardware, build_feature_cache, fit
 from soundfold.training.captured import Captured
-from soundfold.training.feature_source import StreamedFeatures
+from soundfold.training.feature_source import Streamed
 from soundfold.training.launch import fit_together
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -119,7 +119,7 @@ def test_features_that_do_not_fit_are_streamed_beside_the_recording(
     jobs: list[FitJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resident = trained(jobs, tmp_path / "resident", "cuda")
-    monkeypatch.setattr("soundfold.training.loop.feature_source", StreamedFeatures)
+    monkeypatch.setattr("soundfold.training.loop.source_of", Streamed)
     assert_close(resident, trained(jobs, tmp_path / "streamed", "cuda"), 0, 0)
 
 

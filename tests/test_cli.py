@@ -1,6 +1,7 @@
 """The command line: answers on stdout, one line a mistake on stderr, and the right status."""
 
 import inspect
+import io
 import json
 import os
 import signal
@@ -129,6 +130,23 @@ def test_predict_goes_on_after_an_empty_folder(
     assert "hop must be more than 0" in refused(capsys, "predict", small_run, tmp_path / "a.wav", "--hop", 9)
 
 
+def test_predict_tells_how_far_it_is_in_long_work_and_an_empty_stdin(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundfold.cli.console._LOG_EVERY_S", 0.0)
+    soundfile.write(tmp_path / "long.wav", tone(300, 40.0, 0), RATE)
+    status, out, err = run(capsys, "predict", TINY_MODEL, tmp_path / "long.wav")
+    assert status == 0
+    assert out.startswith(str(tmp_path / "long.wav"))
+    told = [line.rpartition(": ")[2] for line in err.splitlines() if line.startswith("seconds of sound heard: ")]
+    assert len(told) >= 2
+    assert told[-1] == "40"
+    monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": io.BytesIO()})())
+    status, out, err = run(capsys, "predict", TINY_MODEL, "-")
+    assert (status, out) == (2, "")
+    assert err.startswith("soundfold: -: standard input holds nothing. Say: soundfold predict MODEL - < FILE")
+
+
 def test_predict_passes_over_what_is_hidden_and_walks_each_folder_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -233,6 +251,29 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "SMALL", "--resume"], "--resume must be told which run"),
         (["cv", "SMALL", "--folds", "7"], "7"),
         (["train", ""], "must not be empty"),
+        (["train", "SMALL", "--out", ""], "'--out': must not be empty. Say . for the folder you are in"),
+        (["cv", "SMALL", "--cache", ""], "'--cache': must not be empty"),
+        (["evaluate", "TINY", "SMALL", "--predictions", ""], "'--predictions': must not be empty"),
+        (["predict", "TINY", ""], "'PATH…': must not be empty"),
+        (["data", "synth", ""], "'DEST': must not be empty"),
+        (["data", "show", "SMALL", "--out", ""], "'--out': must not be empty"),
+        (["demo", "--out", ""], "'--out': must not be empty"),
+        (["report", "SMALL", "--data", ""], "'--data': must not be empty"),
+        (["train", "SMALL", "-r", ""], "the recipe must have a name, got ''"),
+        (["train", "SMALL", "--epochs", "x"], "'--epochs': must be a whole number"),
+        (["train", "SMALL", "--random-split", "x"], "'--random-split': must be a number"),
+        (
+            ["train", "SMALL", "--set", "epochs=-1", "--epochs", "1"],
+            "training.epochs must be greater than or equal to 1",
+        ),
+        (
+            ["train", "SMALL", "--where", "a=1", "--where", "A=2", "--where", "a=2"],
+            "a column once, got 'a' with '1' and '2'",
+        ),
+        (
+            ["data", "synth", "new", "--clips", "99999999999"],
+            "clips must be at most 100,000, about 40 GB of sound, got 99,",
+        ),
         (["train", "SMALL", "--random-split", "0"], "--random-split must be above 0 and below 1, got 0"),
         (["data", "show", "SMALL", "--seed", "-1"], "seed must be 0 or more, got -1"),
         (["data", "show", "SMALL", "--out", "x.txt"], "must end in .png"),
@@ -253,7 +294,8 @@ def test_mistakes_get_one_line_and_status_two(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    line = refused(capsys, *[str(small_data) if word == "SMALL" else word for word in arguments])
+    known = {"SMALL": str(small_data), "TINY": str(TINY_MODEL)}
+    line = refused(capsys, *[known.get(word, word) for word in arguments])
     assert message in line
     assert not list(tmp_path.iterdir()), "a refused command left something behind"
 

@@ -1,19 +1,26 @@
 """The docs tell the truth: links lead somewhere, every option and every setting is on its page."""
 
 import re
+import shutil
+import tomllib
 import typing
 from pathlib import Path
 
 import pytest
+import soundfile
 
-from soundfold.cli import main
-from soundfold.recipe import Recipe, recipe_keys
+from conftest import RATE, SMALL, tone
+from soundfold.cli import data, main
+from soundfold.cli.main import app
+from soundfold.recipe import Recipe, load_recipe, recipe_keys
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 VERBS = {
     "demo": ["demo"], "train": ["train"], "cv": ["cv"], "evaluate": ["evaluate"], "predict": ["predict"],
-    "serve": ["serve"], "data": ["data synth", "data get", "data check", "data show"],
+    "serve": ["serve"], "tune": ["tune"], "ladder": ["ladder"], "compare": ["compare"],
+    "report": ["report"],
+    "data": ["data synth", "data get", "data check", "data show"],
 }  # fmt: skip
 
 
@@ -48,6 +55,48 @@ def test_every_option_is_on_its_page(
     assert {option for option in options if option not in page} == set()
 
 
+def test_every_verb_has_a_page() -> None:
+    def names(of: typing.Any) -> set[str]:
+        return {entry.name or entry.callback.__name__ for entry in of.registered_commands}
+
+    assert {verb for verbs in VERBS.values() for verb in verbs} == names(app) | {
+        f"data {one}" for one in names(data.app)
+    }
+    assert [group.name or group.typer_instance.info.name for group in app.registered_groups] == ["data"]
+
+
+def test_the_readmes_lines_of_python_run(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    small = load_recipe("tutorial", [*SMALL, "sound.length_s=1.0", "training.epochs=1"]).as_dict()
+    monkeypatch.setattr("soundfold.recipe.files._read_preset", lambda _: small)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small_data, tmp_path / "SOUNDS", ignore=shutil.ignore_patterns("fold3"))
+    soundfile.write(tmp_path / "evening.m4a", tone(300, 3.0, 0), RATE, format="WAV")
+    exec(block, {})
+    *scores, answer, one, two, three = capsys.readouterr().out.splitlines()
+    assert 0 <= float(scores[0].split()[0]) <= 1
+    assert answer.split()[0] in ("low", "high")
+    assert [line.split()[:2] for line in (one, two, three)] == [["0.0", "1.0"], ["1.0", "2.0"], ["2.0", "3.0"]]
+
+
+def test_every_dependency_is_pinned_and_by_nothing_but_its_version() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[0-9][\w.!]*", line, re.ASCII)] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    names = {plain(re.split(r"[\[<>=!~; ]", entry)[0]) for entry in wanted} - {"soundfold"}
+    assert names - {plain(line.partition("==")[0]) for line in pins} == set()
+    assert len(pins) == len({plain(line.partition("==")[0]) for line in pins})
+
+
+def plain(name: str) -> str:
+    """Return a package's name as all its spellings have it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def test_every_setting_stands_in_the_table_as_it_is() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     for key, meaning in recipe_keys().items():
@@ -66,6 +115,7 @@ def in_words(field: typing.Any) -> str:
         return ", ".join(f"`{choice}`" for choice in choices)
     words, lengths = [], {}
     for rule in field.metadata:
+        words += [f"`{choice}`" for choice in getattr(rule, "choices", ())]
         for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
             if (bound := getattr(rule, name, None)) is not None:
                 words.append(f"{sign} {'2⁶³' if bound == 2**63 else f'{bound:,}'}")

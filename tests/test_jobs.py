@@ -233,8 +233,14 @@ def test_folds_whose_names_look_alike_keep_their_own_results(tmp_path: Path) -> 
 
 def test_run_that_a_kill_left_half_made_can_be_begun_again(small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".run.json.1234.part").write_text("{")
+    (tmp_path / "run" / ".run.json.0123abcd.part").write_text("{")
+    (tmp_path / "run" / ".mine").mkdir()
+    for name in (".mine/.thesis.pdf.part", ".thesis.pdf.0123abcd.part"):  # hidden, but not ours
+        (tmp_path / "run" / name).write_text("mine")
     soundfold.train(small_data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert (tmp_path / "run" / ".mine" / ".thesis.pdf.part").exists()
+    assert (tmp_path / "run" / ".thesis.pdf.0123abcd.part").exists()
+    assert not list((tmp_path / "run").glob(".run.json.*"))
     (tmp_path / "half").mkdir()
     shutil.copy(tmp_path / "run" / "run.json", tmp_path / "half")
     soundfold.train(

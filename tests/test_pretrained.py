@@ -83,6 +83,16 @@ def test_source_comes_first_then_the_variable_then_the_cache(
     assert find_weights("mn04", cache, fetch=refuse) == places["cache/weights"]
 
 
+def test_a_folder_that_the_variable_names_without_the_file_is_told_and_nothing_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    with pytest.raises(
+        PathError, match=rf"holds no {FILE}, and {WEIGHTS_VARIABLE} says to look there\. Put it there; it"
+    ):
+        find_weights("mn04", tmp_path / "cache", fetch=refuse)
+
+
 def test_what_was_named_and_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         PathError, match=rf"gone: the weights' source must be a file of weights or a folder with {FILE}"

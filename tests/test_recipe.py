@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundfold.errors import PathError, RecipeError
-from soundfold.recipe import Recipe, build_recipe, change_recipe, load_recipe, preset_names, recipe_keys, save_recipe
+from soundfold.recipe import (
+    Recipe,
+    build_recipe,
+    change_recipe,
+    load_recipe,
+    preset_names,
+    recipe_keys,
+    recipe_to_ship,
+    save_recipe,
+)
 
 pytestmark = pytest.mark.runtime
 
@@ -83,7 +92,19 @@ def test_every_setting_is_described() -> None:
         ("hop_length=2000", "features.hop_length must be at most the window of 1024 samples, got 2000"),
         ("epochs", "--set takes key=value, got 'epochs'"),
         ("epochs=[", "training.epochs must be a number, a word, or null"),
-        ("sound=5", "there is no setting 'sound'"),
+        (
+            "sound=5",
+            "there is no setting 'sound', which is a section of 5. Name one of them, such as sound.sample_rate",
+        ),
+        ("zzz=5", "there is no setting 'zzz'. The table in docs/recipes.md has them all$"),
+        ("lr=true", "training.lr must be a number, got True"),
+        ("batch_size=yes", "training.batch_size must be a whole number, got True"),
+        ("win_length=off", "features.win_length must be a whole number, got False"),
+        ("channels=true", "sound.channels must be a whole number, got True"),
+        ("name=''", "name must be at least 1 character long, got ''"),
+        ("name=" + "x" * 81, "name must be at most 80 characters long, got 'x"),
+        ("lr=2001-01-01", "training.lr must be a number, got 2001-01-01$"),
+        ("kind=audioset", "sound must be 32000 Hz and one channel with features.kind = audioset, got 44100 Hz and 2"),
         ("lr=2001-99-99", "training.lr must be a number, a word, or null"),
         ("lr=!!bool x", "training.lr must be a number, a word, or null"),
         ("epochs=" + "9" * 5_000, "training.epochs must be"),
@@ -94,6 +115,24 @@ def test_bad_change_says_what_and_the_mend(change: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message) as caught:
         change_recipe(Recipe(), [change])
     assert "\n" not in str(caught.value)
+
+
+def test_no_recipe_named_is_told() -> None:
+    with pytest.raises(RecipeError, match=r"the recipe must have a name, got ''\. Name a preset \(.*tutorial\)"):
+        load_recipe("")
+
+
+def test_paths_are_absolute_in_a_run_and_not_in_a_file_to_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = ["features.weights=here/a.pt", "model.weights=b", "background_folder=c", "background_probability=1"]
+    recipe = load_recipe("tutorial", [*changes, "domain=waveform"])
+    told = recipe.features.weights, recipe.model.weights, recipe.augment.background_folder
+    assert told == tuple(str(tmp_path / name) for name in ("here/a.pt", "b", "c"))
+    save_recipe(recipe, tmp_path / "r.yaml")
+    monkeypatch.chdir("/")
+    assert load_recipe(tmp_path / "r.yaml") == recipe
+    assert str(tmp_path) not in str(recipe_to_ship(recipe))
+    assert recipe_to_ship(Recipe()) == Recipe().as_dict()
 
 
 def test_misspelt_preset_gets_the_nearest_name() -> None:

@@ -189,8 +189,15 @@ def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
         load(tmp_path / "empty.onnx")
     (tmp_path / "run").mkdir()
+    with pytest.raises(ModelFileError, match="run: is no model file and no run. Name one, or train one with"):
+        load(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(ModelFileError, match="holds no finished model. Continue the run with --resume"):
         load(tmp_path / "run")
+    for name in ("weights.safetensors", "model.onnx"):
+        (tmp_path / "run" / name).write_bytes(b"")
+    with pytest.raises(ModelFileError, match=r"safetensors: is not the model file, .* Name .*model\.onnx$"):
+        load(tmp_path / "run" / "weights.safetensors")
     (tmp_path / "cv" / "fold1").mkdir(parents=True)
     (tmp_path / "cv" / "fold1" / "model.onnx").write_bytes(b"")
     with pytest.raises(ModelFileError, match="is a cross-validation with a model a fold. Name one .*fold1"):
@@ -247,3 +254,18 @@ def test_recordings_that_trained_are_recognised_and_no_name_can_be_read() -> Non
     assert share_of_known_recordings(known, [trained[0], "other", "another", "third"]) == 0.25
     assert "recording" not in known.training_recordings
     assert share_of_known_recordings(card(), trained) is None
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.float64])
+def test_whole_numbers_are_taken_for_pcm(kind: type, model: Model) -> None:
+    wave = noise(1.0)[0]
+    full = {np.uint8: 2.0**7, np.int16: 2.0**15, np.int32: 2.0**31}.get(kind, 1.0)
+    held = (np.round(wave * full) + (128 if kind is np.uint8 else 0)).astype(kind) if full > 1 else wave.astype(kind)
+    told, expected = model.predict(held, RATE), model.predict(wave, RATE)
+    assert told.label == expected.label
+    assert told.probability == pytest.approx(expected.probability, abs=0.02 if kind is np.uint8 else 1e-3)
+
+
+def test_whole_numbers_of_unknown_scale_are_refused(model: Model) -> None:
+    with pytest.raises(AudioError, match="floats in -1 to 1, or PCM as uint8, int16 or int32, got int64"):
+        model.predict(np.ones(RATE, dtype=np.int64), RATE)

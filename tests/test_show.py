@@ -13,7 +13,8 @@ import torch
 from matplotlib.figure import Figure
 
 import soundfold
-from conftest import SMALL
+from conftest import SMALL, write_folders
+from soundfold.errors import DataError
 from soundfold.features import mel_filters
 from soundfold.features.mel import MelScale
 from soundfold.jobs.show import _hertz_ticks
@@ -75,3 +76,32 @@ def test_axes_of_the_picture(
                 assert [text.get_text() for text in axes.get_yticklabels()] == ticks
             assert axes.get_xlim() == wave.get_xlim()
     assert [axes.get_xlabel() for axes in rows[-1]] == ["seconds"] * 3
+
+
+class Notes:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+def test_clips_that_cannot_be_read_are_told_and_others_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(sys.modules["soundfold.jobs.show"], "save_png", lambda _path, figure: drawn.append(figure))
+    files = sorted(write_folders(tmp_path / "sounds", clips=2).rglob("*.wav"))
+    for file in files[:-2]:
+        file.write_text("no sound")
+    notes = Notes()
+    soundfold.show(tmp_path / "sounds", tmp_path / "clips.png", changes=SMALL, clips=2, reporter=notes)  # type: ignore[arg-type]
+    assert len(drawn[0].axes) == 2 * 3
+    assert notes.said[0].startswith(f"cannot be drawn: {tmp_path}")
+    assert notes.said[-1] == "10 clips left out of the picture; soundfold data check names all"
+    assert len(notes.said) == 6
+    for file in files[-2:]:
+        file.write_text("no sound")
+    with pytest.raises(DataError, match=r"no clip can be read; .*\. Audit the data: soundfold data check$") as caught:
+        soundfold.show(tmp_path / "sounds", tmp_path / "clips.png", changes=SMALL, clips=2)
+    assert ".." not in str(caught.value)

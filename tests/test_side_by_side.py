@@ -1,5 +1,6 @@
 """Folds side by side: the same scores as one after another, and no worker outlives its run."""
 
+import errno
 import json
 import os
 import signal
@@ -14,15 +15,19 @@ import torch
 
 import soundfold
 from conftest import SMALL
+from soundfold.cores import usable_cores
 from soundfold.data.leaks import Leaks
 from soundfold.data.splits import Split
 from soundfold.errors import RunError
-from soundfold.evaluation import read_predictions
+from soundfold.evaluation import SplitSummary, TrainResult, read_predictions
 from soundfold.jobs import side_by_side
 from soundfold.jobs.reporting import Silent
 from soundfold.jobs.side_by_side import Lesson, at_once
 from soundfold.jobs.training_clock import TrainingClock
-from soundfold.training import EpochRecord, Hardware, usable_cores
+from soundfold.recipe import load_recipe
+from soundfold.training import EpochRecord, Hardware
+
+SPLIT = SplitSummary(name="fold 1", kind="fold", fold="1", n_train=20, n_test=10)
 
 
 def lessons(count: int, clips: int = 10_000) -> list[Lesson]:
@@ -164,5 +169,27 @@ def test_overlapping_seconds_count_once(monkeypatch: pytest.MonkeyPatch) -> None
     clock = TrainingClock(Silent(), {"a": 30, "b": 60})
     for what, seconds in (("a", 4.0), ("b", 4.0), ("a", 1.0)):  # 6–10, 7–11, 13–14
         clock.epoch(what, EpochRecord(1, 1.0, 0.5, None, None, 0.1, seconds), 2)
-    assert clock.seconds([]) == 6.0
-    assert clock.clips_per_second([]) == 20.0
+    # a trained for 3 seconds more before the run was resumed, 10 clips a second; b for none
+    results = [
+        TrainResult(labels=("x", "y"), recipe={}, split=SPLIT, seconds=0.0, train_s=seconds, clips_per_second=10.0)
+        for seconds in (8.0, 4.0)
+    ]
+    assert clock.seconds(results) == 6.0 + 3.0
+    assert clock.clips_per_second(results) == (30 + 60 + 30 + 30) / 9.0
+
+
+def test_a_full_disk_in_a_worker_is_told_as_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = json.dumps({"system": [errno.ENOSPC, "No space left on device", "run/log.csv"]})
+    stand_in = tmp_path / "worker"
+    stand_in.write_text(f"#!{sys.executable}\nprint({told!r})\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stand_in))
+    with pytest.raises(OSError, match="No space left on device: 'run/log.csv'"):
+        side_by_side.learn_side_by_side(
+            None,
+            lessons(2, 10),
+            load_recipe("tutorial"),
+            Hardware("cpu"),
+            2,
+            Silent(),  # type: ignore[arg-type]
+        )

@@ -186,6 +186,12 @@ def test_identical_sounds(clips: Clips, data: st.DataObject) -> None:
         find_leaks(clips, split.train, split.test, [*hashes, "d"])
 
 
+@given(data_sets(), st.sampled_from([(0.0001, "0.01"), (0.2, "20"), (0.125, "12.5")]))
+def test_a_random_split_is_named_by_a_share_that_is_true(clips: Clips, share: tuple[float, str]) -> None:
+    if len(clips) >= 2:
+        assert random_split(clips, share[0], 0).name == f"random {share[1]} %"
+
+
 # Quality
 
 

@@ -1,6 +1,7 @@
 """The synthetic set: layout, kinds of files, recordings and folds, determinism, manners on disk, what it teaches."""
 
 import csv
+import errno
 import re
 import shutil
 from collections.abc import Iterator
@@ -155,6 +156,7 @@ def test_clips_of_a_stretch_overlap_at_half_seconds() -> None:
         ({"folds": 0}, "folds must be from 1 to 10, got 0"),
         ({"folds": 11}, "folds must be from 1 to 10, got 11"),
         ({"clips": 99}, "clips must be at least ten a fold, 100 for folds=10, got 99. Ask for more"),
+        ({"clips": 100_001}, "clips must be at most 100,000, about 40 GB of sound, got 100,001. Ask for fewer"),
         ({"seed": -1}, "seed must not be negative, got -1"),
         ({"length_s": 0.01}, "length_s must be from 0.05 to 60 seconds, got 0.01"),
         ({"length_s": float("nan")}, "length_s must be from 0.05 to 60 seconds, got nan"),
@@ -165,6 +167,17 @@ def test_bad_numbers_are_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
         synthesise(tmp_path / "set", **setting)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_with_the_place_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    mend = r"set: cannot be written \(No space left on device\)\. Free some space, ask for fewer clips, or name"
+    with pytest.raises(PathError, match=mend):
+        synthesise(tmp_path / "set", clips=10, folds=1)
     assert list(tmp_path.iterdir()) == []
 
 

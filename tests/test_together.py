@@ -18,7 +18,7 @@ from soundfold.data.leaks import Leaks
 from soundfold.data.splits import Split
 from soundfold.errors import DataError
 from soundfold.evaluation import read_predictions
-from soundfold.jobs.cross_validate import _learn
+from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.reporting import Silent
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.models import Classifier, build_classifier
@@ -26,11 +26,11 @@ from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import EpochRecord, FitJob, Fitted, Hardware, build_feature_cache, fit, read_history
 from soundfold.training.column_convolution import ColumnConv2d, use_columns
 from soundfold.training.epoch import batch_bounds
-from soundfold.training.fitting import build_schedule
 from soundfold.training.launch import fit_together, networks_at_once
 from soundfold.training.loop import CHECKPOINT_NAME
 from soundfold.training.network_table import NetworkTable
 from soundfold.training.row_adam import RowAdam
+from soundfold.training.schedules import build_schedule
 from soundfold.training.together import Stack, is_plain, lane_spans, operations
 
 CPU = Hardware("cpu")
@@ -374,7 +374,7 @@ def test_cross_validation_in_few_passes_gives_the_same_scores(
 
     places = {"changes": SMALL, "cache": tmp_path / "cache"}
     one_by_one = soundfold.cross_validate(small_data, **places, out=tmp_path / "a", jobs=1)
-    monkeypatch.setattr("soundfold.jobs.cross_validate.networks_at_once", lambda *_: 2)
+    monkeypatch.setattr("soundfold.jobs.lessons.networks_at_once", lambda *_: 2)
     result = soundfold.cross_validate(small_data, **places, out=tmp_path / "b", reporter=Listening())
     passes = [(("fold 1", "fold 3"), epoch) for epoch in (1, 2, 3)] + [(("fold 2",), epoch) for epoch in (1, 2, 3)]
     assert heard == [(fold, epoch) for folds, epoch in passes for fold in folds]
@@ -416,7 +416,7 @@ def test_passes_are_few_and_even_and_never_where_jobs_are_named(
         "fit_together": lambda fits, *_: taken.append(len(fits)),
         "learn_split": lambda *told: scored.append(told[-1]),
     }.items():
-        monkeypatch.setattr(f"soundfold.jobs.cross_validate.{name}", stand_in)
-    _learn(None, lessons(folds, tmp_path), Recipe(), CPU, asked, Silent())  # type: ignore[arg-type]
+        monkeypatch.setattr(f"soundfold.jobs.lessons.{name}", stand_in)
+    learn_lessons(None, lessons(folds, tmp_path), Recipe(), CPU, asked, Silent())  # type: ignore[arg-type]
     assert taken == passes
     assert scored == [f"fold {number}" for number in range(folds)]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from soundfold.models import build_efficientat
 from soundfold.training.wide_norm import WideBatchNorm2d, widen_batch_norm
 
 
@@ -80,3 +81,11 @@ def test_only_layers_of_few_channels_are_replaced_and_the_state_dict_stays() -> 
     after = network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_network_that_writes_in_place_keeps_its_own_norm_and_learns() -> None:
+    holder = nn.ModuleDict({"network": build_efficientat("mn04", 3)})
+    widen_batch_norm(holder)
+    holder.train()
+    holder["network"](torch.randn(2, 1, 128, 64)).sum().backward()
+    assert all(values.grad is not None for values in holder.parameters())

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from soundfold.data.reading import read_clips
     from soundfold.data.synth import synthesise
     from soundfold.errors import SoundfoldError
+    from soundfold.jobs.compare import compare
     from soundfold.jobs.cross_validate import cross_validate
     from soundfold.jobs.evaluate import evaluate
+    from soundfold.jobs.ladder import ladder
+    from soundfold.jobs.report import report
     from soundfold.jobs.show import show
     from soundfold.jobs.train import train
+    from soundfold.jobs.tune import tune
     from soundfold.recipe import Recipe, load_recipe
     from soundfold.runtime import Model, Prediction, load
 
@@ -32,15 +36,19 @@ __all__ = [
     "Recipe",
     "SoundfoldError",
     "__version__",
+    "compare",
     "cross_validate",
     "evaluate",
     "get_dataset",
+    "ladder",
     "load",
     "load_recipe",
     "read_clips",
+    "report",
     "show",
     "synthesise",
     "train",
+    "tune",
 ]
 
 _HOMES = {
@@ -48,17 +56,33 @@ _HOMES = {
     "Prediction": "soundfold.runtime",
     "Recipe": "soundfold.recipe",
     "SoundfoldError": "soundfold.errors",
+    "compare": "soundfold.jobs.compare",
     "cross_validate": "soundfold.jobs.cross_validate",
     "evaluate": "soundfold.jobs.evaluate",
     "get_dataset": "soundfold.data.fetch.fetching",
+    "ladder": "soundfold.jobs.ladder",
     "load": "soundfold.runtime",
     "load_recipe": "soundfold.recipe",
     "read_clips": "soundfold.data.reading",
+    "report": "soundfold.jobs.report",
     "show": "soundfold.jobs.show",
     "synthesise": "soundfold.data.synth",
     "train": "soundfold.jobs.train",
+    "tune": "soundfold.jobs.tune",
 }
-_NEED_TRAIN = {"cross_validate", "evaluate", "get_dataset", "read_clips", "show", "synthesise", "train"}
+_NEED_TRAIN = {
+    "compare",
+    "cross_validate",
+    "evaluate",
+    "get_dataset",
+    "ladder",
+    "read_clips",
+    "report",
+    "show",
+    "synthesise",
+    "train",
+    "tune",
+}
 
 
 def __getattr__(name: str) -> Any:

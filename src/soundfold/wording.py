@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterable
 
-__all__ = ["counted", "format_interval", "format_percent", "natural_order", "quoted"]
+__all__ = ["SEPARATOR", "counted", "format_interval", "format_percent", "natural_order", "quoted"]
+
+SEPARATOR = ";"
+"""Stands between the labels of a clip that bears several."""
 
 _SET_RANKS = {"train": 0, "training": 0, "dev": 1, "val": 1, "valid": 1, "validation": 1}
 _SET_RANKS |= {"eval": 2, "evaluation": 2, "test": 2, "testing": 2}

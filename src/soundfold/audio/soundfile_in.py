@@ -31,6 +31,10 @@ _SIXTEEN_BITS = "PCM_16"
 # An MP3 frame keeps part of its bits in frames before it, where libsndfile does not look after a seek: it gives garbage
 # for up to some thirty frames. After this many samples (57 frames) it gave the right ones in every file tried.
 _MP3_RESERVOIR = 65_536
+_MPEG = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+
+# Shorter by more than this than its header promises, an MP3 was cut off or is damaged inside; libsndfile tells neither.
+_MISSING_S = 0.1
 
 
 class _InOrder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no type information
@@ -118,11 +122,26 @@ class SoundfileSound:
                 yield block
             position += block.shape[1]
             if block.shape[1] < wanted:
+                if self._file.subtype in _MPEG and stop is not None:
+                    self._refuse_damage(min(stop, self.frames or 0) - position)
                 return
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _refuse_damage(self, missing: int) -> None:
+        """Raise if an MP3 lacks frames because of damage inside; where it was cut off, what is there may be used.
+
+        libsndfile stops at damage as if that were the end. FFmpeg, which reads the whole file again, names it.
+        """
+        if missing <= _MISSING_S * self.sample_rate:
+            return
+        from soundfold.audio.libav_in import opened_with_libav  # takes long to import, and is rarely needed
+
+        with opened_with_libav(self._target, self.name) as other:
+            for _ in other.blocks(0, None, _BLOCK_SAMPLES):
+                pass
 
     def _seek(self, start: int) -> int:
         """Go to frame `start`, or to an earlier one where only that is exact; return the frame reached."""
@@ -130,7 +149,7 @@ class SoundfileSound:
         coding = self._file.subtype if start else ""
         if coding == "VORBIS" and self.frames is not None:
             target = min(start, max(0, self.frames - _VORBIS_PAGE))
-        elif coding in ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"):
+        elif coding in _MPEG:
             target = max(0, start - _MP3_RESERVOIR)
         if target:
             try:

@@ -1,4 +1,4 @@
-"""What the numbers of a spectrogram are, decibels or natural logarithms of power in mel bands, and the way to power."""
+"""What the numbers of a spectrogram are, decibels or logarithms of power in mel bands, and the way to power."""
 
 import math
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from torch import Tensor
 
 __all__ = ["Scale", "change_power", "per_db"]
 
-Scale = Literal["db", "log"]
+Scale = Literal["db", "log", "audioset"]
 
-_PER_DOUBLING = {"db": 10.0 * math.log10(2.0), "log": math.log(2.0)}
+_PER_DOUBLING = {"db": 10.0 * math.log10(2.0), "log": math.log(2.0), "audioset": math.log(2.0) / 5.0}
 """How much of the unit twice the power is; a CPU computes powers of two at 2.5 times the pace of any others."""
 
 

@@ -74,7 +74,11 @@ class ConsoleReporter:
 
     def epoch(self, what: str, record: "EpochRecord", epochs: int) -> None:
         """Show an epoch's figures."""
-        told = f"loss {record.train_loss:.3f}, right {100 * record.train_accuracy:.1f} %"
+        told = f"loss {record.train_loss:.3f}"
+        if record.train_accuracy is not None:
+            told += f", right {100 * record.train_accuracy:.1f} %"
+        if record.val_map is not None:
+            told += f", held out mAP {100 * record.val_map:.1f} %"
         if record.val_accuracy is not None:
             told += f", held out {100 * record.val_accuracy:.1f} %"
         if self._live:

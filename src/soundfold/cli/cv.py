@@ -18,6 +18,7 @@ from soundfold.cli.options import (
     RecipeName,
     Resume,
     Seed,
+    Seeds,
     Set,
     Where,
     parse_where,
@@ -40,6 +41,7 @@ def cv(
     ] = None,
     epochs: Epochs = None,
     seed: Seed = None,
+    seeds: Seeds = 1,
     device: Device = DEVICE,
     devices: Devices = 1,
     jobs: Jobs = None,
@@ -64,6 +66,7 @@ def cv(
             folds=asked,
             epochs=epochs,
             seed=seed,
+            seeds=seeds,
             device=device,
             devices=devices,
             jobs=jobs,
@@ -76,4 +79,4 @@ def cv(
     if json_:
         print_json(result.model_dump_json(indent=2))
     else:
-        tell_cv(result)
+        tell_cv(result, data)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from soundfold.cli.options import RECIPE, Data, Json, RecipeName, Set, Where, parse_where
+from soundfold.cli.options import RECIPE, Data, Json, RecipeName, Set, Where, parse_where, path_or_refuse
 from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 
@@ -14,7 +14,10 @@ __all__ = ["app"]
 
 app = typer.Typer(name="data", help="Make, fetch, audit and look at data.", no_args_is_help=True)
 
-Dest = Annotated[Path, typer.Argument(metavar="DEST", help="A folder that does not exist yet.", show_default=False)]
+Dest = Annotated[
+    Path,
+    typer.Argument(parser=path_or_refuse, metavar="DEST", help="A folder that does not exist yet.", show_default=False),
+]
 
 
 @app.command()
@@ -89,9 +92,10 @@ def check(data: Data, where: Where = None, json_: Json = False) -> None:
 @app.command()
 def show(
     data: Data,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="The picture; must not exist yet.")] = Path(
-        "clips.png"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("--out", parser=path_or_refuse, metavar="FILE.png", help="The picture; must not exist yet."),
+    ] = Path("clips.png"),
     recipe: RecipeName = RECIPE,
     set_: Set = None,
     clips: Annotated[int, typer.Option("--clips", help="How many clips to draw.")] = 6,
@@ -99,7 +103,19 @@ def show(
     where: Where = None,
 ) -> None:
     """Draw waveforms, mel spectrograms and the augmented view of some clips to one PNG."""
+    from soundfold.cli.console import ConsoleReporter
+
     with needs_extra("train", "soundfold data show"):
         from soundfold.jobs.show import show as job
-    path = job(data, out, recipe=recipe, changes=tuple(set_ or ()), clips=clips, seed=seed, where=parse_where(where))
+    with ConsoleReporter() as reporter:
+        path = job(
+            data,
+            out,
+            recipe=recipe,
+            changes=tuple(set_ or ()),
+            clips=clips,
+            seed=seed,
+            where=parse_where(where),
+            reporter=reporter,
+        )
     print(path)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from soundfold.cli.options import path_or_refuse
 from soundfold.errors import needs_extra
 
 __all__ = ["demo"]
@@ -13,10 +14,16 @@ __all__ = ["demo"]
 def demo(
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to write; soundfold-demo if not given.", show_default=False),
+        typer.Option(
+            "--out",
+            parser=path_or_refuse,
+            metavar="DIR",
+            help="Where to write; soundfold-demo if not given.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """See it all in three minutes: offline, with no data needed."""
+    """See it all in a minute or two: offline, with no data needed."""
     import time
 
     from soundfold.cli.console import ConsoleReporter
@@ -27,11 +34,12 @@ def demo(
     with ConsoleReporter() as reporter:
         made = job(out, reporter)
     folder, random, honest = made.folder, made.random, made.honest
+    mean = honest.accuracy_mean
     spread = f" ± {100 * honest.accuracy_std:.1f}" if honest.accuracy_std is not None else ""
     lines = [
         "",
         f"random split, as in the tutorial:   {100 * (random.accuracy or 0):5.1f} %",
-        f"recordings it has never met:        {100 * honest.accuracy_mean:5.1f}{spread} %   ← what to expect in use",
+        f"recordings it has never met:        {100 * (mean or 0):5.1f}{spread} %   ← what to expect in use",
         f"why they differ: {(random.leaks or {}).get('sentence', '')}",
         "",
         f"prediction: {Path(made.prediction.path).name} is {made.truth}; the model says {made.prediction.label} "

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from soundfold.cli.options import Data, Json, ModelPath, Where, parse_where
+from soundfold.cli.options import Data, Json, ModelPath, Where, parse_where, path_or_refuse
 from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 
@@ -21,7 +21,13 @@ def evaluate(
     where: Where = None,
     predictions: Annotated[
         Path | None,
-        typer.Option("--predictions", metavar="FILE", help="Keep the predictions (Parquet).", show_default=False),
+        typer.Option(
+            "--predictions",
+            parser=path_or_refuse,
+            metavar="FILE",
+            help="Keep the predictions (Parquet).",
+            show_default=False,
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:

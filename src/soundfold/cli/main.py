@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, cast
@@ -9,7 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from soundfold import __version__
-from soundfold.cli import cv, data, demo, evaluate, predict, serve, train
+from soundfold.cli import compare, cv, data, demo, evaluate, ladder, predict, report, serve, train, tune
 from soundfold.cli.printing import escape_what_cannot_be_shown
 from soundfold.errors import SoundfoldError
 
@@ -17,6 +18,13 @@ __all__ = ["app", "main"]
 
 # typer carries its own copy of click and does not export this class, the parent of all errors in what was typed
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+
+_PARSERS_WORDS = {
+    r"Input should be a valid integer.*": "must be a whole number",
+    r"Input should be a valid number.*": "must be a number",
+    r"Input should be": "must be",
+}
+"""What typer lets through of its parser's words, and ours for it."""
 
 _INTERRUPTED = 130
 
@@ -32,7 +40,11 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("cv")(cv.cv)
+app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("ladder")(ladder.ladder)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 
@@ -61,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except _UsageError as error:
         told = error.format_message() if hasattr(error, "format_message") else str(error)
+        for words, ours in _PARSERS_WORDS.items():
+            told = re.sub(words, ours, told)
         return _fail(told)
     except SoundfoldError as error:
         return _fail(str(error))
@@ -91,7 +105,7 @@ def _interrupted(arguments: Sequence[str] | None) -> int:
     """Say how an interrupted verb can be continued; only a run whose folder the user named can be."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     mend = ""
-    if words and words[0] in ("train", "cv"):
+    if words and words[0] in ("train", "cv", "ladder", "tune"):
         named = any(word == "--out" or word.startswith("--out=") for word in words)
         mend = (
             ". What was done is kept: the same command with --resume goes on"

@@ -22,6 +22,7 @@ __all__ = [
     "RecipeName",
     "Resume",
     "Seed",
+    "Seeds",
     "Set",
     "Where",
     "parse_where",
@@ -57,6 +58,7 @@ Set = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Short for --set training.epochs=N.", show_default=False)]
 Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set training.seed=S.", show_default=False)]
+Seeds = Annotated[int, typer.Option("--seeds", help="Networks that differ in their seed; their mean is the answer.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option("--devices", help="Processes, one a device; on cpu they share the cores.")]
 Jobs = Annotated[
@@ -65,7 +67,9 @@ Jobs = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="RUN", help="The run's folder; runs/… if not given.", show_default=False),
+    typer.Option(
+        "--out", parser=path_or_refuse, metavar="RUN", help="The run's folder; runs/… if not given.", show_default=False
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if it was begun.")]
 Where = Annotated[
@@ -80,18 +84,28 @@ Where = Annotated[
 Cache = Annotated[
     Path | None,
     typer.Option(
-        "--cache", metavar="DIR", help="Folder of kept results; SOUNDFOLD_CACHE if not given.", show_default=False
+        "--cache",
+        parser=path_or_refuse,
+        metavar="DIR",
+        help="Folder of kept results; SOUNDFOLD_CACHE if not given.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
 
 
 def parse_where(texts: list[str] | None) -> dict[str, str]:
-    """Return `COLUMN=VALUE` texts as a mapping."""
-    pairs = {}
+    """Return `COLUMN=VALUE` texts as a mapping, each column once: a clip cannot have two values in one."""
+    pairs: dict[str, str] = {}
     for text in texts or []:
         column, sign, value = text.partition("=")
         if not sign or not column.strip():
             raise DataError(f"--where takes COLUMN=VALUE, got '{text}'. For instance: --where esc10=true")
-        pairs[column.strip()] = value.strip()
+        name = column.strip()
+        if name in pairs:
+            raise DataError(
+                f"--where must name a column once, got '{name}' with '{pairs[name]}' and '{value.strip()}'. "
+                f"Keep one of them, or put the clips you want into a table"
+            )
+        pairs[name] = value.strip()
     return pairs

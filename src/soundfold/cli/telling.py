@@ -1,6 +1,7 @@
 """Results in words and small tables, for people; `--json` prints the same in full."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -19,11 +20,12 @@ __all__ = ["tell_audit", "tell_cv", "tell_evaluate", "tell_train"]
 def tell_train(result: "TrainResult") -> None:
     """Print what came of a training."""
     console = _console()
-    if result.accuracy is None:
+    if not result.n:
         _say(console, f"trained on all {result.split.n_train:,} clips; nothing was held out, so there is no score")
     else:
         held_out = counted(result.n or 0, "clip")
         _say(console, f"held out: {result.split.name}, {held_out}; trained on {result.split.n_train:,}")
+        _one_network(console, result)
         _scores(console, result)
         _classes(console, result.per_class or ())
     _leaks_and_notes(console, result)
@@ -32,23 +34,29 @@ def tell_train(result: "TrainResult") -> None:
     _say(console, f"next:       soundfold predict {result.out} SOUND")
 
 
-def tell_cv(result: "CvResult") -> None:
-    """Print what came of a cross-validation."""
+def tell_cv(result: "CvResult", data: Path) -> None:
+    """Print what came of a cross-validation of some data, and how to make the model that it speaks of."""
     console = _console()
-    rows: list[tuple[str, ...]] = [("fold", "accuracy", "macro F1", "clips", "training")]
+    several = result.confusion is None
+    rows: list[tuple[str, ...]] = [("fold", "mAP" if several else "accuracy", "macro F1", "clips", "training")]
     for fold in result.folds:
         seconds = "" if fold.train_s is None else f"{fold.train_s:.0f} s"
-        rows.append(
-            (str(fold.fold), format_percent(fold.accuracy), format_percent(fold.macro_f1), f"{fold.n:,}", seconds)
-        )
+        reached = fold.mean_average_precision if several else fold.accuracy
+        found = "–" if reached is None else format_percent(reached)
+        rows.append((str(fold.fold), found, format_percent(fold.macro_f1), f"{fold.n:,}", seconds))
     _table(console, rows)
-    spread = "" if result.accuracy_std is None else f" ± {100 * result.accuracy_std:.1f}"
-    _say(console, f"mean:       {100 * result.accuracy_mean:.1f}{spread} %  over {counted(len(result.folds), 'fold')}")
+    _one_network(console, result)
+    mean = result.mean_average_precision if several else result.accuracy_mean
+    std = result.mean_average_precision_std if several else result.accuracy_std
+    spread = "" if std is None else f" ± {100 * std:.1f}"
+    _say(console, f"mean:       {100 * (mean or 0):.1f}{spread} %  over {counted(len(result.folds), 'fold')}")
     _scores(console, result, pooled=True)
     _classes(console, result.per_class)
     _leaks_and_notes(console, result)
     _cost(console, result)
     _say(console, f"run:        {result.out}")
+    seeds = f" --seeds {len(result.seeds.seeds)}" if result.seeds else ""
+    _say(console, f"next:       soundfold train {data} --all{seeds} --recipe {Path(result.out or '') / 'recipe.yaml'}")
 
 
 def tell_evaluate(result: "EvaluateResult") -> None:
@@ -66,7 +74,8 @@ def tell_audit(audit: "Audit") -> None:
     console = _console()
     for note in audit.notes:
         _say(console, note)
-    rows: list[tuple[str, ...]] = [("class", "clips", "recordings", *(f"fold {fold}" for fold in audit.per_fold))]
+    recordings = "recordings" if audit.groups_known else "files"
+    rows: list[tuple[str, ...]] = [("class", "clips", recordings, *(f"fold {fold}" for fold in audit.per_fold))]
     for label in audit.labels:
         by_fold = [f"{counts.get(label, 0):,}" for counts in audit.per_fold.values()]
         rows.append((label, f"{audit.per_class.get(label, 0):,}", f"{audit.recordings_per_class[label]:,}", *by_fold))
@@ -108,27 +117,44 @@ def _say(console: Console, text: str) -> None:
 
 
 def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult", pooled: bool = False) -> None:
-    accuracy = getattr(result, "accuracy_pooled", result.accuracy) or 0.0
-    interval = ""
-    if result.accuracy_ci95 is not None:
-        low, high = result.accuracy_ci95
+    several = result.confusion is None
+    name = "mean_average_precision" if several else "accuracy"
+    reached = getattr(result, f"{name}_pooled", getattr(result, name)) or 0.0
+    interval, between = "", getattr(result, f"{name}_ci95")
+    if between is not None:
+        low, high = between
         what = "file" if (result.leaks or {}).get("groups_known") is False else "recording"
         interval = (
             f"  95 % interval over {counted(result.n_recordings or 0, what)}: {100 * low:.1f} to {100 * high:.1f} %"
         )
-    _say(console, f"{'pooled:  ' if pooled else 'accuracy:'}   {format_percent(accuracy)}{interval}")
+    heading = "pooled:  " if pooled else "mAP:     " if several else "accuracy:"
+    _say(console, f"{heading}   {format_percent(reached)}{interval}")
     _say(console, f"macro F1:   {format_percent(result.macro_f1 or 0.0)}")
     for name, part in (("foreground", result.foreground), ("background", result.background)):
         if part is not None:
             _say(console, f"{name}: {format_percent(part.accuracy)}  of {counted(part.n, 'clip')}")
 
 
+def _one_network(console: Console, result: "TrainResult | CvResult") -> None:
+    """Print what one network alone is worth, where the scores are those of several together."""
+    told = result.seeds
+    if told is None:
+        return
+    over_folds = "" if told.std_folds is None else f" ± {100 * told.std_folds:.1f} over folds,"
+    measure = "mAP" if told.measure == "mean_average_precision" else "accuracy"
+    of_one = f"{100 * told.mean:.1f} %{over_folds} ± {100 * told.std_seeds:.1f} over {len(told.seeds)} seeds"
+    _say(console, f"one alone:  {measure} {of_one}; all else is of the mean of {len(told.seeds)} networks")
+
+
 def _classes(console: Console, classes: "tuple[ClassScore, ...]") -> None:
-    rows: list[tuple[str, ...]] = [("class", "recall", "precision", "F1", "clips", "recordings")]
+    ranked = any(row.average_precision is not None for row in classes)
+    heading = ("class", *(("AP",) if ranked else ()), "recall", "precision", "F1", "clips", "recordings")
+    rows: list[tuple[str, ...]] = [heading]
     for row in classes:
         found = format_percent(row.recall), format_percent(row.precision), format_percent(row.f1)
         shares = found if row.n else ("–", found[1], "–")
-        rows.append((row.label, *shares, f"{row.n:,}", f"{row.recordings:,}"))
+        precision = "–" if row.average_precision is None else format_percent(row.average_precision)
+        rows.append((row.label, *((precision,) if ranked else ()), *shares, f"{row.n:,}", f"{row.recordings:,}"))
     _table(console, rows)
 
 

@@ -49,18 +49,19 @@ class Recordings:
         return np.bincount(self.label).astype(np.int64)
 
 
-def recordings_of(groups: IntArray, labels: IntArray) -> Recordings:
+def recordings_of(groups: IntArray, borne: NDArray[np.bool_]) -> Recordings:
     """Count clips per recording and class.
 
     Args:
         groups: recording of each clip, 0..recordings-1, each at least once.
-        labels: class of each clip, 0..classes-1.
+        borne: which classes each clip bears, (clips, classes).
 
     Returns:
         The sparse table.
     """
-    n_labels = int(labels.max()) + 1
-    pairs, counts = np.unique(groups * n_labels + labels, return_counts=True)
+    n_labels = borne.shape[1]
+    clip, label = np.nonzero(borne)
+    pairs, counts = np.unique(groups[clip] * n_labels + label, return_counts=True)
     recording = pairs // n_labels
     first = np.searchsorted(recording, np.arange(int(groups.max()) + 2))
     return Recordings(groups, recording, pairs % n_labels, counts.astype(np.int64), first.astype(np.int64))

@@ -3,7 +3,6 @@
 This counts and listens; `findings.py` holds the result and puts it into sentences.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from soundfold.cores import usable_cores
 from soundfold.data.clips import Clips, LeftOut
 from soundfold.data.findings import Audit, Identical, Lengths
 from soundfold.data.hearing import Heard, hear
@@ -40,7 +40,8 @@ def audit(clips: Clips, *, on_progress: Callable[[int, int], None] | None = None
     heard = _hear_all(clips, on_progress)
     names = _names(clips)
     usable = [one for one in heard if not one.problem]
-    recordings = {str(label): part.nunique() for label, part in table.groupby("label")["group"]}
+    borne = dict(zip(clips.labels, clips.membership().T, strict=True))
+    recordings = {label: int(table["group"][those].nunique()) for label, those in borne.items()}
     enough = len(clips.folds) if len(clips.folds) > 1 else 5
     return Audit(
         kind=clips.kind,
@@ -48,9 +49,10 @@ def audit(clips: Clips, *, on_progress: Callable[[int, int], None] | None = None
         clips=len(clips),
         labels=clips.labels,
         groups_known=clips.groups_known,
-        per_class=_in_order(Counter(table["label"]), clips.labels),
+        per_class={label: int(those.sum()) for label, those in borne.items()},
         per_fold={
-            fold: _in_order(Counter(table["label"][table["fold"] == fold]), clips.labels) for fold in clips.folds
+            fold: {label: int(those[(table["fold"] == fold).to_numpy()].sum()) for label, those in borne.items()}
+            for fold in clips.folds
         },
         recordings_per_class={label: recordings.get(label, 0) for label in clips.labels},
         sample_rates=_by_count(one.sample_rate for one in usable),
@@ -75,7 +77,7 @@ def _hear_all(clips: Clips, on_progress: Callable[[int, int], None] | None) -> l
     starts, ends = ([None if np.isnan(value) else float(value) for value in table[name]] for name in ("start", "end"))
     paths = table["path"].tolist()
     heard: list[Heard] = []
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 16)) as pool:
+    with ThreadPoolExecutor(max_workers=min(usable_cores(), 16)) as pool:
         for first in range(0, len(paths), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
             for one in pool.map(hear, paths[part], starts[part], ends[part]):
@@ -129,7 +131,3 @@ def _chosen(names: Sequence[str], heard: Sequence[Heard], rule: Callable[[Heard]
 
 def _by_count(values: Iterable[Key]) -> dict[Key, int]:
     return dict(Counter(values).most_common())
-
-
-def _in_order(counts: Counter[str], labels: Sequence[str]) -> dict[str, int]:
-    return {label: counts[label] for label in labels}

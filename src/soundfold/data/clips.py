@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from soundfold.errors import DataError
-from soundfold.wording import natural_order, quoted
+from soundfold.wording import SEPARATOR, natural_order, quoted
 
-__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable"]
+__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable", "refuse_several"]
 
 CLIP_COLUMNS = ("path", "label", "fold", "group", "start", "end")
 
@@ -34,12 +34,14 @@ class Clips:
     Attributes:
         table: index 0..n-1; columns `path` (absolute), `label`, `fold` (text, or None in every row), `group` (the
             source recording), `start` and `end` (seconds inside the file, or NaN), then the data set's own columns.
+            Where clips bear several labels, `label` joins them with `;` in order, and is empty for none.
         labels: the classes, in the order of the data set's own class numbers, else sorted.
         kind: "UrbanSound8K", "ESC-50", "Speech Commands v2", "folders" or "table".
         root: the folder that was read, or the folder of the table that was.
         groups_known: False when every file stands as its own recording because nothing says otherwise.
         left_out: what was kept out while reading.
         notes: sentences for the user: what was found, what was assumed.
+        several: clips may bear any number of labels, none too; else each bears one.
     """
 
     table: pd.DataFrame
@@ -49,6 +51,7 @@ class Clips:
     groups_known: bool
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    several: bool = False
 
     def __len__(self) -> int:
         return len(self.table)
@@ -64,8 +67,40 @@ class Clips:
         return natural_order(self.table["fold"].unique()) if self.has_folds else ()
 
     def class_ids(self) -> NDArray[np.int64]:
-        """Return each clip's position in `labels`, shape (clips,), int64."""
+        """Return each clip's position in `labels`, shape (clips,), int64; for clips that bear one label each."""
+        if self.several:
+            raise ValueError("class_ids needs clips that bear one label each. Use membership")
         return pd.Index(self.labels).get_indexer(pd.Index(self.table["label"])).astype(np.int64)
+
+    def label_sets(self) -> list[tuple[str, ...]]:
+        """Return the labels of each clip; one of them, or any number where clips bear several."""
+        if not self.several:
+            return [(label,) for label in self.table["label"]]
+        return [tuple(filter(None, text.split(SEPARATOR))) for text in self.table["label"]]
+
+    def membership(self) -> NDArray[np.bool_]:
+        """Return which labels each clip bears, (clips, labels)."""
+        borne = np.zeros((len(self), len(self.labels)), dtype=bool)
+        if not self.several:
+            borne[np.arange(len(self)), self.class_ids()] = True
+            return borne
+        place = {label: number for number, label in enumerate(self.labels)}
+        for row, labels in enumerate(self.label_sets()):
+            borne[row, [place[label] for label in labels]] = True
+        return borne
+
+    def targets(self) -> NDArray[np.int64] | NDArray[np.float32]:
+        """Return what a network should answer: class numbers (clips,), or 0 and 1, (clips, labels) float32."""
+        return self.membership().astype(np.float32) if self.several else self.class_ids()
+
+    def present(self) -> tuple[str, ...]:
+        """Return those of `labels` that any clip bears, in their order."""
+        found = self._found()
+        return tuple(label for label in self.labels if label in found)
+
+    def _found(self) -> set[str]:
+        texts = set(self.table["label"])
+        return {label for text in texts for label in text.split(SEPARATOR)} - {""} if self.several else texts
 
     def subset(self, select: ArrayLike, *, labels: Sequence[str] | None = None) -> "Clips":
         """Return some of the clips, in the order asked for.
@@ -85,20 +120,34 @@ class Clips:
             chosen = chosen.astype(np.int64)
         table = self.table.iloc[chosen].reset_index(drop=True)
         kept = self.labels if labels is None else tuple(labels)
-        strangers = set(table["label"]) - set(kept)
+        result = replace(self, table=table, labels=kept)
+        strangers = result._found() - set(kept)
         if strangers:
             raise DataError(
                 f"labels must hold every selected clip's label, got none for {quoted(strangers)}. "
                 "Add it, or leave its clips out."
             )
-        return replace(self, table=table, labels=kept)
+        return result
+
+
+def refuse_several(clips: Clips, what: str) -> None:
+    """Raise if clips bear several labels each: what some work cannot take.
+
+    Raises:
+        DataError: naming the work, for instance "soundfold ladder".
+    """
+    if clips.several:
+        raise DataError(
+            f"{clips.root}: its clips bear several labels each, and {what} takes one label a clip. "
+            f"Use soundfold train, cv, evaluate and predict."
+        )
 
 
 def check_trainable(clips: Clips) -> None:
-    """Raise unless there are at least two classes to tell apart; training and cross-validation ask this first.
+    """Raise unless there is something to tell apart; training and cross-validation ask this first.
 
     Raises:
-        DataError: when all clips carry the same label.
+        DataError: when all clips carry the same label, or where they may bear several, the same labels.
     """
     present = clips.table["label"].unique()
     if len(present) >= 2:
@@ -108,4 +157,7 @@ def check_trainable(clips: Clips) -> None:
     if clips.kind == "folders" and (clips.root / only).is_dir():
         mend = f"Add a folder of another class, or point at {clips.root / only} if the folders in it are the classes."
     told = "the only clip has" if len(clips) == 1 else f"all {len(clips):,} clips have"
+    if clips.several:
+        what = f"the labels '{only}'" if only else "no label"
+        raise DataError(f"{clips.root}: {told} {what}, training needs some without. Add clips that bear others.")
     raise DataError(f"{clips.root}: {told} the label '{only}', training needs two or more. {mend}")

@@ -125,8 +125,11 @@ def _on_copies(audit: Audit) -> Iterator[str]:
 
 
 def _on_recordings(audit: Audit) -> Iterator[str]:
-    if sum(n > 0 for n in audit.per_class.values()) < 2:
-        yield f"All clips have the label '{audit.labels[0]}', and there is nothing to tell apart. Add another class."
+    present = [label for label, n in audit.per_class.items() if n]
+    if not present:
+        yield "No clip has a label, and there is nothing to tell apart. Label some."
+    elif len(present) == 1 and audit.per_class[present[0]] == audit.clips:
+        yield f"All clips have the label '{present[0]}', and there is nothing to tell apart. Add another class."
     if audit.straddling:
         named = ", ".join(f"{name} ({', '.join(folds)})" for name, folds in list(audit.straddling.items())[:5])
         yield (

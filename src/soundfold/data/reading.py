@@ -9,6 +9,7 @@ from soundfold.audio import AUDIO_SUFFIXES
 from soundfold.data.adapters import esc50, folders, speech_commands, table, urbansound8k
 from soundfold.data.clips import Clips
 from soundfold.data.files import is_hidden, scan_sounds
+from soundfold.data.labelling import HowMany
 from soundfold.data.rows import Rows, checked
 from soundfold.errors import DataError, PathError, did_you_mean
 from soundfold.wording import natural_order, quoted
@@ -34,7 +35,7 @@ _PARTS = frozenset({"audio", "meta", "metadata"})  # folders of a published data
 _WRAPPINGS = frozenset({"audio", "clips", "data", "dataset", "samples", "sounds", "wav", "wavs"})
 
 
-def read_clips(path: str | Path, *, where: Mapping[str, str] | None = None) -> Clips:
+def read_clips(path: str | Path, *, where: Mapping[str, str] | None = None, labels: HowMany = "auto") -> Clips:
     """Read a data set: UrbanSound8K, ESC-50, Speech Commands v2, folders of sounds, or a table.
 
     Sounds are looked for and not opened. A folder beside or around the data set is followed when only one can be meant;
@@ -43,6 +44,8 @@ def read_clips(path: str | Path, *, where: Mapping[str, str] | None = None) -> C
     Args:
         path: a folder, or a .csv, .tsv or .parquet file with the columns path,label[,fold][,group][,start][,end].
         where: keeps the rows whose column has this value, compared as text in any case: `{"esc10": "true"}` is ESC-10.
+        labels: how many a clip bears: one, several (any number, an empty cell none), or auto: several where a cell of
+            a table parts them with `;` or holds a list.
 
     Returns:
         At least one clip; rows that cannot be used are in `left_out`, with the reason.
@@ -55,7 +58,7 @@ def read_clips(path: str | Path, *, where: Mapping[str, str] | None = None) -> C
     if not place.exists():
         raise PathError(f"{path}: no such file or folder.{_near(place) or ' Check the path.'}")
     rows = _read_folder(place) if place.is_dir() else _read_file(place)
-    return checked(rows, where)
+    return checked(rows, where, labels)
 
 
 def _read_file(path: Path) -> Rows:

@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from soundfold.data.cells import normal, text_of
 from soundfold.data.clips import CLIP_COLUMNS, Clips, LeftOut
 from soundfold.data.files import find_files, is_writable
+from soundfold.data.labelling import HowMany, Labelled, read_labels
 from soundfold.errors import DataError, did_you_mean
-from soundfold.wording import counted, natural_order, quoted
+from soundfold.wording import SEPARATOR, counted, natural_order, quoted
 
 __all__ = ["Rows", "checked", "text_of"]
 
@@ -49,32 +51,16 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-def text_of(value: object) -> str:
-    """Write one cell as text: nothing for a missing value, and no `.0` after a whole number (pandas adds it).
-
-    >>> text_of(3.0), text_of(float("nan")), text_of(" a ")
-    ('3', '', ' a ')
-    """
-    if value is None or value is pd.NA or value is pd.NaT:
-        return ""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, float | np.floating):
-        if np.isnan(value):
-            return ""
-        return str(int(value)) if float(value).is_integer() else str(value)
-    return str(value)
-
-
-def checked(rows: Rows, where: Mapping[str, str] | None = None) -> Clips:
+def checked(rows: Rows, where: Mapping[str, str] | None = None, how_many: HowMany = "auto") -> Clips:
     """Check an adapter's rows and make the clips table of them.
 
-    Rows whose file is missing, whose label is empty, that stand twice, or that contradict one another are left out and
-    listed; a table that is wrong as such is refused.
+    Rows whose file is missing, whose one label is empty, that stand twice, or that contradict one another are left out
+    and listed; a table that is wrong as such is refused.
 
     Args:
         rows: what the adapter read.
         where: keeps the rows whose own column has this value (compared as text, upper and lower case alike).
+        how_many: labels a clip; auto: several where a table's cell holds two or more.
 
     Returns:
         At least one clip.
@@ -83,19 +69,20 @@ def checked(rows: Rows, where: Mapping[str, str] | None = None) -> Clips:
         DataError: a range that makes no sense, folds for some rows only, a `where` that fits nothing, or more than half
             of the rows left out.
     """
-    table = _select(rows, where or {})
+    labelled = read_labels(rows.table["label"], how_many, separated=rows.kind == "table", source=rows.source)
+    table = _select(replace(rows, table=rows.table.assign(label=labelled.texts)), where or {})
     if table.empty:
         raise DataError(f"{rows.source}: holds no rows. Add one row a clip.")
     own = [name for name in table.columns if name not in CLIP_COLUMNS]
     clips = pd.DataFrame(index=table.index)
     clips["path"] = pd.Series(_absolute_paths(rows, table["path"]), index=table.index, dtype=object)
-    clips["label"] = _text_column(table, "label")
+    clips["label"] = table["label"]
     clips["fold"] = _folds(rows, _text_column(table, "fold"))
     clips["group"] = _text_column(table, "group")
     clips["start"], clips["end"] = _ranges(rows, table)
     clips = pd.concat([clips, table[own]], axis=1)
 
-    reasons = _reasons_per_row(rows, clips)
+    reasons = _reasons_per_row(rows, clips, unlabelled=labelled.several)
     out = np.fromiter((reason != "" for reason in reasons), dtype=bool, count=len(reasons))
     left_out = list(rows.left_out)
     for path, line, reason in zip(
@@ -107,9 +94,10 @@ def checked(rows: Rows, where: Mapping[str, str] | None = None) -> Clips:
     clips = clips[~out].reset_index(drop=True)
     ungrouped = clips["group"] == ""
     clips.loc[ungrouped, "group"] = [_relative(path, rows.root) for path in clips["path"][ungrouped]]
-    labels = _ordered_labels(rows, set(clips["label"]))
-    result = Clips(clips, labels, rows.kind, rows.root, rows.groups_known, tuple(left_out))
-    return replace(result, notes=tuple(_notes(result, rows, int(ungrouped.sum()))))
+    result = Clips(clips, (), rows.kind, rows.root, rows.groups_known, tuple(left_out), several=labelled.several)
+    present = {label for labels in result.label_sets() for label in labels}
+    result = replace(result, labels=_ordered_labels(rows, present))
+    return replace(result, notes=tuple(_notes(result, rows, int(ungrouped.sum()), labelled)))
 
 
 def _select(rows: Rows, where: Mapping[str, str]) -> pd.DataFrame:
@@ -119,8 +107,8 @@ def _select(rows: Rows, where: Mapping[str, str]) -> pd.DataFrame:
             raise DataError(
                 f"{rows.source}: has no column '{column}' to choose by.{did_you_mean(column, table.columns)}"
             )
-        texts = [_normal(text_of(cell)) for cell in table[column]]
-        wanted = _normal(str(value)).casefold()
+        texts = [normal(text_of(cell)) for cell in table[column]]
+        wanted = normal(str(value)).casefold()
         mask = np.array([text.casefold() == wanted for text in texts], dtype=bool)
         if not mask.any():
             known = set(texts) if len(set(texts)) <= 50 else ()
@@ -133,7 +121,7 @@ def _text_column(table: pd.DataFrame, name: str) -> "pd.Series[str]":
     """A column as stripped NFC text, the same letters being the same text; empty where there is nothing."""
     if name not in table.columns:
         return pd.Series("", index=table.index, dtype=object)
-    texts = [_normal(text_of(cell)) for cell in table[name]]
+    texts = [normal(text_of(cell)) for cell in table[name]]
     return pd.Series(texts, index=table.index, dtype=object)
 
 
@@ -197,8 +185,11 @@ def _place(rows: Rows, table: "pd.DataFrame | pd.Series[str]", mask: NDArray[np.
     return f"{rows.source} {rows.row_word} {table.index[mask][0]}"
 
 
-def _reasons_per_row(rows: Rows, clips: pd.DataFrame) -> list[str]:
-    """Say for each row why it is left out, or nothing; replaces paths by those on disk."""
+def _reasons_per_row(rows: Rows, clips: pd.DataFrame, *, unlabelled: bool) -> list[str]:
+    """Say for each row why it is left out, or nothing; replaces paths by those on disk.
+
+    `unlabelled`: an empty label is an answer too, none of them.
+    """
     reasons = [""] * len(clips)
     if not rows.listed:
         found, missing = find_files(clips["path"].tolist())
@@ -212,7 +203,7 @@ def _reasons_per_row(rows: Rows, clips: pd.DataFrame) -> list[str]:
             reasons[position] = "macOS wrote this companion file, it is no sound"
         elif not is_writable(path):
             reasons[position] = "its name is not in UTF-8"
-        elif not label:
+        elif not label and not unlabelled:
             reasons[position] = "the label is empty"
     usable = np.flatnonzero([reason == "" for reason in reasons])
     for position, reason in _repeated(clips.iloc[usable]).items():
@@ -255,19 +246,19 @@ def _mend(reason: str, rows: Rows) -> str:
     if "missing" in reason:
         return f"Paths are looked for below {rows.root}: move the sounds there, or correct the paths."
     if "more than one label" in reason:
-        return "Give each sound range one label."
+        return f"Give each sound range one row; several labels stand in one cell, parted by '{SEPARATOR}'."
     return "Correct these rows, or remove them."
 
 
 def _ordered_labels(rows: Rows, present: set[str]) -> tuple[str, ...]:
     if rows.labels is not None:
-        return tuple(label for label in map(_normal, rows.labels) if label in present)
+        return tuple(label for label in map(normal, rows.labels) if label in present)
     if all(re.fullmatch(r"[0-9]+", label) for label in present):
         return natural_order(present)
     return tuple(sorted(present))
 
 
-def _notes(clips: Clips, rows: Rows, ungrouped: int) -> Iterable[str]:
+def _notes(clips: Clips, rows: Rows, ungrouped: int, labelled: Labelled) -> Iterable[str]:
     told = f"{counted(len(clips), 'clip')} of {counted(len(clips.labels), 'class', 'classes')}"
     if clips.groups_known:
         told += f", {counted(clips.table['group'].nunique(), 'recording')}"
@@ -275,6 +266,11 @@ def _notes(clips: Clips, rows: Rows, ungrouped: int) -> Iterable[str]:
         told += f", {'fold' if len(clips.folds) == 1 else 'folds'} {', '.join(clips.folds)}"
     yield f"{clips.kind} in {clips.root}: {told}."
     yield from rows.notes
+    if clips.several:
+        borne = [len(labels) for labels in clips.label_sets()]
+        told = f"clips bear {min(borne)} to {max(borne)} labels each, {sum(borne) / len(borne):.1f} in the mean"
+        why = f"; {labelled.why} (training.labels=one takes a cell as one label)" if labelled.why else ""
+        yield f"Several labels a clip: {told}, {borne.count(0):,} bear none{why}."
     if clips.left_out:
         counts = Counter(left.reason.split(":")[0] for left in clips.left_out)
         told = "; ".join(f"{n:,}: {reason}" for reason, n in counts.most_common())
@@ -297,8 +293,3 @@ def _relative(path: str, root: Path) -> str:
     if path.startswith(start + os.sep):
         path = path[len(start) + 1 :]
     return unicodedata.normalize("NFC", path.replace(os.sep, "/"))
-
-
-def _normal(text: str) -> str:
-    """The same letters as the same text, however the accents are written."""
-    return unicodedata.normalize("NFC", text).strip()

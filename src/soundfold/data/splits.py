@@ -86,6 +86,8 @@ def by_fold(clips: Clips, fold: str) -> Split:
 def random_split(clips: Clips, fraction: float, seed: int) -> Split:
     """Draw test clips at random, class by class.
 
+    Where clips bear several labels, each label gets about the same fraction of its clips tested.
+
     TRAP: clips of one recording come to stand on both sides, and the score is then no score for new recordings; the
     leaks say how many do.
 
@@ -102,13 +104,19 @@ def random_split(clips: Clips, fraction: float, seed: int) -> Split:
     if n < 2:
         raise DataError(f"{clips.root}: has {counted(n, 'clip')}, a split needs two or more. Add clips.")
     generator = np.random.default_rng(seed)
+    name = f"random {100 * fraction:.3g} %"
+    if clips.several:
+        bins = hold_back(recordings_of(np.arange(n), clips.membership()), fraction, generator)
+        if not bins.any():
+            raise DataError(f"{clips.root}: every clip is the only one of a label, so none can be tested. Add clips.")
+        return _split(clips, name, "random", None, bins == 1)
     ids = clips.class_ids()
     n_test = min(max(round(fraction * n), 1), n - 1)
     take = _seats(np.bincount(ids, minlength=len(clips.labels)), n_test, fraction, generator)
     is_test = np.zeros(n, dtype=bool)
     for label, count in enumerate(take.tolist()):
         is_test[generator.permutation(np.flatnonzero(ids == label))[:count]] = True
-    return _split(clips, f"random {fraction:.0%}".replace("%", " %"), "random", None, is_test)
+    return _split(clips, name, "random", None, is_test)
 
 
 def by_recording(clips: Clips, fraction: float, seed: int) -> Split:
@@ -138,7 +146,7 @@ def by_recording(clips: Clips, fraction: float, seed: int) -> Split:
             "Add recordings: each class needs two or more."
         )
     is_test = bins[recordings.of_clip] == 1
-    return _split(clips, f"recordings {fraction:.0%}".replace("%", " %"), "recordings", None, is_test)
+    return _split(clips, f"recordings {100 * fraction:.3g} %", "recordings", None, is_test)
 
 
 def everything(clips: Clips) -> Split:
@@ -211,8 +219,9 @@ def _split(
 def _notes(clips: Clips, split: Split) -> Iterator[str]:
     if split.kind == "all":
         return
-    labels = clips.table["label"].to_numpy()
-    trained, tested = set(labels[split.train]), set(labels[split.test])
+    borne = clips.membership()
+    trained, tested = ({clips.labels[k] for k in np.flatnonzero(borne[side].any(axis=0))}
+                       for side in (split.train, split.test))  # fmt: skip
     if tested - trained:
         yield f"{split.name}: no clip of {quoted(tested - trained)} is left to train on, so none can be recognised."
     if trained - tested:
@@ -234,7 +243,7 @@ def _check_folds(wanted: Sequence[str], known: Sequence[str]) -> None:
 
 def _recordings(clips: Clips) -> Recordings:
     codes, _ = pd.factorize(clips.table["group"])
-    return recordings_of(codes.astype(np.int64), clips.class_ids())
+    return recordings_of(codes.astype(np.int64), clips.membership())
 
 
 def _seats(counts: IntArray, n_test: int, fraction: float, generator: np.random.Generator) -> IntArray:
@@ -257,13 +266,14 @@ def check_classes_left(clips: Clips, splits: Sequence[Split]) -> None:
     """Raise if a split leaves one class only to train on; jobs ask this of every split before they begin.
 
     Raises:
-        DataError: a split's training side holds a single class, although the clips hold several.
+        DataError: a split's training side holds a single class (the same labels in each clip, where these may be
+            several), although the clips hold more.
     """
-    ids = clips.class_ids()
-    if len(np.unique(ids)) < 2:
+    labels = clips.table["label"]
+    if labels.nunique() < 2:
         return  # that there is one class only is told by check_trainable
     for split in splits:
-        if len(np.unique(ids[split.train])) < 2:
+        if labels.iloc[split.train].nunique() < 2:
             raise DataError(
                 f"{clips.root}: the split '{split.name}' leaves one class only to train on. "
                 "Hold out other clips, or add recordings of the other classes."

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from platformdirs import user_cache_path
 
+from soundfold.cores import usable_cores
 from soundfold.data.clips import Clips, LeftOut
 from soundfold.data.store_build import bring_up_to_date
 from soundfold.errors import DataError
@@ -94,14 +95,23 @@ class WaveformStore:
         Raises:
             DataError: the clip could not be decoded.
         """
+        stored, scale = self.stored(row)
+        waveform: np.ndarray = stored.astype(np.float32)
+        waveform *= np.float32(scale)
+        return waveform
+
+    def stored(self, row: int) -> tuple[np.ndarray, float]:
+        """Return one clip as it lies in the mapped file, (its own channels, samples) int16, and what 1 stands for.
+
+        Raises:
+            DataError: the clip could not be decoded.
+        """
         offset, samples, channels, exponent, problem = (column[row] for column in self._columns)
         if problem or self._samples is None:
             problem = problem.rstrip(". ") or "is not in the store"
             raise DataError(f"{self.index['file'].iloc[row]}: {problem}. Keep it out of the data set")
         stored = self._samples[offset : offset + samples * channels].reshape(channels, samples)
-        waveform: np.ndarray = stored.astype(np.float32)
-        waveform *= np.float32(2.0 ** (exponent - 15))
-        return waveform
+        return stored, 2.0 ** (exponent - 15)
 
     @cached_property
     def _columns(self) -> tuple[list[Any], ...]:
@@ -132,6 +142,7 @@ def open_store(
     cache: str | Path | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> WaveformStore:
     """Return the store of a data set, decoding what is not in it yet.
 
@@ -143,6 +154,7 @@ def open_store(
         cache: folder of kept results; None for `cache_folder()`.
         workers: decoding threads; None for one a core.
         on_progress: called with clips done and clips to do.
+        on_wait: called once if another process has to be waited for, which may be decoding another data set.
 
     Raises:
         DataError: not one clip could be decoded.
@@ -152,7 +164,7 @@ def open_store(
     settings = f"{_FORMAT}|{sound.sample_rate}|{sound.channels}|{sound.downmix}|{sound.max_clip_s}"
     name = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
     folder = cache_folder(cache) / f"sounds-{sound.sample_rate}-{name}"
-    index, samples = bring_up_to_date(folder, clips, sound, workers or os.cpu_count() or 1, on_progress)
+    index, samples = bring_up_to_date(folder, clips, sound, workers or usable_cores(), on_progress, on_wait)
     good = index["problem"] == ""
     if not good.any():
         first = index.iloc[0]

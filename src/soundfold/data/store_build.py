@@ -6,13 +6,13 @@ file after the last clip that index or journal knows, and goes on from there.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from soundfold.data.clips import Clips
 from soundfold.data.store_fill import Job, Progress, fill
@@ -35,7 +35,12 @@ Opened: TypeAlias = tuple[pd.DataFrame, np.memmap | None]
 
 
 def bring_up_to_date(
-    folder: Path, clips: Clips, sound: SoundRecipe, workers: int, on_progress: Progress | None
+    folder: Path,
+    clips: Clips,
+    sound: SoundRecipe,
+    workers: int,
+    on_progress: Progress | None,
+    on_wait: Callable[[], None] | None = None,
 ) -> Opened:
     """Decode what the store lacks.
 
@@ -53,7 +58,12 @@ def bring_up_to_date(
     lock = FileLock(folder / "lock")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if on_wait is not None:
+                on_wait()
+            lock.acquire(poll_interval=0.2)
     try:
         return _brought_up_to_date(folder, wanted, sound, workers, on_progress)
     finally:

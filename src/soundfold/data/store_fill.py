@@ -126,7 +126,7 @@ class _Filling:
         self._held = held
         self._sound = sound
         self._saved = 0
-        self._stopped = False
+        self._stopped = self._torn = False
         self._appending = threading.Lock()
 
     def work(self) -> None:
@@ -163,6 +163,8 @@ class _Filling:
         size, *times = job.source.stamp
         named = [*job[1:], size, *times, key[0]] if lasting else [*job[1:], _TRY_AGAIN, *times, ""]
         with self._appending:
+            if self._torn:
+                return
             # of two threads with the same content the first has appended it
             held = self._held[key] if decoded is None or key in self._held else self._write(decoded)
             if lasting and key[0]:
@@ -172,7 +174,9 @@ class _Filling:
     def _write(self, decoded: Decoded) -> tuple[Any, ...]:
         channels, length = decoded.samples.shape
         held = (self._position, length, channels, decoded.exponent, decoded.sound_hash, decoded.problem)
+        self._torn = True  # for good if the disk is full: what follows half a clip would stand at a wrong place
         self._samples.write(decoded.samples.data)
+        self._torn = False
         self._position += length * channels
         return held
 

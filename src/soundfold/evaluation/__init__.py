@@ -1,10 +1,18 @@
 """Scores from predictions: the table that is kept, metrics with their intervals, typed results, figures. No torch."""
 
-from soundfold.evaluation.figures import draw_confusion, draw_curves, draw_folds, save_png, score_title
+from soundfold.evaluation.figures import (
+    draw_average_precisions,
+    draw_confusion,
+    draw_curves,
+    draw_folds,
+    save_png,
+    score_title,
+)
 from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval, draw_recordings, fixed_generator
 from soundfold.evaluation.metrics import score, score_folds
 from soundfold.evaluation.predictions import (
     check_predictions,
+    is_of_several,
     labels_in,
     predictions_table,
     probabilities_in,
@@ -20,8 +28,11 @@ from soundfold.evaluation.results import (
     LeftOutClip,
     PartScore,
     Scores,
+    SeedScore,
+    SeedScores,
     SplitSummary,
     TrainResult,
+    known,
 )
 
 __all__ = [
@@ -34,15 +45,20 @@ __all__ = [
     "LeftOutClip",
     "PartScore",
     "Scores",
+    "SeedScore",
+    "SeedScores",
     "SplitSummary",
     "TrainResult",
     "bootstrap_interval",
     "check_predictions",
+    "draw_average_precisions",
     "draw_confusion",
     "draw_curves",
     "draw_folds",
     "draw_recordings",
     "fixed_generator",
+    "is_of_several",
+    "known",
     "labels_in",
     "predictions_table",
     "probabilities_in",

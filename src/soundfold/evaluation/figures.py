@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_confusion", "draw_curves", "draw_folds", "save_png", "score_title"]
+__all__ = ["draw_average_precisions", "draw_confusion", "draw_curves", "draw_folds", "save_png", "score_title"]
 
 _INK = "#222222"
 _GRID = "#dddddd"
@@ -36,8 +36,11 @@ _COUNTED = 20  # up to so many classes the counts are written into the cells
 _TICKED = 60  # beyond so many classes only every second, third… is named
 
 
-def score_title(accuracy: float, interval: tuple[float, float] | None, n: int, n_recordings: int | None = None) -> str:
-    """Return the title of a figure: the accuracy, how sure it is, and how much it rests on; two lines.
+def score_title(
+    score: float, interval: tuple[float, float] | None, n: int, n_recordings: int | None = None,
+    what: str = "Accuracy",
+) -> str:  # fmt: skip
+    """Return the title of a figure: the score, how sure it is, and how much it rests on; two lines.
 
     >>> print(score_title(0.7143, (0.682, 0.7451), 888, 120))
     Accuracy 71.4 %
@@ -45,7 +48,7 @@ def score_title(accuracy: float, interval: tuple[float, float] | None, n: int, n
     """
     sure = f"95 % interval {format_interval(*interval)}" if interval else "no interval"
     rests = counted(n, "clip") + (f" of {counted(n_recordings, 'recording')}" if n_recordings is not None else "")
-    return f"Accuracy {format_percent(accuracy)}\n{sure}, {rests}"
+    return f"{what} {format_percent(score)}\n{sure}, {rests}"
 
 
 def draw_confusion(
@@ -94,13 +97,53 @@ def draw_confusion(
     return figure
 
 
-def draw_folds(folds: Sequence[object], accuracies: Sequence[float], *, title: str = "") -> "Figure":
+def draw_average_precisions(
+    labels: Sequence[str], precisions: Sequence[float | None], chance: Sequence[float], *, title: str = ""
+) -> "Figure":
+    """Draw the average precision of each label as a bar, and what ranking by chance would give as a mark on it.
+
+    Args:
+        labels: any text, long ones are shortened.
+        precisions: one a label, in 0..1; None where no clip bears it.
+        chance: the share of clips that bear each label.
+        title: text above.
+
+    Raises:
+        DataError: when there is no label, or not one number a label.
+    """
+    if not labels or not len(labels) == len(precisions) == len(chance):
+        raise DataError(
+            f"precisions and chance must be one a label and at least one, got {len(precisions)} and {len(chance)} for "
+            f"{counted(len(labels), 'label')}. Give a finished run's scores."
+        )
+    rows = len(labels)
+    figure, axes = _sheet((6.2, max(2.4, 0.3 * rows + 1.4) if rows <= _TICKED else 12), title)
+    places = range(rows)
+    axes.barh(places, [100 * (value or 0.0) for value in precisions], height=0.7, color=_LINES[0])
+    axes.scatter([100 * share for share in chance], places, marker="|", s=120, color=_LINES[1])
+    for place, value in zip(places if rows <= _TICKED else (), precisions, strict=False):
+        told = "no clip" if value is None else f"{100 * value:.1f}"
+        axes.text(101, place, told, va="center", ha="left", color=_INK, fontsize=8)
+    _name_ticks(axes, "y", labels, fontsize=9 if rows <= _COUNTED else 7)
+    axes.set_xlim(0, 112)
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_ylim(rows - 0.5, -0.5)
+    _dress(axes, "average precision, % (the mark: by chance)", "")
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", color=_GRID, linewidth=0.6)
+    return figure
+
+
+def draw_folds(
+    folds: Sequence[object], accuracies: Sequence[float], *, title: str = "", what: str = "accuracy"
+) -> "Figure":
     """Draw the accuracy of each fold as a bar, with their mean and, from two folds on, the sample deviation.
 
     Args:
         folds: the folds' names, in the order to draw them.
         accuracies: one a fold, in 0..1.
         title: text above.
+        what: what is drawn, where it is another score.
 
     Raises:
         DataError: when there is no fold, or not one accuracy a fold.
@@ -128,7 +171,7 @@ def draw_folds(folds: Sequence[object], accuracies: Sequence[float], *, title: s
     axes.set_xlim(middle - half, middle + half)
     axes.set_ylim(0, 112)
     axes.set_yticks(range(0, 101, 20))
-    _dress(axes, "fold held out", "accuracy, %")
+    _dress(axes, "fold held out", f"{what}, %")
     _legend(axes)
     return figure
 
@@ -138,8 +181,8 @@ def draw_curves(log: pd.DataFrame, *, title: str = "") -> "Figure":
 
     Args:
         log: a row an epoch, with the column `epoch` (without it the rows are counted from 1); every numeric column
-            whose name holds `loss` or `acc` becomes a line. With a column `fold` each fold is a line of its own, and
-            folds share their column's colour. Missing values are gaps.
+            whose name holds `loss`, `acc` or `map` becomes a line. With a column `fold` each fold is a line of its own,
+            and folds share their column's colour. Missing values are gaps.
         title: text above.
 
     Raises:
@@ -148,7 +191,7 @@ def draw_curves(log: pd.DataFrame, *, title: str = "") -> "Figure":
     numeric = [str(name) for name in log.columns if pd.api.types.is_numeric_dtype(log[name])]
     panels = [
         (word, names)
-        for word, part in (("loss", "loss"), ("accuracy", "acc"))
+        for word, part in (("loss", "loss"), ("accuracy", "acc"), ("mAP", "map"))
         if (names := [name for name in numeric if part in name.lower()])
     ]
     if not panels or log.empty:
@@ -167,14 +210,16 @@ def draw_curves(log: pd.DataFrame, *, title: str = "") -> "Figure":
                 epochs = run["epoch"].to_numpy() if "epoch" in run.columns else np.arange(1, len(run) + 1)
                 axes.plot(
                     epochs,
-                    run[name].to_numpy(dtype=np.float64, na_value=np.nan) * (100 if word == "accuracy" else 1),
+                    run[name].to_numpy(dtype=np.float64, na_value=np.nan) * (1 if word == "loss" else 100),
                     color=_LINES[k % len(_LINES)],
                     linestyle=_DASHES[k % len(_DASHES)],
                     linewidth=1.5 if len(runs) == 1 else 0.8,
-                    marker="o" if len(run) == 1 else "",
+                    # a point between two gaps has no line to stand on
+                    marker="o" if len(run) == 1 or run[name].isna().any() else "",
+                    markersize=3,
                     label=drawable(name.replace("_", " "), k + 1) if i == 0 else None,
                 )
-        _dress(axes, "epoch" if axes is sheets[-1] else "", "accuracy, %" if word == "accuracy" else word)
+        _dress(axes, "epoch" if axes is sheets[-1] else "", word if word == "loss" else f"{word}, %")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _legend(axes)
     return figure

@@ -3,6 +3,8 @@
 Conventions: the classes of a score are the model's labels, then the labels of the data that the model does not know,
 sorted. A clip of an unknown label is wrong whatever was predicted. Macro F1 is the mean over the classes that occur in
 the truth, unknown ones too; a class that was only predicted costs the others precision and does not enter the mean.
+
+Where clips bear several labels, `multi_label` computes the scores; they come through here too.
 """
 
 from collections.abc import Mapping
@@ -14,13 +16,12 @@ import pandas as pd
 
 from soundfold.errors import DataError
 from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval
-from soundfold.evaluation.predictions import check_predictions, labels_in
+from soundfold.evaluation.multi_label import notes_on_recordings, score_folds_of_several, score_several
+from soundfold.evaluation.predictions import check_predictions, is_of_several, labels_in
 from soundfold.evaluation.results import ClassScore, CvScores, FoldScore, PartScore, Scores
 from soundfold.wording import counted, natural_order
 
 __all__ = ["score", "score_folds"]
-
-_FEW_RECORDINGS = 20
 
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -67,6 +68,8 @@ def score(
         DataError: when the table is not one of predictions.
     """
     check_predictions(table)
+    if is_of_several(table):
+        return score_several(table, groups_known=groups_known, generator=generator, resamples=resamples)
     coded = _coded(table)
     counts = _counts_by_recording(coded)
     total = counts.sum(axis=0)
@@ -113,6 +116,8 @@ def score_folds(
     pooled = score(table, groups_known=groups_known, generator=generator, resamples=resamples)
     if table["fold"].isna().all():
         raise DataError("fold must name the fold of every clip, got none. Write the held-out fold into the table.")
+    if is_of_several(table):
+        return score_folds_of_several(table, pooled, train_s)
     folds = []
     for name in natural_order(table["fold"].unique()):
         coded = _coded(table[table["fold"] == name])
@@ -124,7 +129,7 @@ def score_folds(
                 fold=name, accuracy=float(accuracy), macro_f1=float(macro_f1), n=len(coded.truth), train_s=seconds
             )
         )
-    accuracies = np.array([fold.accuracy for fold in folds])
+    accuracies = np.array([fold.accuracy for fold in folds], dtype=np.float64)
     mean = float(accuracies.mean())
     return CvScores(
         **(dict(pooled) | {"accuracy": mean}),
@@ -228,15 +233,7 @@ def _notes(coded: _Coded, groups_known: bool) -> tuple[str, ...]:
         told = f"{strangers:,} of {counted(clips, 'clip')} {'bears a label' if strangers == 1 else 'bear labels'}"
         named = ", ".join(coded.unknown[:5]) + (", …" if len(coded.unknown) > 5 else "")
         notes.append(f"{told} that the model does not know ({named}): counted as wrong.")
-    if not groups_known:
-        notes.append(
-            "Nothing tells which clips come from one recording, so each file counts as its own; "
-            "if some share a recording, the interval is too narrow."
-        )
-    if recordings < 2:
-        notes.append("All clips come from one recording, so there is no interval.")
-    elif recordings < _FEW_RECORDINGS:
-        notes.append(f"The interval rests on {recordings} recordings only; with so few it is too narrow.")
+    notes += notes_on_recordings(recordings, groups_known)
     if recordings > 1 and right in (0, clips):
         notes.append(
             f"Every answer is {'right' if right else 'wrong'}, so the interval has no width; "

@@ -6,6 +6,10 @@ every row), `group` (the recording the clip comes from); then the data set's own
 
 A clip may bear a label that the model does not know. Its `label` stays as it is, there is no `p:` column for it, and
 it counts as wrong. Every score in a report can be computed again from this table alone.
+
+Where clips bear several labels, `label` and `predicted` join them with `;` (sorted; empty for none), `predicted` holds
+those above 0.5, `probability` is the highest, and after the `p:` columns comes one `t:<label>` for each: the truth,
+0 or 1.
 """
 
 import os
@@ -19,33 +23,43 @@ import pandas as pd
 
 from soundfold.atomic import replacing
 from soundfold.errors import DataError, PathError
+from soundfold.wording import SEPARATOR
 
 __all__ = [
+    "THRESHOLD",
     "check_predictions",
+    "is_of_several",
     "labels_in",
     "predictions_table",
     "probabilities_in",
     "read_predictions",
+    "truth_in",
+    "unknown_labels_in",
     "write_predictions",
 ]
 
 _OURS = ("path", "label", "predicted", "probability", "fold", "group")
 _FROM_CLIPS = ("path", "label", "fold", "group")
-_PREFIX = "p:"
+_PREFIX, _TRUTH = "p:", "t:"
+THRESHOLD = 0.5
+"""Of several labels, those of a higher probability are told."""
 _SUM_WITHIN = 1e-3
 _ROUNDING = 1e-6  # a float32 softmax may give 1.0000001
 
 
-def predictions_table(clips_table: pd.DataFrame, labels: Sequence[str], probabilities: npt.ArrayLike) -> pd.DataFrame:
+def predictions_table(
+    clips_table: pd.DataFrame, labels: Sequence[str], probabilities: npt.ArrayLike, *, several: bool = False
+) -> pd.DataFrame:
     """Join clips and the probabilities a model gave them into one table of predictions.
 
     The predicted label is the one of the highest probability, the first of them where several are equal. An own column
-    of the data called `predicted`, `probability` or `p:…` stays behind: it would be taken for this model's answer.
+    of the data called `predicted`, `probability`, `p:…` or `t:…` stays behind: it would be taken for one of these.
 
     Args:
         clips_table: n rows with the columns path, label, fold and group; any index; other columns are kept.
         labels: the model's labels in the order of its outputs, all different.
-        probabilities: (n, classes), real numbers in 0..1, each row summing to 1 within 0.001.
+        probabilities: (n, classes), real numbers in 0..1, each row summing to 1 within 0.001 unless `several`.
+        several: clips bear any number of labels, joined by `;` in the column `label`.
 
     Returns:
         n rows, index 0..n-1, the columns named at the head of this module.
@@ -63,21 +77,22 @@ def predictions_table(clips_table: pd.DataFrame, labels: Sequence[str], probabil
             f"clips must have the columns {', '.join(_FROM_CLIPS)}, got {_listed(columns)}. Add {', '.join(lacking)}."
         )
     clips = clips_table.set_axis(columns, axis="columns").reset_index(drop=True)
-    values = _checked_probabilities(probabilities, len(clips), len(known))
+    values = _checked_probabilities(probabilities, len(clips), len(known), sums=not several)
     best = values.argmax(axis=1)
-    own = [name for name in columns if name not in _OURS and not name.startswith(_PREFIX)]
+    own = [name for name in columns if name not in _OURS and not name.startswith((_PREFIX, _TRUTH))]
     ours = pd.DataFrame(
         {
             "path": _text(clips["path"].tolist()),
             "label": _text(clips["label"].tolist()),
-            "predicted": _text([known[k] for k in best]),
+            "predicted": _text(_told(values, known) if several else [known[k] for k in best]),
             "probability": values[np.arange(len(values)), best],
             "fold": _fold(clips["fold"]),
             "group": _text(clips["group"].tolist()),
         }
     )
     each = pd.DataFrame(values, columns=[_PREFIX + label for label in known])
-    table = pd.concat([ours, *(_storable(clips[name]) for name in own), each], axis="columns")
+    truth = [pd.DataFrame(_borne(ours["label"], known), columns=[_TRUTH + label for label in known])] if several else []
+    table = pd.concat([ours, *(_storable(clips[name]) for name in own), each, *truth], axis="columns")
     check_predictions(table)
     return table
 
@@ -90,6 +105,23 @@ def labels_in(table: pd.DataFrame) -> tuple[str, ...]:
 def probabilities_in(table: pd.DataFrame) -> npt.NDArray[np.float32]:
     """Return the probabilities of all labels: (n, classes) float32, columns in the order of `labels_in(table)`."""
     return table[[_PREFIX + label for label in labels_in(table)]].to_numpy(dtype=np.float32)
+
+
+def is_of_several(table: pd.DataFrame) -> bool:
+    """Return whether the clips of a table bear several labels each."""
+    labels = labels_in(table)
+    return bool(labels) and all(_TRUTH + label in table.columns for label in labels)
+
+
+def truth_in(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which labels each clip bears, of those that the model knows: (n, labels), where clips bear several."""
+    return table[[_TRUTH + label for label in labels_in(table)]].to_numpy() > 0
+
+
+def unknown_labels_in(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the labels that clips bear and the model does not know, sorted, where clips bear several."""
+    found = {label for text in set(table["label"]) for label in text.split(SEPARATOR)}
+    return tuple(sorted(found - {"", *labels_in(table)}))
 
 
 def check_predictions(table: pd.DataFrame) -> None:
@@ -112,7 +144,12 @@ def check_predictions(table: pd.DataFrame) -> None:
     if not folds.isna().all():
         _check_text(folds, "fold", or_missing=True)
     known = _checked_labels(labels_in(table))
-    values = _checked_probabilities(table[[_PREFIX + label for label in known]].to_numpy(), len(table), len(known))
+    several = is_of_several(table)
+    numbers = table[[_PREFIX + label for label in known]].to_numpy()
+    values = _checked_probabilities(numbers, len(table), len(known), sums=not several)
+    if several:
+        _check_answers_of_several(table, known, values)
+        return
     given = pd.Index(known).get_indexer(pd.Index(table["predicted"].tolist()))
     if (given < 0).any():
         row = int(np.flatnonzero(given < 0)[0])
@@ -130,6 +167,33 @@ def check_predictions(table: pd.DataFrame) -> None:
             f"probability must be that of the predicted label and the highest of its row, got {told[row]:g} for "
             f"{table['predicted'].iloc[row]!r} in row {row}. Predict again."
         )
+
+
+def _check_answers_of_several(table: pd.DataFrame, known: Sequence[str], values: npt.NDArray[np.float32]) -> None:
+    """Check that truth and predictions are told alike as text and as numbers."""
+    truth = table[[_TRUTH + label for label in known]].to_numpy()
+    for name, wrong in (
+        ("t: columns must be 1 for the labels in 'label' and 0 for others", (truth != _borne(table["label"], known))),
+        ("predicted must hold the labels above 0.5", (table["predicted"] != _told(values, known)).to_numpy()[:, None]),
+        ("probability must be the highest of its row",
+         ~(np.abs(values.max(axis=1) - table["probability"].to_numpy(dtype=np.float64)) <= _ROUNDING)[:, None]),
+    ):  # fmt: skip
+        if wrong.any():
+            raise DataError(f"{name}, got something else in row {int(np.argwhere(wrong)[0][0])}. Predict again.")
+
+
+def _borne(texts: "pd.Series[str]", known: Sequence[str]) -> npt.NDArray[np.int8]:
+    """Return which of the labels a model knows stand in texts, (n, labels): 0 and 1."""
+    sets = [set(text.split(SEPARATOR)) for text in texts]
+    return np.array([[label in labels for label in known] for labels in sets], dtype=np.int8).reshape(-1, len(known))
+
+
+def _told(values: npt.NDArray[np.float32], known: Sequence[str]) -> list[str]:
+    """Return the labels above the threshold of each row, as text."""
+    above = values > THRESHOLD
+    return [
+        SEPARATOR.join(sorted(label for label, is_told in zip(known, row, strict=True) if is_told)) for row in above
+    ]
 
 
 def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
@@ -209,7 +273,9 @@ def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
     return known
 
 
-def _checked_probabilities(probabilities: npt.ArrayLike, rows: int, classes: int) -> npt.NDArray[np.float32]:
+def _checked_probabilities(
+    probabilities: npt.ArrayLike, rows: int, classes: int, *, sums: bool
+) -> npt.NDArray[np.float32]:
     given = np.asarray(probabilities)
     if given.shape != (rows, classes) or given.dtype.kind not in "fiu":
         raise DataError(
@@ -224,12 +290,12 @@ def _checked_probabilities(probabilities: npt.ArrayLike, rows: int, classes: int
             f"probabilities must be finite and in 0..1, got {given[row, column]} in row {row}, column {column}. "
             "Apply softmax to the logits."
         )
-    sums = values.sum(axis=1, dtype=np.float64)
-    off = np.abs(sums - 1) > _SUM_WITHIN
-    if off.any():
+    totals = values.sum(axis=1, dtype=np.float64)
+    off = np.abs(totals - 1) > _SUM_WITHIN
+    if sums and off.any():
         row = int(np.flatnonzero(off)[0])
         raise DataError(
-            f"probabilities must sum to 1 in every row (within {_SUM_WITHIN:g}), got {sums[row]:.6g} in row {row}. "
+            f"probabilities must sum to 1 in every row (within {_SUM_WITHIN:g}), got {totals[row]:.6g} in row {row}. "
             "Apply softmax to the logits."
         )
     return values.clip(0, 1)

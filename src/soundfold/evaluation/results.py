@@ -2,14 +2,16 @@
 
 Only fields and their meaning stand here; the scores are computed in `metrics`. `model_dump_json()` gives the JSON,
 `model_validate_json()` takes it back without loss; fractions are in 0..1 and never rounded. The private bases hold
-fields that several results have in common; `dict(score(table))` spreads a set of scores into a result:
+fields that several results have in common. Where each clip bears one label, the fields of several labels are left out
+of the JSON; where clips bear several, accuracies and the confusion are null. `dict(score(table))` spreads a set of
+scores into a result:
 
     TrainResult(**dict(score(table)), recipe=…, split=…)
 """
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 __all__ = [
     "ClassScore",
@@ -20,9 +22,23 @@ __all__ = [
     "LeftOutClip",
     "PartScore",
     "Scores",
+    "SeedScore",
+    "SeedScores",
     "SplitSummary",
     "TrainResult",
+    "known",
 ]
+
+
+def known(score: float | None) -> float:
+    """Return a score that is there, as an accuracy always is of scored clips that bear one label each.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if score is None:
+        raise ValueError("an accuracy must be known here; clips of several labels have none")
+    return score
 
 
 def _whole_number(fold: object) -> object:
@@ -33,12 +49,22 @@ def _whole_number(fold: object) -> object:
 Fold = Annotated[int | str, BeforeValidator(_whole_number)]
 Interval = tuple[float, float]
 Matrix = tuple[tuple[int, ...], ...]
+_OF_SEVERAL = "average_precision"  # in the names of fields that only clips of several labels have
+_OF_SEEDS = "seeds"  # the name of a field that only several networks have
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, use_attribute_docstrings=True
     )
+
+    @model_serializer(mode="wrap")
+    def _without_those_of_others(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in handler(self).items()
+            if value is not None or (_OF_SEVERAL not in name and name != _OF_SEEDS)
+        }
 
 
 class ClassScore(_Frozen):
@@ -55,6 +81,8 @@ class ClassScore(_Frozen):
     precision: float
     recall: float
     f1: float
+    average_precision: float | None = None
+    """Of clips that bear several labels: how well this label's probabilities rank; null where no clip bears it."""
 
 
 class PartScore(_Frozen):
@@ -68,12 +96,38 @@ class FoldScore(_Frozen):
     """Scores of one fold, by the network that was trained on the others."""
 
     fold: Fold
-    accuracy: float
+    accuracy: float | None
+    mean_average_precision: float | None = None
     macro_f1: float
     """Over the classes that occur in this fold."""
     n: int
     train_s: float | None = None
     """Seconds that training took; null when it was not measured."""
+
+
+class SeedScore(_Frozen):
+    """What one network alone reaches on a split."""
+
+    fold: Fold | None
+    mean: float
+    """Mean over the seeds."""
+    std: float
+    """Sample deviation over the seeds (divided by seeds - 1)."""
+
+
+class SeedScores(_Frozen):
+    """What one network alone is worth, where several that differ in their seed give the answer together."""
+
+    seeds: tuple[int, ...]
+    measure: str
+    """`accuracy` or `mean_average_precision`."""
+    mean: float
+    """Mean over folds of the mean over seeds."""
+    std_folds: float | None
+    """Sample deviation over folds of the means over seeds; null for a single fold."""
+    std_seeds: float
+    """Sample deviation over seeds of the mean over folds: how far the headline of one network depends on its seed."""
+    folds: tuple[SeedScore, ...]
 
 
 class LeftOutClip(_Frozen):
@@ -96,27 +150,36 @@ class SplitSummary(_Frozen):
 
 
 class _Scored(_Frozen):
-    accuracy: float
-    """Right clips over all clips. In cross-validation the headline: the mean over folds, as `accuracy_mean`."""
+    accuracy: float | None
+    """Right clips over all clips; null where clips bear several labels. In cross-validation the headline: the mean over
+    folds, as `accuracy_mean`."""
     accuracy_ci95: Interval | None
     """95 % interval of the accuracy over all clips (in cross-validation the pooled one), drawing recordings anew; null
     with fewer than two recordings. It holds the trained network fixed."""
+    mean_average_precision: float | None = None
+    """Of clips that bear several labels: mean of the average precisions of the labels that occur in the truth. In
+    cross-validation the headline: the mean over folds."""
+    mean_average_precision_ci95: Interval | None = None
+    """As `accuracy_ci95`, of the mean average precision (in cross-validation the pooled one)."""
     n: int
     """Clips scored."""
     n_recordings: int
     """Recordings that the clips come from; where nothing tells recordings apart, each file counts as one."""
     macro_f1: float
     """Mean of F1 over the classes that occur in the truth (in cross-validation over all folds' clips together);
-    scikit-learn's `f1_score(…, labels=those, average="macro", zero_division=0)`."""
+    scikit-learn's `f1_score(…, labels=those, average="macro", zero_division=0)`. Of several labels, one is told where
+    its probability is above 0.5."""
     macro_f1_ci95: Interval | None
     labels: tuple[str, ...]
     """The model's labels, in the order of its outputs."""
     unknown_labels: tuple[str, ...] = ()
-    """Labels of the data that the model does not know, sorted; their clips count as wrong."""
+    """Labels of the data that the model does not know, sorted; their clips count as wrong. Where clips bear several
+    labels, these are not scored."""
     per_class: tuple[ClassScore, ...]
-    """One a label: `labels`, then `unknown_labels`."""
-    confusion: Matrix
-    """Clips by truth (rows: `labels`, then `unknown_labels`) and by prediction (columns: `labels`)."""
+    """One a label: `labels`, then `unknown_labels` (not where clips bear several labels)."""
+    confusion: Matrix | None
+    """Clips by truth (rows: `labels`, then `unknown_labels`) and by prediction (columns: `labels`); null where clips
+    bear several labels."""
     foreground: PartScore | None = None
     """Clips whose `salience` is 1; null where the data does not say, or has none."""
     background: PartScore | None = None
@@ -130,6 +193,8 @@ class _MaybeScored(_Frozen):
 
     accuracy: float | None = None
     accuracy_ci95: Interval | None = None
+    mean_average_precision: float | None = None
+    mean_average_precision_ci95: Interval | None = None
     n: int = 0
     n_recordings: int | None = None
     macro_f1: float | None = None
@@ -144,12 +209,16 @@ class _MaybeScored(_Frozen):
 
 
 class _CvScored(_Scored):
-    accuracy_mean: float
+    accuracy_mean: float | None
     """Mean over folds, each fold counting the same."""
     accuracy_std: float | None
     """Sample deviation over folds (divided by folds - 1); null for a single fold."""
-    accuracy_pooled: float
+    accuracy_pooled: float | None
     """Right clips over all clips, all folds together."""
+    mean_average_precision_std: float | None = None
+    """Sample deviation of the folds' mean average precisions."""
+    mean_average_precision_pooled: float | None = None
+    """Of all clips, all folds together."""
     folds: tuple[FoldScore, ...]
 
 
@@ -186,6 +255,9 @@ class CvScores(_CvScored):
 class TrainResult(_Account, _MaybeScored):
     """What `soundfold train` answers; the scores are null when all clips were trained on and none was held out."""
 
+    seeds: SeedScores | None = None
+    """Of several networks, whose mean answer is scored in the other fields: what one of them alone is worth."""
+
 
 class EvaluateResult(_Account, _Scored):
     """What `soundfold evaluate` answers."""
@@ -193,3 +265,6 @@ class EvaluateResult(_Account, _Scored):
 
 class CvResult(_Account, _CvScored):
     """What `soundfold cv` answers."""
+
+    seeds: SeedScores | None = None
+    """As for a training."""

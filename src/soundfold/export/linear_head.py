@@ -4,6 +4,7 @@ The exporter takes many seconds for a pretrained network, and its graph is the s
 differs is one small matrix, whose graph is written down here node by node.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from soundfold.atomic import replacing
+from soundfold.errors import PathError
 from soundfold.models import Classifier, LinearNet
 
-__all__ = ["head_graph", "join", "keep", "kept_graph"]
+__all__ = ["forget", "head_graph", "join", "keep", "kept_graph"]
 
 
 def kept_graph(path: Path) -> onnx.ModelProto | None:
@@ -31,12 +33,13 @@ def kept_graph(path: Path) -> onnx.ModelProto | None:
     return graph
 
 
-def head_graph(classifier: Classifier, like: onnx.ModelProto) -> onnx.ModelProto:
+def head_graph(classifier: Classifier, like: onnx.ModelProto, *, several: bool) -> onnx.ModelProto:
     """Return standardisation, linear layer and softmax: features (batch, 1, values, 1) → probabilities.
 
     Args:
         classifier: whose `standardise` and `network` are taken.
         like: the graph that comes before, for its versions and the name of its batch.
+        several: each label has a probability of its own, by a sigmoid in place of the softmax.
     """
     network = classifier.network
     assert isinstance(network, LinearNet)
@@ -51,7 +54,9 @@ def head_graph(classifier: Classifier, like: onnx.ModelProto) -> onnx.ModelProto
         helper.make_node("Div", ["centred", "deviation"], ["standard"]),
         helper.make_node("Flatten", ["standard"], ["flat"], axis=1),
         helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"], transB=1),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+        helper.make_node("Sigmoid", ["logits"], ["probabilities"])
+        if several
+        else helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
     ]
     taken, given = classifier.features.shape, network.head.out_features
     graph = helper.make_graph(
@@ -83,9 +88,16 @@ def _rename_output(model: onnx.ModelProto, old: str, new: str) -> None:
 
 
 def keep(graph: onnx.ModelProto, path: Path) -> None:
-    """Write a graph to be found again."""
-    with replacing(path) as part:
+    """Write a graph to be found again, if it may be: where the cache may only be read, it is made anew each time."""
+    with suppress(PathError), replacing(path) as part:
         part.write_bytes(graph.SerializeToString())
+
+
+def forget(folder: Path) -> None:
+    """Remove the graphs that are kept in a folder."""
+    with suppress(OSError):
+        for path in folder.glob("*.onnx"):
+            path.unlink(missing_ok=True)
 
 
 def _plain(value: torch.Tensor) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from soundfold.models import Classifier
+from soundfold.models import Classifier, to_probabilities
 from soundfold.runtime import load
 
 __all__ = ["PARITY_BOUND", "awkward_windows", "largest_difference"]
@@ -40,6 +40,8 @@ def largest_difference(classifier: Classifier, path: Path, batch: np.ndarray) ->
         batch: (batch, channels, window) float32.
     """
     classifier.eval()
+    opened = load(path)
     with torch.inference_mode():
-        expected = classifier(torch.from_numpy(batch)).softmax(dim=-1).numpy()
-    return float(np.abs(load(path).probabilities(batch) - expected).max())
+        logits = classifier(torch.from_numpy(batch))
+        expected = to_probabilities(logits, several=opened.card.answer == "several").numpy()
+    return float(np.abs(opened.probabilities(batch) - expected).max())

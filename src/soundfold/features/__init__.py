@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from soundfold.features.audioset_mel import AudiosetMel
 from soundfold.features.deltas import WithDeltas, deltas, with_deltas
 from soundfold.features.dft import MatmulDft, frame, power_spectrum_fft
 from soundfold.features.log_mel import LogMel, log_mel, power_to_db, power_to_log
@@ -12,6 +13,7 @@ from soundfold.features.pcen import Pcen, normalise_energy, pcen, running_mean
 from soundfold.recipe import Recipe
 
 __all__ = [
+    "AudiosetMel",
     "LogMel",
     "MatmulDft",
     "MelPower",
@@ -39,7 +41,9 @@ __all__ = [
 _KINDS: dict[str, Callable[..., LogMel | Mfcc | Pcen]] = {"log_mel": LogMel, "mfcc": Mfcc, "pcen": Pcen}
 
 
-def build_features(recipe: Recipe, *, portable: bool = False, slopes: bool = True) -> LogMel | Mfcc | Pcen | WithDeltas:
+def build_features(
+    recipe: Recipe, *, portable: bool = False, slopes: bool = True
+) -> AudiosetMel | LogMel | Mfcc | Pcen | WithDeltas:
     """Return the front end that a recipe asks for.
 
     `portable` is for the one that goes into a model file; without `slopes` it leaves out the deltas, which are cheap
@@ -47,5 +51,7 @@ def build_features(recipe: Recipe, *, portable: bool = False, slopes: bool = Tru
     (batch, *shape), where `shape` is its attribute. It has nothing to learn and nothing to save.
     """
     features = recipe.features
+    if features.kind == "audioset":
+        return AudiosetMel(portable=portable, samples=recipe.sound.window)
     front_end = _KINDS[features.kind](recipe.sound, features, portable=portable)
     return WithDeltas(front_end, features.deltas) if features.deltas and slopes else front_end

@@ -70,6 +70,10 @@ class AudiosetMel(nn.Module):
 
     Args:
         portable: compute the Fourier transform by matrix products, for export; the same values within rounding.
+        samples: length of the waveforms, where they are all alike.
+
+    Attributes:
+        shape: (1, 128, frames) of waveforms of that length.
 
     References:
         Schmid, Koutini and Widmer (2023), "Efficient Large-Scale Audio Tagging via Transformer-to-CNN Knowledge
@@ -82,8 +86,9 @@ class AudiosetMel(nn.Module):
     hop_length = 320
     n_mels = 128
 
-    def __init__(self, *, portable: bool = False) -> None:
+    def __init__(self, *, portable: bool = False, samples: int = 320_000) -> None:
         super().__init__()
+        self.shape = (1, self.n_mels, (samples - 1) // self.hop_length + 1)
         self.window: Tensor
         self.filters: Tensor
         self.register_buffer("window", torch.hann_window(self.win_length, periodic=False), persistent=False)

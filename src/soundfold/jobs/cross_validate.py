@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,25 +16,21 @@ from soundfold.evaluation import (
     CvResult,
     SplitSummary,
     TrainResult,
-    draw_confusion,
-    draw_folds,
     read_predictions,
-    save_png,
     score_folds,
-    score_title,
     write_predictions,
 )
-from soundfold.jobs.learning import job_of, learn_split
+from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of, score_seeds, seeds_of
+from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
 from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
-from soundfold.jobs.side_by_side import Lesson, at_once, learn_side_by_side
+from soundfold.jobs.score_figures import save_score_figures
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.train import choose_out, resolve_recipe
 from soundfold.jobs.training_clock import TrainingClock
 from soundfold.recipe import Recipe
-from soundfold.training import EpochRecord, Hardware
-from soundfold.training.launch import fit_together, networks_at_once
+from soundfold.training import Hardware
 
 __all__ = ["cross_validate"]
 
@@ -48,6 +43,7 @@ def cross_validate(
     folds: Sequence[str | int] | None = None,
     epochs: int | None = None,
     seed: int | None = None,
+    seeds: int = 1,
     device: str = "auto",
     devices: int = 1,
     jobs: int | None = None,
@@ -63,6 +59,7 @@ def cross_validate(
 
     Args:
         folds: the folds to test on; each is left out of training on ALL others. None for every fold.
+        seeds: networks a fold, which differ in their seed; their mean answer is scored, and one alone beside it.
         jobs: trainings at once, each a process with its share of the cores; None for as many as the cores can carry.
         data, recipe, changes, epochs, seed, device, devices, out, resume, where, cache, reporter: as `soundfold.train`.
 
@@ -80,6 +77,7 @@ def cross_validate(
     hardware = Hardware(device, devices)
     if jobs is not None and (jobs < 1 or (jobs > 1 and devices > 1)):
         raise RunError(f"jobs must be at least 1, and 1 with several devices, got {jobs}. Leave one of them out")
+    check_seeds(seeds, settings)
     folder = choose_out(out, data, settings, resume)
     asked = None if folds is None else [str(fold) for fold in folds]
     check_out(folder, resume=resume)
@@ -102,7 +100,8 @@ def cross_validate(
         "where": dict(where or {}),
         "split": ", ".join(split.name for split in splits),
         "clips": prepared.digest(splits),
-        "sounds": prepared.store.identity,
+        "sounds": prepared.sounds,
+        **({"seeds": seeds} if seeds > 1 else {}),
     }
     with run_folder(folder, settings, identity, resume=resume):
         finished = folder / METRICS_NAME
@@ -110,51 +109,22 @@ def cross_validate(
             reporter.note(f"{folder}: is finished already")
             return read_result(finished, CvResult)
         lessons = [
-            Lesson(split, inner, f"fold {split.fold}")
+            lesson
             for split, inner in zip(splits, _fold_folders(folder, splits), strict=True)
+            for lesson in lessons_of(split, inner, f"fold {split.fold}", settings, seeds)
         ]
         clock = TrainingClock(reporter, {lesson.what: len(lesson.split.train) for lesson in lessons})
-        results = _learn(prepared, lessons, settings, hardware, jobs, clock)
-        result = _pool(prepared, splits, results, settings, folder, leaks, clock)
-        result = result.model_copy(update={"seconds": time.perf_counter() - started})
+        trained = learn_lessons(prepared, lessons, settings, hardware, jobs, clock)
+        results, alone = trained, None
+        if seeds > 1:
+            parts = [slice(first, first + seeds) for first in range(0, len(lessons), seeds)]
+            results = [join_networks(prepared, settings, lessons[part], trained[part]) for part in parts]
+            alone = score_seeds(seeds_of(settings, seeds), [trained[part] for part in parts])
+        result = _pool(prepared, splits, results, settings, folder, leaks)
+        told = {"clips_per_second": clock.clips_per_second(trained), "train_s": clock.seconds(trained), "seeds": alone}
+        result = result.model_copy(update={**told, "seconds": time.perf_counter() - started})
         write_text(finished, result.model_dump_json(indent=2) + "\n")
     return result
-
-
-def _learn(
-    prepared: Prepared, lessons: list[Lesson], recipe: Recipe, hardware: Hardware, jobs: int | None, reporter: Reporter
-) -> list[TrainResult]:
-    """Learn every fold that is not finished yet, side by side where that is quicker."""
-    open_ = [lesson for lesson in lessons if not (lesson.folder / METRICS_NAME).exists()]
-    together = min(len(open_), jobs or at_once(open_, recipe.training.epochs, hardware))
-    if together > 1:
-        learn_side_by_side(prepared, open_, recipe, hardware, together, reporter)
-    elif jobs is None and len(open_) > 1:
-        _train_in_one_pass(prepared, open_, recipe, hardware, reporter)
-    # what was learned side by side, or earlier, is only read here; what was trained in one pass is scored
-    return [
-        learn_split(prepared, lesson.split, recipe, hardware, lesson.folder, reporter, lesson.what)
-        for lesson in lessons
-    ]
-
-
-def _train_in_one_pass(
-    prepared: Prepared, lessons: Sequence[Lesson], recipe: Recipe, hardware: Hardware, reporter: Reporter
-) -> None:
-    """Train folds together on a GPU, in as few and even passes as it has room for; leave the rest to `learn_split`."""
-    fits = [job_of(prepared, lesson.split, recipe, lesson.folder) for lesson in lessons]
-    passes = -(-len(fits) // networks_at_once(fits[0], hardware))
-    if passes == len(fits):
-        return
-    for lesson in lessons:
-        lesson.folder.mkdir(exist_ok=True)
-    for number in range(passes):
-        mine = slice(number, None, passes)
-        fit_together(fits[mine], hardware, partial(_tell, reporter, lessons[mine], recipe.training.epochs))
-
-
-def _tell(reporter: Reporter, lessons: Sequence[Lesson], epochs: int, at: int, record: EpochRecord) -> None:
-    reporter.epoch(lessons[at].what, record, epochs)
 
 
 def _fold_folders(folder: Path, splits: Sequence[Split]) -> list[Path]:
@@ -171,7 +141,6 @@ def _pool(
     recipe: Recipe,
     folder: Path,
     leaks: Leaks,
-    clock: TrainingClock,
 ) -> CvResult:
     """Join the folds' predictions and score them together."""
     tables = []
@@ -182,11 +151,7 @@ def _pool(
     write_predictions(folder / "predictions.parquet", table)
     train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
     scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
-    recordings = scores.n_recordings if prepared.clips.groups_known else None
-    title = score_title(scores.accuracy_pooled, scores.accuracy_ci95, scores.n, recordings)
-    save_png(folder / "confusion.png", draw_confusion(scores.confusion, scores.labels, title=title))
-    accuracies = [fold.accuracy for fold in scores.folds]
-    save_png(folder / "folds.png", draw_folds([fold.fold for fold in scores.folds], accuracies))
+    save_score_figures(folder, scores, groups_known=prepared.clips.groups_known)
     kind = splits[0].kind
     parts = ", ".join(str(split.fold) for split in splits)
     name = f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording"
@@ -197,9 +162,7 @@ def _pool(
         split=SplitSummary(name=name, kind=kind, n_test=len(table)),
         leaks=leaks.as_dict(),
         seconds=0.0,
-        clips_per_second=clock.clips_per_second(results),
         store_s=prepared.store_s,
-        train_s=clock.seconds(results),
         left_out=told(prepared.clips.left_out),
         out=str(folder),
         versions=versions(),

@@ -53,12 +53,13 @@ def evaluate(
     if predictions is not None:
         refuse_existing(Path(predictions), "--predictions")
     opened = model if isinstance(model, Model) else load(model)
-    clips = _chosen(read_clips(data, where=where), fold)
+    several = opened.card.answer == "several"
+    clips = _chosen(_read(data, where, opened), fold)
     reporter.note(f"{clips.root}: {clips.kind}, {counted(len(clips), 'clip')}")
     began = time.perf_counter()
     probabilities, heard, unheard = _listen(opened, clips, reporter)
     spent = time.perf_counter() - began
-    table = predictions_table(clips.table.iloc[heard], opened.labels, probabilities)
+    table = predictions_table(clips.table.iloc[heard], opened.labels, probabilities, several=several)
     if predictions is not None:
         write_predictions(predictions, table)
     scores = score(table, groups_known=clips.groups_known)
@@ -80,13 +81,30 @@ def evaluate(
     )
 
 
+def _read(data: str | Path, where: Mapping[str, str] | None, model: Model) -> Clips:
+    """Read clips that bear as many labels each as the model answers with.
+
+    Raises:
+        DataError: the model answers with one label a sound, and the clips bear several.
+    """
+    if model.card.answer == "several":
+        return read_clips(data, where=where, labels="several")
+    clips = read_clips(data, where=where)
+    if clips.several:
+        raise DataError(
+            f"{clips.root}: its clips bear several labels each, and {model.path} answers with one a sound. "
+            f"Evaluate a model that was trained on several"
+        )
+    return clips
+
+
 def _chosen(clips: Clips, fold: str | int | None) -> Clips:
     if fold is None:
         return clips
     name = str(fold)
     if name not in clips.folds:
         known = ", ".join(clips.folds) or "none"
-        raise DataError(f"fold must be one that {clips.root} has ({known}), got '{name}'")
+        raise DataError(f"fold must be one that {clips.root} has ({known}), got '{name}'. Name one, or leave it out")
     return clips.subset((clips.table["fold"] == name).to_numpy())
 
 

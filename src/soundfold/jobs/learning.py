@@ -4,12 +4,12 @@
 """
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
 from soundfold import __version__
 from soundfold.atomic import write_text
@@ -19,22 +19,21 @@ from soundfold.evaluation import (
     Scores,
     SplitSummary,
     TrainResult,
-    draw_confusion,
     draw_curves,
     predictions_table,
     save_png,
     score,
-    score_title,
     write_predictions,
 )
 from soundfold.export import export_model, probe_windows
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, told
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.jobs.score_figures import save_score_figures
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.weighting import clip_weights
-from soundfold.models import Classifier, build_classifier
-from soundfold.recipe import Recipe
+from soundfold.models import build_classifier
+from soundfold.recipe import Recipe, recipe_to_ship
 from soundfold.runtime import FORMAT_VERSION, ModelCard, recordings_digest
 from soundfold.training import (
     CHECKPOINT_NAME,
@@ -50,7 +49,7 @@ from soundfold.training import (
 )
 from soundfold.wording import counted
 
-__all__ = ["help_to_learn", "learn_split"]
+__all__ = ["card_of", "help_to_learn", "job_of", "learn_split", "probes_of", "result_of", "score_split"]
 
 _PROBES = 8
 
@@ -63,6 +62,7 @@ def learn_split(
     folder: Path,
     reporter: Reporter,
     what: str,
+    exporting: AbstractContextManager[object] = nullcontext(),  # noqa: B008
 ) -> TrainResult:
     """Train on one side of a split and score the other; return what was found earlier if the folder is finished.
 
@@ -74,6 +74,8 @@ def learn_split(
         folder: gets model.onnx, weights.safetensors, predictions.parquet, metrics.json, figures and logs.
         reporter: hears of epochs.
         what: how the reporter calls this training.
+        exporting: held while the model file is made: a lock, where several trainings end together, because an export
+            takes more memory than the training did.
     """
     finished = folder / METRICS_NAME
     if finished.exists():
@@ -89,17 +91,26 @@ def learn_split(
 
     scores: Scores | None = None
     if len(split.test):
-        scores = _score(prepared, split, classifier, folder)
-    result = _result(prepared, split, recipe, fitted, folder, scores, time.perf_counter() - started)
+        cache = open_feature_cache(prepared.features)
+        probabilities = clip_probabilities(
+            classifier.classify, cache, prepared.rows[split.test], next(classifier.parameters()).device,
+            several=prepared.clips.several,
+        )  # fmt: skip
+        scores = score_split(prepared, split, probabilities, folder)
+    result = result_of(
+        prepared, split, recipe, folder, scores,
+        seconds=time.perf_counter() - started,
+        train_s=sum(record.train_s for record in fitted.history),
+        passes=len(fitted.history),
+    )  # fmt: skip
     save_tensors(classifier.state_dict(), folder / "weights.safetensors", {"format": "pt"})
-    probes = _probes(prepared, split, recipe)
+    probes = probes_of(prepared, split, recipe)
     give_back_freed_memory()
-    # one at a time where folds end together: an export holds more memory than the training did
-    with FileLock(prepared.features / "export.lock"):
+    with exporting:
         difference = export_model(
             classifier,
             recipe,
-            _card(prepared, split, recipe, result),
+            card_of(prepared, split, recipe, result),
             folder / "model.onnx",
             probes,
             prepared.features,
@@ -136,54 +147,56 @@ def _summary(split: Split) -> SplitSummary:
 
 
 def job_of(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> FitJob:
-    class_ids = prepared.clips.class_ids()
+    """Return what a training process needs to know to learn a split."""
+    targets = prepared.clips.targets()
     return FitJob(
         recipe=recipe,
         n_labels=len(prepared.clips.labels),
         features=prepared.features,
         train=prepared.rows[split.train],
-        train_labels=class_ids[split.train],
+        train_labels=targets[split.train],
         held_out=prepared.rows[split.test],
-        held_out_labels=class_ids[split.test],
+        held_out_labels=targets[split.test],
         folder=folder,
         train_weights=clip_weights(prepared.clips, split.train, recipe.training.weighting),
         weights_file=prepared.weights,
+        store=prepared.store if recipe.augment.domain == "waveform" else None,
+        backgrounds=prepared.backgrounds,
     )
 
 
-def _score(prepared: Prepared, split: Split, classifier: Classifier, folder: Path) -> Scores:
-    """Score the held-out clips, and keep predictions and confusion matrix."""
-    cache = open_feature_cache(prepared.features)
-    device = next(classifier.parameters()).device
-    probabilities = clip_probabilities(classifier.classify, cache, prepared.rows[split.test], device)
+def score_split(prepared: Prepared, split: Split, probabilities: np.ndarray, folder: Path) -> Scores:
+    """Score the held-out clips by their probabilities (clips, n_labels), and keep predictions and figures."""
     clips = prepared.clips.table.iloc[split.test]
-    table = predictions_table(clips, prepared.clips.labels, probabilities)
+    table = predictions_table(clips, prepared.clips.labels, probabilities, several=prepared.clips.several)
     write_predictions(folder / "predictions.parquet", table)
     scores = score(table, groups_known=prepared.clips.groups_known)
-    recordings = scores.n_recordings if prepared.clips.groups_known else None
-    title = score_title(scores.accuracy, scores.accuracy_ci95, scores.n, recordings)
-    save_png(folder / "confusion.png", draw_confusion(scores.confusion, scores.labels, title=title))
+    save_score_figures(folder, scores, groups_known=prepared.clips.groups_known)
     return scores
 
 
 def _curves(fitted: Fitted) -> pd.DataFrame:
     names = {
         "epoch": "epoch", "train_loss": "training loss", "val_loss": "held-out loss",
-        "train_accuracy": "training accuracy", "val_accuracy": "held-out accuracy",
+        "train_accuracy": "training accuracy", "val_accuracy": "held-out accuracy", "val_map": "held-out mAP",
     }  # fmt: skip
-    return pd.DataFrame([vars(record) for record in fitted.history])[list(names)].rename(columns=names)
+    log = pd.DataFrame([vars(record) for record in fitted.history])[list(names)].rename(columns=names)
+    return log.dropna(axis=1, how="all")
 
 
-def _result(
-    prepared: Prepared,
-    split: Split,
-    recipe: Recipe,
-    fitted: Fitted,
-    folder: Path,
-    scores: Scores | None,
-    seconds: float,
-) -> TrainResult:
-    train_s = sum(record.train_s for record in fitted.history)
+def result_of(
+    prepared: Prepared, split: Split, recipe: Recipe, folder: Path, scores: Scores | None, *,
+    seconds: float, train_s: float, passes: int,
+) -> TrainResult:  # fmt: skip
+    """Return what is told of a training.
+
+    Args:
+        prepared, split, recipe, folder: what was trained, and where it lies.
+        scores: of the held-out clips; None where there are none.
+        seconds: the whole work.
+        train_s: seconds of training.
+        passes: how often the training clips were heard in that time.
+    """
     scored: dict[str, Any] = dict(scores) if scores is not None else {"labels": prepared.clips.labels}
     notes = tuple(scores.notes if scores is not None else ()) + split.notes
     return TrainResult(
@@ -192,7 +205,7 @@ def _result(
         split=_summary(split),
         leaks=split.leaks.as_dict(),
         seconds=seconds,
-        clips_per_second=len(split.train) * len(fitted.history) / train_s,
+        clips_per_second=len(split.train) * passes / train_s,
         store_s=prepared.store_s,
         train_s=train_s,
         left_out=told(prepared.clips.left_out),
@@ -202,25 +215,29 @@ def _result(
     )
 
 
-def _card(prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult) -> ModelCard:
-    told = ("accuracy", "accuracy_ci95", "macro_f1", "n", "n_recordings")
+def card_of(prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult, *, made_of: str = "") -> ModelCard:
+    """Return what the model file says of itself; `made_of` follows what it was trained on."""
+    several = prepared.clips.several
+    headline = "mean_average_precision" if several else "accuracy"
+    told = (headline, f"{headline}_ci95", "macro_f1", "n", "n_recordings")
     return ModelCard(
         format_version=FORMAT_VERSION,
         soundfold_version=__version__,
         labels=prepared.clips.labels,
+        answer="several" if several else "one",
         sample_rate=recipe.sound.sample_rate,
         channels=recipe.sound.channels,
         downmix=recipe.sound.downmix,
         window=recipe.sound.window,
-        recipe=recipe.as_dict(),
-        data=f"{prepared.clips.kind}, {counted(len(split.train), 'clip')}",
+        recipe=recipe_to_ship(recipe),
+        data=f"{prepared.clips.kind}, {counted(len(split.train), 'clip')}{made_of}",
         split={**result.split.model_dump(mode="json"), "leaks": split.leaks.sentence},
         scores={name: value for name, value in result.model_dump(mode="json").items() if name in told},
         training_recordings=recordings_digest(prepared.clips.table["group"].iloc[split.train]),
     )
 
 
-def _probes(prepared: Prepared, split: Split, recipe: Recipe) -> np.ndarray:
+def probes_of(prepared: Prepared, split: Split, recipe: Recipe) -> np.ndarray:
     """Return the first window of a few clips, spread over the data set."""
     side = split.test if len(split.test) else split.train
     chosen = prepared.rows[side[np.linspace(0, len(side) - 1, min(_PROBES, len(side))).astype(int)]]

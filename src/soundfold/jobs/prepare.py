@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from soundfold.atomic import replacing
+from soundfold.data.backgrounds import read_backgrounds
 from soundfold.data.clips import Clips, check_trainable
 from soundfold.data.leaks import find_leaks
 from soundfold.data.reading import read_clips
 from soundfold.data.splits import Split
 from soundfold.data.store import WaveformStore, open_store
-from soundfold.errors import DataError, RecipeError
+from soundfold.errors import DataError
 from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe
@@ -36,6 +38,7 @@ class Prepared:
         features: folder of the feature cache.
         weights: file of pretrained weights; None where the recipe has no use for any.
         store_s: seconds spent on decoding and on features.
+        backgrounds: .npy of the backgrounds that training mixes in; None where the recipe names none.
     """
 
     clips: Clips
@@ -44,6 +47,12 @@ class Prepared:
     features: Path
     weights: Path | None
     store_s: float
+    backgrounds: Path | None = None
+
+    @property
+    def sounds(self) -> str:
+        """A short text that changes with any sound that is heard: clips, and backgrounds where there are any."""
+        return self.store.identity if self.backgrounds is None else f"{self.store.identity}, {self.backgrounds.stem}"
 
     def digest(self, splits: Sequence[Split]) -> str:
         """Return a short hash of the clips, their labels, folds and recordings, and of who trains and who tests."""
@@ -84,20 +93,19 @@ def prepare(
     Raises:
         PathError, DataError: the data cannot be used; more than half of the clips are bad; fewer than two classes.
     """
-    if recipe.augment.domain == "waveform":
-        raise RecipeError(
-            "augment.domain must be spectrogram for training in this version, got waveform. Leave it out; data show "
-            "shows either"
-        )
     weights = pretrained_weights(recipe, cache, reporter)
-    clips = read_clips(data, where=where)
+    clips = read_clips(data, where=where, labels=recipe.training.labels)
     for note in clips.notes:
         reporter.note(note)
     check_trainable(clips)
     check(clips)
     started = time.perf_counter()
     store = open_store(
-        clips, recipe.sound, cache=cache, on_progress=lambda done, total: reporter.progress("decoding", done, total)
+        clips,
+        recipe.sound,
+        cache=cache,
+        on_progress=lambda done, total: reporter.progress("decoding", done, total),
+        on_wait=lambda: reporter.note("another process is decoding into the same cache; waiting for it"),
     )
     rows = np.flatnonzero(store.usable)
     unheard = store.left_out(clips)
@@ -106,8 +114,8 @@ def prepare(
             f"{clips.root}: {len(unheard):,} of {counted(len(clips), 'clip')} cannot be used; the first: "
             f"{unheard[0].path}: {unheard[0].reason.rstrip('.')}. See them all with: soundfold data check {data}"
         )
-    present = set(clips.table["label"].iloc[rows])
-    usable = clips.subset(rows, labels=[label for label in clips.labels if label in present])
+    present = clips.subset(rows).present()
+    usable = clips.subset(rows, labels=present)
     usable = replace(usable, left_out=clips.left_out + unheard)
     check_trainable(usable)
     lost = [label for label in clips.labels if label not in present]
@@ -117,6 +125,7 @@ def prepare(
         reporter.note(f"left out: {left_out.path}: {left_out.reason}")
     if len(usable.left_out) > _NAMED:
         reporter.note(f"left out {len(usable.left_out):,} clips in all; metrics.json lists them")
+    backgrounds = _keep_backgrounds(recipe, store.folder)
     features = build_feature_cache(
         store,
         recipe,
@@ -124,4 +133,16 @@ def prepare(
         device=hardware.torch_device,
         on_progress=lambda done, total: reporter.progress("computing features", done, total),
     )
-    return Prepared(usable, store, rows, features, weights, time.perf_counter() - started)
+    return Prepared(usable, store, rows, features, weights, time.perf_counter() - started, backgrounds)
+
+
+def _keep_backgrounds(recipe: Recipe, folder: Path) -> Path | None:
+    """Decode the recipe's backgrounds into a file, named after what they hold, that all trainings map."""
+    if recipe.augment.background_folder is None:
+        return None
+    pieces = read_backgrounds(recipe.augment.background_folder, recipe.sound)
+    path = folder / f"backgrounds-{hashlib.blake2b(pieces.data, digest_size=8).hexdigest()}-{pieces.shape[1]}.npy"
+    if not path.exists():
+        with replacing(path) as part, part.open("wb") as file:
+            np.save(file, pieces)
+    return path

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ Result = TypeVar("Result", bound=BaseModel)
 METRICS_NAME = "metrics.json"
 _IDENTITY_NAME = "run.json"
 _LOCK_NAME = ".lock"
+_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # as `atomic.replacing` names them
 
 
 def next_free(stem: str, folder: str = "runs", *, bare_first: bool = False) -> Path:
@@ -84,12 +86,12 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
     try:
         path.mkdir(parents=True, exist_ok=True)
         with _held(path):
-            for part in path.rglob(".*.part"):  # of files that a kill left half written
-                part.unlink(missing_ok=True)
             whole = {**identity, "recipe": recipe.as_dict()}
             if begun.exists():
                 _check_same(path, _read_identity(begun), whole)
+                _clear_parts(path, ".*.part", "*/.*.part")
             else:
+                _clear_parts(path, f".{begun.name}.*.part")
                 write_text(begun, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
             if not (path / "recipe.yaml").exists():
                 save_recipe(recipe, path / "recipe.yaml")
@@ -109,6 +111,14 @@ def _held(path: Path) -> Iterator[None]:
         finally:
             if os.name != "nt":  # Windows removes no file that is open, and opens it again next time
                 (path / _LOCK_NAME).unlink(missing_ok=True)
+
+
+def _clear_parts(path: Path, *patterns: str) -> None:
+    """Remove what a kill left half written; anything that is not named as ours is someone's work."""
+    for pattern in patterns:
+        for part in path.glob(pattern):
+            if _PART.fullmatch(part.name):
+                part.unlink(missing_ok=True)
 
 
 def _read_identity(path: Path) -> dict[str, Any]:

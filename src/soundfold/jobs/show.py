@@ -1,6 +1,6 @@
 """`soundfold.show`: waveforms, spectrograms and what augmentation makes of them, for some clips, in one picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,15 @@ from soundfold.errors import AudioError, DataError, PathError, RecipeError
 from soundfold.evaluation import save_png
 from soundfold.evaluation.lettering import drawable, font_families
 from soundfold.features import build_features, hz_to_mel
+from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.recipe import FeatureRecipe, Recipe, SoundRecipe, load_recipe
 from soundfold.training import epoch_generator
+from soundfold.wording import counted
 
 __all__ = ["show"]
 
 _TITLES = {"log_mel": "log-mel spectrogram", "mfcc": "cepstrum", "pcen": "mel spectrogram, gain normalised (PCEN)"}
+_NAMED = 5
 _CLEAR = 0.1  # ticks are at least this part of the axis apart, so that their numbers do not touch
 
 
@@ -39,10 +42,12 @@ def show(
     clips: int = 6,
     seed: int = 0,
     where: Mapping[str, str] | None = None,
+    reporter: Reporter | None = None,
 ) -> Path:
     """Draw some clips to a PNG: a row a clip, with its waveform, its features, and one augmented view of them.
 
-    Features are drawn as the network sees them, a mel band a line; the axis tells the bands' frequencies.
+    Features are drawn as the network sees them, a mel band a line; the axis tells the bands' frequencies. A clip that
+    cannot be read is told of, and another one drawn in its place.
 
     Args:
         data: a data set's folder or table.
@@ -51,6 +56,7 @@ def show(
         clips: how many, of as many classes as can be.
         seed: which clips, and which random numbers.
         where: keep the clips whose own column has this value.
+        reporter: hears of clips that cannot be read.
 
     Returns:
         the picture's path.
@@ -74,9 +80,10 @@ def show(
             f"features.kind must be {', '.join(_TITLES)} to be drawn, got {settings.features.kind}. "
             f"Choose another --recipe, or --set features.kind"
         )
-    table = read_clips(data, where=where)
-    rows = _choose(table, clips, seed)
-    views = _views(table, rows, settings, seed)
+    table = read_clips(data, where=where, labels=settings.training.labels)
+    sounds = _hear(table, clips, settings.sound, seed, reporter or Silent())
+    rows = list(sounds)
+    views = _views(table, sounds, settings, seed)
     figure = Figure(figsize=(12, 0.6 + 1.5 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), 3, squeeze=False)
@@ -85,7 +92,7 @@ def show(
     ticks = _hertz_ticks(settings.features, sound.sample_rate)
     for row, (clip, view) in enumerate(zip(rows, views, strict=True)):
         waveform, features = view.waveform, view.features
-        label = str(table.table["label"].iloc[clip])
+        label = str(table.table["label"].iloc[clip]) or "none"
         name = Path(table.table["path"].iloc[clip]).name
         wave, plain, varied = axes[row]
         time_s = np.arange(waveform.shape[1]) / sound.sample_rate
@@ -115,17 +122,38 @@ def show(
     return target
 
 
-def _choose(table: Clips, count: int, seed: int) -> list[int]:
-    """Return positions of clips: classes in turn, so that as many as can be are seen."""
+def _hear(table: Clips, count: int, sound: SoundRecipe, seed: int, reporter: Reporter) -> dict[int, np.ndarray]:
+    """Return the waveforms of some clips that can be read, by their positions.
+
+    Raises:
+        DataError: none can be read.
+    """
+    heard: dict[int, np.ndarray] = {}
+    unread: list[str] = []
+    for row in _in_turn(table, seed):
+        try:
+            heard[row] = _load(table, row, sound)
+        except (AudioError, PathError) as error:
+            unread.append(str(error).removesuffix("."))
+        if len(heard) == count:
+            break
+    if not heard:
+        raise DataError(f"{table.root}: no clip can be read; {unread[0]}. Audit the data: soundfold data check")
+    for told in unread[:_NAMED]:
+        reporter.note(f"cannot be drawn: {told}")
+    if unread:
+        reporter.note(f"{counted(len(unread), 'clip')} left out of the picture; soundfold data check names all")
+    return heard
+
+
+def _in_turn(table: Clips, seed: int) -> Iterator[int]:
+    """Yield positions of clips: classes in turn, so that as many as can be are seen."""
     generator = np.random.default_rng(seed)
-    ids = table.class_ids()
-    lines = [generator.permutation(np.flatnonzero(ids == label)).tolist() for label in range(len(table.labels))]
-    chosen: list[int] = []
-    while len(chosen) < count and any(lines):
-        for line in lines:
-            if line and len(chosen) < count:
-                chosen.append(line.pop())
-    return chosen
+    texts = table.table["label"].to_numpy()
+    kinds = sorted(set(texts)) if table.several else table.labels
+    lines = [generator.permutation(np.flatnonzero(texts == kind)).tolist() for kind in kinds]
+    while any(lines):
+        yield from [line.pop() for line in lines if line]
 
 
 def _hertz_ticks(features: FeatureRecipe, sample_rate: int) -> dict[float, float]:
@@ -162,19 +190,17 @@ class _View:
     told: str  # what it was mixed of
 
 
-def _views(table: Clips, rows: list[int], recipe: Recipe, seed: int) -> list[_View]:
+def _views(table: Clips, sounds: dict[int, np.ndarray], recipe: Recipe, seed: int) -> list[_View]:
     """Return what is drawn of some clips; they are augmented as one batch, and mixed with each other."""
-    sounds = [_load(table, row, recipe.sound) for row in rows]
-    waveforms = np.stack([fit_length(sound, recipe.sound.window) for sound in sounds])
-    silence = torch.tensor([max(0, recipe.sound.window - sound.shape[1]) // 2 for sound in sounds])
-    own = table.class_ids()[rows].tolist()
+    waveforms = np.stack([fit_length(sound, recipe.sound.window) for sound in sounds.values()])
+    silence = torch.tensor([max(0, recipe.sound.window - sound.shape[1]) // 2 for sound in sounds.values()])
+    own = torch.from_numpy(table.membership()[list(sounds)]).float()
     with torch.inference_mode():
         waveform = torch.from_numpy(waveforms)
-        targets = torch.eye(len(table.labels))[own]
         front_end = build_features(recipe, slopes=False)
         features = front_end(waveform)
-        augmented, targets = _augment(waveform, features, targets, silence, recipe, front_end, seed)
-    told = [_shares(target, table.labels, label) for target, label in zip(targets, own, strict=True)]
+        augmented, targets = _augment(waveform, features, own, silence, recipe, front_end, seed)
+    told = [_shares(target, table.labels, before) for target, before in zip(targets, own, strict=True)]
     pictures = (features[:, 0].numpy(), augmented[:, 0].numpy())
     return [_View(*parts) for parts in zip(waveforms, *pictures, told, strict=True)]
 
@@ -183,13 +209,10 @@ def _load(table: Clips, row: int, sound: SoundRecipe) -> np.ndarray:
     """Return a clip's waveform (channels, samples)."""
     clip = table.table.iloc[row]
     start, end = (None if np.isnan(clip[name]) else float(clip[name]) for name in ("start", "end"))
-    try:
-        return load(
-            clip["path"], sound.sample_rate, sound.channels, downmix=sound.downmix, start_s=start, end_s=end,
-            max_s=sound.max_clip_s,
-        )  # fmt: skip
-    except (AudioError, PathError) as error:
-        raise DataError(f"{error}. Choose other clips with --seed, or audit the data: soundfold data check") from None
+    return load(
+        clip["path"], sound.sample_rate, sound.channels, downmix=sound.downmix, start_s=start, end_s=end,
+        max_s=sound.max_clip_s,
+    )  # fmt: skip
 
 
 def _augment(
@@ -214,9 +237,9 @@ def _augment(
     return apply_and_mix(features, targets, draws)
 
 
-def _shares(target: Tensor, labels: Sequence[str], own: int) -> str:
-    """Tell a mixture: "0.70 dog_bark + 0.30 siren"; nothing for a clip that is all its own label."""
-    if target[own] >= 0.995:
+def _shares(target: Tensor, labels: Sequence[str], own: Tensor) -> str:
+    """Tell a mixture: "0.70 dog_bark + 0.30 siren"; nothing for a clip that is all its own."""
+    if (target - own).abs().max() <= 0.005:
         return ""
     shares = [(float(share), label) for share, label in zip(target, labels, strict=True) if share >= 0.005]
     return " + ".join(f"{share:.2f} {label}" for share, label in sorted(shares, reverse=True))

@@ -20,30 +20,39 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from filelock import FileLock
+
 import soundfold
 from soundfold import errors
+from soundfold.cores import usable_cores
 from soundfold.data.splits import Split
 from soundfold.errors import RunError
 from soundfold.evaluation import TrainResult
 from soundfold.jobs.learning import learn_split
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter
-from soundfold.recipe import Recipe
-from soundfold.training import EpochRecord, Hardware, give_back_freed_memory, usable_cores
+from soundfold.recipe import Recipe, load_recipe
+from soundfold.training import EpochRecord, Hardware, give_back_freed_memory
 
 __all__ = ["Lesson", "at_once", "learn_side_by_side", "work"]
 
+_LOCK_NAME = ".exporting"
 _WORTH_IT = 20_000
 """Passes over a clip, all folds together, below which starting processes costs more than they save."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One training of several: the split, its folder, and how the reporter calls it."""
+    """One training of several: the split, its folder, how the reporter calls it, and its seed if not the recipe's."""
 
     split: Split
     folder: Path
     what: str
+    seed: int | None = None
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """Return a recipe with the lesson's own seed."""
+        return recipe if self.seed is None else load_recipe(recipe, [f"training.seed={self.seed}"])
 
 
 def at_once(lessons: Sequence[Lesson], epochs: int, hardware: Hardware) -> int:
@@ -72,9 +81,10 @@ def learn_side_by_side(
     workers = _Workers()
     give_back_freed_memory()
     with ThreadPoolExecutor(jobs) as pool:
-        payloads = ((lesson, (prepared, lesson, recipe, hardware, threads)) for lesson in lessons)
-        running = [pool.submit(workers.teach, lesson.what, payload, reporter) for lesson, payload in payloads]
+        lock = Path(os.path.commonpath([lesson.folder.parent for lesson in lessons])) / _LOCK_NAME
+        payloads = ((each, (prepared, each, each.recipe(recipe), hardware, threads, lock)) for each in lessons)
         try:
+            running = [pool.submit(workers.teach, lesson.what, payload, reporter) for lesson, payload in payloads]
             wait(running, return_when=FIRST_EXCEPTION)
             failed = [future for future in running if future.done() and future.exception() is not None]
             if failed:
@@ -108,10 +118,12 @@ class _Workers:
                     return TrainResult.model_validate(told["result"])
                 if "error" in told:
                     raise getattr(errors, told["error"])(told["sentence"])
+                if "system" in told:
+                    raise OSError(*told["system"])
                 reporter.epoch(told["what"], EpochRecord(**told["epoch"]), told["epochs"])
         status = process.wait()
         if status == 1:
-            raise RuntimeError(f"{what}: the training process failed; its own words stand above")
+            raise RuntimeError(f"{what}: the training process failed, as the traceback above tells. Please report it")
         raise RunError(
             f"{what}: the training process was ended from outside (status {status}), as systems do when memory runs "
             f"short. Use fewer --jobs, and continue with --resume"
@@ -152,16 +164,19 @@ def work() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed must not stand among the answers
-    prepared, lesson, recipe, hardware, threads = pickle.load(sys.stdin.buffer)
+    prepared, lesson, recipe, hardware, threads, lock = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
     reporter = _Telling(answers)
     try:
-        result = learn_split(prepared, lesson.split, recipe, hardware, lesson.folder, reporter, lesson.what)
+        alone = FileLock(lock)
+        result = learn_split(prepared, lesson.split, recipe, hardware, lesson.folder, reporter, lesson.what, alone)
     except errors.SoundfoldError as error:
         reporter.tell({"error": type(error).__name__, "sentence": str(error)})
+    except OSError as error:  # a full disk, say: the parent knows how to tell of it
+        reporter.tell({"system": [error.errno, error.strerror, error.filename]})
     else:
         reporter.tell({"result": result.model_dump(mode="json")})
 

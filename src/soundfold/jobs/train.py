@@ -11,7 +11,9 @@ from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, by_fold, check_classes_left, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import TrainResult
+from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of
 from soundfold.jobs.learning import help_to_learn, learn_split
+from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
@@ -66,6 +68,7 @@ def train(
     everything: bool = False,
     epochs: int | None = None,
     seed: int | None = None,
+    seeds: int = 1,
     device: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -87,6 +90,7 @@ def train(
         random_split: part of the clips to hold out at random; the leak is named in the result.
         everything: train on all clips and score nothing.
         epochs, seed: short for changes of `training.epochs` and `training.seed`.
+        seeds: networks, which differ in their seed; the model's answer is the mean of theirs.
         device, devices, num_nodes: where to train; see `soundfold.training.Hardware`.
         out: the run's folder; None for the next free one under `runs/`.
         resume: continue the run in `out` if there is one.
@@ -105,6 +109,9 @@ def train(
     holdout = Holdout(None if test_fold is None else str(test_fold), random_split, everything)
     settings = resolve_recipe(recipe, changes, epochs, seed)
     hardware = Hardware(device, devices, num_nodes)
+    check_seeds(seeds, settings)
+    if seeds > 1 and ("RANK" in os.environ or num_nodes > 1):
+        raise RunError(f"seeds must be 1 under torchrun or a cluster, got {seeds}. Train each with its own --seed")
     folder = choose_out(out, data, settings, resume)
     if is_main_process():
         check_out(folder, resume=resume)
@@ -126,22 +133,28 @@ def train(
         "where": dict(where or {}),
         "split": split.name,
         "clips": prepared.digest([split]),
-        "sounds": prepared.store.identity,
+        "sounds": prepared.sounds,
+        **({"seeds": seeds} if seeds > 1 else {}),
     }
     if not is_main_process():
         return help_to_learn(prepared, split, settings, hardware, folder)
     with run_folder(folder, settings, identity, resume=resume):
         if (folder / METRICS_NAME).exists():
             reporter.note(f"{folder}: is finished already")
-        result = learn_split(prepared, split, settings, hardware, folder, reporter, "training")
+        if seeds == 1:
+            result = learn_split(prepared, split, settings, hardware, folder, reporter, "training")
+        else:
+            lessons = lessons_of(split, folder, "training", settings, seeds)
+            trained = learn_lessons(prepared, lessons, settings, hardware, None, reporter)
+            result = join_networks(prepared, settings, lessons, trained)
     return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
 
 
 def resolve_recipe(recipe: str | Path | Recipe, changes: Iterable[str], epochs: int | None, seed: int | None) -> Recipe:
-    """Return the recipe with all changes applied, the short forms last."""
+    """Return the recipe with all changes applied, the short forms last; what they override is checked too."""
     short = {"training.epochs": epochs, "training.seed": seed}
     extra = [f"{key}={value}" for key, value in short.items() if value is not None]
-    return load_recipe(recipe, [*changes, *extra])
+    return load_recipe(load_recipe(recipe, changes), extra)
 
 
 def choose_out(out: str | Path | None, data: str | Path, recipe: Recipe, resume: bool) -> Path:

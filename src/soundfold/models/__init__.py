@@ -1,17 +1,22 @@
 """The networks, and the classifier that joins one to its front end. Needs torch."""
 
-from soundfold.models.classifier import Classifier, Standardise, build_classifier
+from soundfold.models.classifier import Classifier, Standardise, build_classifier, to_probabilities
 from soundfold.models.efficientat import EfficientAT, build_efficientat
 from soundfold.models.embedding import Embedding, build_front_end
+from soundfold.models.fine_tuned import FrozenBlocks, ProbedNetwork
 from soundfold.models.linear import LinearNet
 from soundfold.models.pretrained import find_weights, load_efficientat
+from soundfold.models.residual import ResidualNet
 from soundfold.models.tutorial import TutorialNet
 
 __all__ = [
     "Classifier",
     "EfficientAT",
     "Embedding",
+    "FrozenBlocks",
     "LinearNet",
+    "ProbedNetwork",
+    "ResidualNet",
     "Standardise",
     "TutorialNet",
     "build_classifier",
@@ -19,4 +24,5 @@ __all__ = [
     "build_front_end",
     "find_weights",
     "load_efficientat",
+    "to_probabilities",
 ]

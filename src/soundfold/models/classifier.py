@@ -8,12 +8,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from soundfold.features import with_deltas
+from soundfold.models.efficientat import EFFICIENTAT_WIDTHS
 from soundfold.models.embedding import build_front_end
+from soundfold.models.fine_tuned import build_learning_part
 from soundfold.models.linear import LinearNet
+from soundfold.models.residual import ResidualNet
+from soundfold.models.timm_backbone import TIMM_PREFIX, build_backbone
 from soundfold.models.tutorial import TutorialNet
 from soundfold.recipe import Recipe
 
-__all__ = ["Classifier", "Standardise", "build_classifier"]
+__all__ = ["Classifier", "Standardise", "build_classifier", "to_probabilities"]
 
 
 class Standardise(nn.Module):
@@ -23,10 +27,15 @@ class Standardise(nn.Module):
 
     Args:
         bands: give each of so many bands statistics of its own; None for one mean and one deviation over all.
+        given: leave the features as they are, mean 0 and deviation 1 for good: pretrained weights know no others.
+        by_clip: take each clip's loudest value for zero, in place of the training set's mean: how loud a recording was
+            made says little of what is heard in it. A mean over what is not silence would do, if rounding noise at the
+            floor did not count in one form of the front end and not in the other.
     """
 
-    def __init__(self, bands: int | None = None) -> None:
+    def __init__(self, bands: int | None = None, *, given: bool = False, by_clip: bool = False) -> None:
         super().__init__()
+        self.given, self.by_clip = given, by_clip
         self.mean: Tensor
         self.std: Tensor
         shape = () if bands is None else (bands, 1)
@@ -35,6 +44,8 @@ class Standardise(nn.Module):
 
     def set_statistics(self, mean: ArrayLike, std: ArrayLike) -> None:
         """Set the statistics, one value or one a band; a deviation of zero (all sounds alike) counts as one."""
+        if self.given:
+            return
         column = (-1, 1) if self.mean.ndim else ()
         centre, spread = (torch.from_numpy(np.array(value, dtype=np.float32)).reshape(column) for value in (mean, std))
         self.mean.copy_(centre)
@@ -42,27 +53,33 @@ class Standardise(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return standardised features, the same shape."""
-        return (features - self.mean) / self.std
+        centre = features.amax(dim=(-3, -2, -1), keepdim=True) if self.by_clip else self.mean
+        return (features - centre) / self.std
 
 
 class Classifier(nn.Module):
     """Waveforms (batch, channels, samples) → logits (batch, n_labels).
 
     `features` has nothing that is learned here: nothing at all, or pretrained weights, which its state dict holds.
+    Pretrained weights that do learn are the network's.
 
     Args:
         recipe: settings of the front end and the network.
         n_labels: number of classes.
         portable: build the front end from operations that a model file can hold.
-        weights: file of pretrained weights for a front end that has any; None where a state dict follows.
+        weights: file of pretrained weights, where the recipe asks for any; None where a state dict follows.
     """
 
     def __init__(self, recipe: Recipe, n_labels: int, *, portable: bool = False, weights: Path | None = None) -> None:
         super().__init__()
         self.features = build_front_end(recipe, portable=portable, weights=weights)
-        self.standardise = Standardise(self.features.shape[1] if recipe.features.per_band else None)
-        self.channels, self.deltas = recipe.sound.channels, recipe.features.deltas
-        self.network = _build_network(recipe, self.features.shape, n_labels)
+        self.standardise = Standardise(
+            self.features.shape[1] if recipe.features.per_band else None,
+            given=recipe.features.kind == "audioset",
+            by_clip=recipe.features.level == "clip",
+        )
+        self.channels, self.deltas = self.features.shape[0], recipe.features.deltas
+        self.network = _build_network(recipe, self.features.shape, n_labels, weights)
 
     def prepare(self, features: Tensor) -> Tensor:
         """Return features as the network takes them: standardised, one channel doubled where it hears two, slopes."""
@@ -91,8 +108,19 @@ def build_classifier(recipe: Recipe, n_labels: int, seed: int, weights: Path | N
         return Classifier(recipe, n_labels, weights=weights)
 
 
-def _build_network(recipe: Recipe, shape: tuple[int, int, int], n_labels: int) -> nn.Module:
+def to_probabilities(logits: Tensor, *, several: bool) -> Tensor:
+    """Return logits (…, n_labels) as probabilities: of one label a clip, or of several each for itself."""
+    return logits.sigmoid() if several else logits.softmax(dim=-1)
+
+
+def _build_network(recipe: Recipe, shape: tuple[int, int, int], n_labels: int, weights: Path | None) -> nn.Module:
+    if recipe.model.name in EFFICIENTAT_WIDTHS:
+        return build_learning_part(recipe, shape, n_labels, weights)
     channels = recipe.sound.channels * (recipe.features.deltas + 1)
     if recipe.model.name == "linear":
-        return LinearNet((channels, *shape[1:]), n_labels)
+        return LinearNet((channels, *shape[1:]), n_labels, recipe.model.pool)
+    if recipe.model.name == "residual":
+        return ResidualNet(channels, n_labels, recipe.model.width, recipe.model.dropout)
+    if recipe.model.name.startswith(TIMM_PREFIX):
+        return build_backbone(recipe, (channels, *shape[1:]), n_labels, weights)
     return TutorialNet(channels, n_labels)

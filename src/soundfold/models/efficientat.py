@@ -55,6 +55,7 @@ _BLOCKS = (
     _Layout(5, 960, 160, True, nn.Hardswish, 1),
 )
 _HIDDEN = 1280
+_TINY = 1e-12  # keeps the root's slope finite where an embedding's value is nothing
 _batch_norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
@@ -67,11 +68,14 @@ class EfficientAT(nn.Module):
         width: values of an embedding: 384 for mn04.
         frozen_statistics: batch normalisation uses its kept statistics in training too, and leaves them as they are.
             For fine-tuning with few recordings; the published ones are over two million clips.
+        changes_in_place: its activations write into what they are given.
 
     Args:
         width_mult: what MobileNetV3-Large's channels are multiplied by.
         n_labels: number of classes.
     """
+
+    changes_in_place = True
 
     def __init__(self, width_mult: float, n_labels: int) -> None:
         super().__init__()
@@ -122,7 +126,7 @@ class EfficientAT(nn.Module):
         """
         block, last = self.layer_maps(spectrogram, (-2, -1))
         embedding = self.embed(last)
-        root = embedding.sign() * embedding.abs().sqrt()
+        root = embedding.sign() * (embedding.abs() + _TINY).sqrt()
         return root, self.classifier(last), block.mean(dim=(-2, -1))
 
     def layer_maps(self, spectrogram: Tensor, layers: Iterable[int]) -> list[Tensor]:

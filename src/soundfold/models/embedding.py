@@ -15,7 +15,10 @@ from soundfold.errors import RecipeError
 from soundfold.features import LogMel, Mfcc, Pcen, build_features
 from soundfold.features.audioset_mel import AudiosetMel
 from soundfold.models.efficientat import build_efficientat, load_state
+from soundfold.models.encoder_files import ENCODER_PREFIX
+from soundfold.models.fine_tuned import FrozenBlocks
 from soundfold.models.pretrained import read_weights
+from soundfold.models.transformers_encoder import TransformersEncoder, build_encoder
 from soundfold.recipe import Recipe
 
 __all__ = ["Embedding", "build_front_end"]
@@ -55,8 +58,8 @@ class Embedding(nn.Module):
 
 def build_front_end(
     recipe: Recipe, *, portable: bool = False, weights: Path | None = None
-) -> LogMel | Mfcc | Pcen | Embedding:
-    """Return what turns waveforms into what the network takes; for an embedding with its pretrained weights.
+) -> AudiosetMel | LogMel | Mfcc | Pcen | FrozenBlocks | Embedding | TransformersEncoder:
+    """Return what turns waveforms into what the network takes; with its pretrained weights where it has any.
 
     Args:
         recipe: which front end.
@@ -67,10 +70,20 @@ def build_front_end(
         RecipeError: the front end wants another rate than the recipe's.
         ModelFileError: the file holds something else than this network's weights.
     """
+    kept = recipe.model.kept_blocks
+    if kept:
+        frozen = FrozenBlocks(recipe.model.name, kept, recipe.sound.window, portable=portable)
+        if weights is not None:
+            whole = build_efficientat(recipe.model.name)
+            load_state(whole, read_weights(weights), str(weights))
+            frozen.blocks.load_state_dict(whole.features[:kept].state_dict())
+        return frozen
     if recipe.features.kind != "embedding":
         front_end = build_features(recipe, portable=portable, slopes=False)
         assert not hasattr(front_end, "orders")
         return front_end  # type: ignore[return-value]
+    if recipe.features.network.startswith(ENCODER_PREFIX):
+        return build_encoder(recipe, portable=portable, weights=weights)
     if recipe.sound.sample_rate != Embedding.sample_rate or recipe.sound.channels != 1:
         raise RecipeError(
             f"sound must be {Embedding.sample_rate} Hz and one channel for features.kind = embedding, got "

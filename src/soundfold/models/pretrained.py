@@ -1,8 +1,8 @@
 """Published weights: which file belongs to which network, where it is found, how it is fetched, checked and read.
 
 A file is taken from the first of these that has it: what the caller names, what SOUNDFOLD_WEIGHTS names, the cache, the
-published address. What comes from the address is checked before it is used; what a person names is theirs and need only
-fit the network, so that weights trained further can be named too.
+published address; the last only where neither of the first two is named. What comes from the address is checked before
+it is used; what a person names is theirs and need only fit the network, so that weights trained further can be named.
 """
 
 import hashlib
@@ -84,9 +84,15 @@ def find_weights(
         if found is None:
             raise PathError(f"{source}: holds no {published.file}. Put it there; it comes from {published.url}")
         return found
-    named = os.environ.get(WEIGHTS_VARIABLE)
-    if named and (found := _look_in(Path(named), published, WEIGHTS_VARIABLE)) is not None:
-        return found
+    if named := os.environ.get(WEIGHTS_VARIABLE):
+        found = _look_in(Path(named), published, WEIGHTS_VARIABLE)
+        if found is None and not _is_kept(cache / "weights" / published.file, published):
+            raise PathError(
+                f"{named}: holds no {published.file}, and {WEIGHTS_VARIABLE} says to look there. Put it there; it "
+                f"comes from {published.url}. Or unset {WEIGHTS_VARIABLE} to have it fetched"
+            )
+        if found is not None:
+            return found
     return _kept_or_fetched(name, published, cache / "weights", fetch)
 
 

@@ -2,13 +2,23 @@
 
 from soundfold.recipe.augment_section import AugmentRecipe
 from soundfold.recipe.feature_section import FeatureRecipe
-from soundfold.recipe.files import build_recipe, change_recipe, load_recipe, preset_names, recipe_keys, save_recipe
+from soundfold.recipe.files import (
+    DEFAULT_PRESET,
+    build_recipe,
+    change_recipe,
+    load_recipe,
+    preset_names,
+    recipe_keys,
+    recipe_to_ship,
+    save_recipe,
+)
 from soundfold.recipe.model_section import ModelRecipe
 from soundfold.recipe.schema import Recipe
 from soundfold.recipe.sound_section import SoundRecipe
 from soundfold.recipe.training_section import TrainingRecipe
 
 __all__ = [
+    "DEFAULT_PRESET",
     "AugmentRecipe",
     "FeatureRecipe",
     "ModelRecipe",
@@ -20,5 +30,6 @@ __all__ = [
     "load_recipe",
     "preset_names",
     "recipe_keys",
+    "recipe_to_ship",
     "save_recipe",
 ]

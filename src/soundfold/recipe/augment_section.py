@@ -9,7 +9,7 @@ from pydantic import Field
 
 from soundfold.recipe.section import Section
 
-__all__ = ["AugmentRecipe", "check_augment"]
+__all__ = ["AugmentRecipe", "check_augment", "check_unvaried"]
 
 _WAVEFORM_ONLY = {
     "speed": "use time_stretch and band_shift", "pitch_shift": "use band_shift",
@@ -20,8 +20,15 @@ _WAVEFORM_ONLY = {
 _POWER = ("noise_probability", "filter_db", "gain_db", "mix")
 """What adds to power in bands, which a cepstrum and normalised energies do not tell; of `mix`, between-class mixing."""
 
-_BANDS = {"band_shift": ("log_mel", "pcen")}
-_FRAMES = dict.fromkeys(("time_stretch", "mixstyle_probability", "mix"), ("log_mel", "pcen", "mfcc"))
+_BANDS = {"band_shift": ("log_mel", "pcen", "audioset")}
+_FRAMES = dict.fromkeys(("time_stretch", "mixstyle_probability", "mix"), ("log_mel", "pcen", "mfcc", "audioset"))
+
+_OFF = {
+    "domain": "spectrogram", "crop": "start", "place": "centre", "time_shift": 0, "time_stretch": 0, "band_shift": 0,
+    "mix": "none", "noise_probability": 0, "filter_db": 0, "gain_db": 0, "mixstyle_probability": 0,
+    "frequency_masks": 0, "time_masks": 0,
+}  # fmt: skip
+"""What varies a clip from one epoch to the next, and its value when it does not."""
 
 
 class AugmentRecipe(Section):
@@ -94,6 +101,11 @@ def check_augment(augment: AugmentRecipe, kind: str) -> None:
                 f"augment.{name} must be off with augment.domain = spectrogram, got {getattr(augment, name)}. "
                 f"Set augment.domain to waveform, or {mend}"
             )
+    if kind == "embedding" and not on_pictures:
+        raise ValueError(
+            "augment.domain must be spectrogram with features.kind = embedding, whose values are computed once and "
+            "kept, got waveform. Leave it out, or choose another kind of features"
+        )
     if bool(augment.background_folder) != bool(augment.background_probability):
         raise ValueError(
             f"augment.background_folder and augment.background_probability must be set together, "
@@ -103,7 +115,7 @@ def check_augment(augment: AugmentRecipe, kind: str) -> None:
     for name in _POWER:
         value = getattr(augment, name)
         asked = value == "between_class" if name == "mix" else value
-        if asked and on_pictures and kind != "log_mel":
+        if asked and on_pictures and kind not in ("log_mel", "audioset"):
             raise ValueError(
                 f"augment.{name} must be off with features.kind = {kind}, which tells no power in bands, got {value}. "
                 f"Set augment.domain to waveform, or leave it off"
@@ -116,3 +128,18 @@ def check_augment(augment: AugmentRecipe, kind: str) -> None:
                 f"augment.{name} must be off with features.kind = {kind}, which has no "
                 f"{'bands' if name in _BANDS else 'frames'}, got {value}. Leave it off"
             )
+
+
+def check_unvaried(augment: AugmentRecipe) -> None:
+    """Refuse whatever varies clips, for what is solved in one go and hears each clip once.
+
+    Raises:
+        ValueError: something is varied; the message names it and the mend.
+    """
+    varied = {name: off for name, off in _OFF.items() if getattr(augment, name) != off}
+    if varied:
+        name, off = next(iter(varied.items()))
+        raise ValueError(
+            f"augment.{name} must be {off} with training.optimizer = lbfgs, which hears every clip once and as it is, "
+            f"got {getattr(augment, name)}. Say {', '.join(f'{key}={value}' for key, value in varied.items())}"
+        )

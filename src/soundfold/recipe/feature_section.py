@@ -1,9 +1,10 @@
 """The recipe's section `features`: how sound becomes what a network takes."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from soundfold.recipe.choice import Choice
 from soundfold.recipe.section import Section
 
 __all__ = ["FeatureRecipe"]
@@ -12,13 +13,16 @@ __all__ = ["FeatureRecipe"]
 class FeatureRecipe(Section):
     """How a window of sound becomes a picture of it."""
 
-    kind: Literal["log_mel", "mfcc", "pcen", "embedding"] = Field(
+    kind: Literal["log_mel", "mfcc", "pcen", "audioset", "embedding"] = Field(
         "log_mel",
         description="log_mel: power in mel bands; mfcc: its cepstrum; pcen: mel bands with automatic gain; "
+        "audioset: log-mel as EfficientAT's networks know it, nothing else to set; "
         "embedding: the answers of a pretrained network",
     )
-    network: Literal["mn04", "mn05", "mn10", "mn20"] = Field(
-        "mn04", description="embedding: the pretrained network, EfficientAT's from small to large"
+    network: Annotated[str, Choice(("mn04", "mn05", "mn10", "mn20"), "hf/", r".+", "NAME")] = Field(
+        "mn04",
+        description="embedding: the pretrained network, EfficientAT's from small to large; hf/NAME: an audio encoder "
+        "of the library transformers, by its name on huggingface.co or its folder",
     )
     weights: str | None = Field(
         None, description="embedding: file or folder of its weights; none: SOUNDFOLD_WEIGHTS, or fetched and kept"
@@ -42,6 +46,10 @@ class FeatureRecipe(Section):
     top_db: float = Field(
         80.0, gt=0, le=100, description="floor in dB: under a clip's loudest value (db), under full scale (log, pcen)"
     )
+    level: Literal["absolute", "clip"] = Field(
+        "absolute",
+        description="log_mel: absolute: how loud a clip is counts; clip: its loudest value is taken for zero",
+    )
     n_mfcc: int = Field(40, ge=1, le=512, description="mfcc: number of coefficients, at most n_mels")
     pcen_time_s: float = Field(0.4, gt=0, le=60, description="pcen: seconds over which a band's background is averaged")
     pcen_gain: float = Field(0.98, ge=0, le=1, description="pcen: how far the background is taken out; 1: wholly")
@@ -55,3 +63,8 @@ class FeatureRecipe(Section):
     def per_band(self) -> bool:
         """Whether each band is standardised by itself: the first coefficients of a cepstrum dwarf all others."""
         return self.kind in ("mfcc", "embedding")
+
+    @property
+    def unit(self) -> Literal["db", "log", "audioset"]:
+        """What the numbers of a picture are, for augmentation that adds power or level."""
+        return "audioset" if self.kind == "audioset" else self.scale

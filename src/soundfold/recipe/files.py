@@ -4,6 +4,7 @@ All ways end in one validation, whose messages name the setting in full (`traini
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,21 @@ from pydantic import BaseModel, ValidationError
 from soundfold.atomic import write_text
 from soundfold.errors import PathError, RecipeError, did_you_mean
 from soundfold.recipe.schema import Recipe
+from soundfold.wording import counted
 
-__all__ = ["build_recipe", "change_recipe", "load_recipe", "preset_names", "recipe_keys", "save_recipe"]
+__all__ = [
+    "DEFAULT_PRESET",
+    "build_recipe",
+    "change_recipe",
+    "load_recipe",
+    "preset_names",
+    "recipe_keys",
+    "recipe_to_ship",
+    "save_recipe",
+]
+
+DEFAULT_PRESET = "tutorial"
+"""The recipe that is taken where none is named."""
 
 _SUFFIXES = {".yaml", ".yml"}
 _RULES = {
@@ -24,6 +38,10 @@ _RULES = {
     "string_type": "a word", "model_type": "a section of settings", "dict_type": "a section of settings",
 }  # fmt: skip
 """Kinds of mistakes by pydantic's names, in our words; other messages are fine as they come."""
+_PATHS = (("features", "weights"), ("model", "weights"), ("augment", "background_folder"))
+"""Settings that name places on the user's computer."""
+_LENGTHS = {"string_too_short": ("min_length", "at least"), "string_too_long": ("max_length", "at most")}
+_TABLE = "the table in docs/recipes.md has them all"
 
 
 class _Loader(yaml.SafeLoader):
@@ -61,6 +79,8 @@ def recipe_keys() -> dict[str, str]:
 def load_recipe(source: str | Path | Recipe, changes: Iterable[str] = ()) -> Recipe:
     """Return a recipe from a preset's name or a YAML file, with `key=value` changes applied.
 
+    Paths in it are made absolute, so that a recipe that a run keeps can be used from any folder.
+
     Args:
         source: a preset's name, the path of a YAML file, or a recipe.
         changes: texts like `training.epochs=20`; the value is read as YAML.
@@ -70,13 +90,13 @@ def load_recipe(source: str | Path | Recipe, changes: Iterable[str] = ()) -> Rec
         PathError: the YAML file does not exist.
     """
     if isinstance(source, Recipe):
-        return change_recipe(source, changes)
+        return _with_absolute_paths(change_recipe(source, changes))
     path = Path(source)
     if path.suffix.lower() in _SUFFIXES:
         values, where = _read_yaml(path), str(path)
     else:
         values, where = _read_preset(str(source)), f"preset '{source}'"
-    return change_recipe(build_recipe(values, where), changes)
+    return _with_absolute_paths(change_recipe(build_recipe(values, where), changes))
 
 
 def build_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -104,7 +124,9 @@ def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
         try:
             value = yaml.load(raw, _Loader)
         except _UNREADABLE:
-            raise RecipeError(f"{full} must be a number, a word, or null, got '{raw}'") from None
+            raise RecipeError(
+                f"{full} must be a number, a word, or null, got '{raw}'. See its row in docs/recipes.md"
+            ) from None
         *sections, last = full.split(".")
         target = values
         for section in sections:
@@ -118,6 +140,24 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
     write_text(path, yaml.safe_dump(recipe.as_dict(), sort_keys=False, allow_unicode=True))
 
 
+def recipe_to_ship(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's plain values without the paths of this computer, which say nothing on another one."""
+    values = recipe.as_dict()
+    for section, name in _PATHS:
+        values[section][name] = None
+    return values
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    sections: dict[str, Any] = {}
+    for section, name in _PATHS:
+        part = getattr(recipe, section)
+        if path := getattr(part, name):
+            absolute = str(Path(path).expanduser().absolute())
+            sections[section] = part.model_copy(update={name: absolute})
+    return recipe.model_copy(update=sections) if sections else recipe
+
+
 def _full_key(key: str, keys: list[str]) -> str:
     if key in keys:
         return key
@@ -126,12 +166,20 @@ def _full_key(key: str, keys: list[str]) -> str:
         return endings[0]
     if endings:
         raise RecipeError(f"the setting '{key}' stands in several sections. Say which: {', '.join(endings)}")
-    last_names = [full.rpartition(".")[2] for full in keys]
-    raise RecipeError(f"there is no setting '{key}'.{did_you_mean(key, keys if '.' in key else last_names)}")
+    inside = [full for full in keys if full.startswith(f"{key}.")]
+    if inside:
+        raise RecipeError(
+            f"there is no setting '{key}', which is a section of {len(inside)}. Name one of them, such as {inside[0]}; "
+            f"{_TABLE}"
+        )
+    near = did_you_mean(key, keys if "." in key else [full.rpartition(".")[2] for full in keys])
+    raise RecipeError(f"there is no setting '{key}'.{near if 'Did you mean' in near else f' {_TABLE.capitalize()}'}")
 
 
 def _read_preset(name: str) -> dict[str, Any]:
     names = preset_names()
+    if not name:
+        raise RecipeError(f"the recipe must have a name, got ''. Name a preset ({', '.join(names)}) or a .yaml file")
     if name not in names:
         if Path(name).exists():
             raise RecipeError(f"{name}: a recipe file must end in .yaml or .yml. Rename it, or name a preset")
@@ -170,6 +218,9 @@ def _explain(error: ValidationError) -> str:
         siblings = _names_beside(first["loc"])
         return f"there is no setting '{name}'.{did_you_mean(str(first['loc'][-1]), siblings)}{more}"
     rule = _RULES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["type"] in _LENGTHS:
+        bound, words = _LENGTHS[first["type"]]
+        rule = f"{words} {counted(first['ctx'][bound], 'character')} long"
     if not name:
         return f"{rule}{more}"
     rule = (rule[0].lower() + rule[1:]).removeprefix("input should be ")
@@ -177,7 +228,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _shortened(value: object) -> str:
-    text = repr(value)
+    text = str(value) if isinstance(value, date) else repr(value)  # YAML makes dates of what looks like one
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 

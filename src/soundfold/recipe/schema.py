@@ -9,12 +9,12 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from soundfold.recipe.augment_section import AugmentRecipe, check_augment
+from soundfold.recipe.augment_section import AugmentRecipe, check_augment, check_unvaried
 from soundfold.recipe.feature_section import FeatureRecipe
-from soundfold.recipe.model_section import ModelRecipe
+from soundfold.recipe.model_section import ModelRecipe, check_model
 from soundfold.recipe.section import Section
 from soundfold.recipe.sound_section import SoundRecipe
-from soundfold.recipe.training_section import TrainingRecipe
+from soundfold.recipe.training_section import TrainingRecipe, check_training
 
 __all__ = ["Recipe"]
 
@@ -44,29 +44,25 @@ class Recipe(Section):
             )
         if features.win_length is not None and features.win_length > features.n_fft:
             raise ValueError(
-                f"features.win_length must be at most features.n_fft = {features.n_fft}, got {features.win_length}"
+                f"features.win_length must be at most features.n_fft = {features.n_fft}, got {features.win_length}. "
+                f"Lower it, or leave it out for a window of n_fft samples"
             )
         if features.hop_length > (features.win_length or features.n_fft):
             raise ValueError(
                 f"features.hop_length must be at most the window of {features.win_length or features.n_fft} samples, "
-                f"got {features.hop_length}; sound between the windows would never be heard"
+                f"got {features.hop_length}: sound between the windows would never be heard. Lower features.hop_length"
             )
         nyquist = sound.sample_rate / 2
         top = nyquist if features.fmax_hz is None else features.fmax_hz
         if top > nyquist:
-            raise ValueError(f"features.fmax_hz must be at most {nyquist:g} Hz, half of sound.sample_rate, got {top:g}")
+            raise ValueError(
+                f"features.fmax_hz must be at most {nyquist:g} Hz, half of sound.sample_rate, got {top:g}. "
+                f"Lower it, or leave it out"
+            )
         if features.fmin_hz >= top:
             raise ValueError(
-                f"features.fmin_hz must be below the highest band's edge of {top:g} Hz, got {features.fmin_hz:g}"
-            )
-        if (self.model.name == "linear") != (self.training.optimizer == "lbfgs"):
-            raise ValueError(
-                f"training.optimizer must be lbfgs with model.name = linear, and only there, got "
-                f"{self.training.optimizer} with {self.model.name}. Change one of them"
-            )
-        if self.training.weighting != "none" and self.training.optimizer != "lbfgs":
-            raise ValueError(
-                f"training.weighting must be none unless training.optimizer is lbfgs, got {self.training.weighting}"
+                f"features.fmin_hz must be below the highest band's edge of {top:g} Hz, got {features.fmin_hz:g}. "
+                f"Lower it, or raise features.fmax_hz"
             )
         if features.kind == "embedding" and self.model.name != "linear":
             raise ValueError(
@@ -74,11 +70,17 @@ class Recipe(Section):
                 f"Say model.name=linear"
             )
         if features.kind == "embedding" and features.deltas:
-            raise ValueError(f"features.deltas must be 0 with features.kind = embedding, got {features.deltas}")
+            raise ValueError(
+                f"features.deltas must be 0 with features.kind = embedding, got {features.deltas}. Leave it out"
+            )
         if features.kind == "mfcc" and features.n_mfcc > features.n_mels:
             raise ValueError(
                 f"features.n_mfcc must be at most features.n_mels = {features.n_mels}, got {features.n_mfcc}. "
                 f"Lower features.n_mfcc or raise features.n_mels"
+            )
+        if features.level == "clip" and features.kind != "log_mel":
+            raise ValueError(
+                f"features.level must be absolute with features.kind = {features.kind}, got clip. Leave it out"
             )
         if features.kind == "pcen" and features.scale != "db":
             raise ValueError(
@@ -86,6 +88,10 @@ class Recipe(Section):
                 f"got {features.scale}. Leave features.scale out, or choose log_mel or mfcc"
             )
         check_augment(self.augment, features.kind)
+        check_training(self.training, self.model.name)
+        check_model(self.model, sound, features, self.augment)
+        if self.training.optimizer == "lbfgs":
+            check_unvaried(self.augment)
         return self
 
     def as_dict(self) -> dict[str, Any]:

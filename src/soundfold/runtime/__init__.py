@@ -1,5 +1,6 @@
 """Model file and sound in, answer out. Works on the base installation, without torch."""
 
+from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import (
     CARD_KEY,
     FORMAT_VERSION,
@@ -8,7 +9,7 @@ from soundfold.runtime.card import (
     recordings_digest,
     share_of_known_recordings,
 )
-from soundfold.runtime.model import Model, Prediction, Span, load
+from soundfold.runtime.model import Model, load
 
 __all__ = [
     "CARD_KEY",

@@ -29,6 +29,7 @@ class ModelCard(BaseModel):
     format_version: int = Field(description="version of the file's layout")
     soundfold_version: str = Field(description="version that wrote the file")
     labels: tuple[str, ...] = Field(min_length=1, description="classes, in the order of the probabilities")
+    answer: Literal["one", "several"] = Field("one", description="labels of a sound: one, or any number of them")
     sample_rate: int = Field(ge=1_000, le=384_000, description="rate of the input in Hz")
     channels: Literal[1, 2] = Field(description="channels of the input")
     downmix: Literal["first", "mean"] = Field(description="how more channels become fewer")

@@ -2,71 +2,27 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import onnxruntime
 
 from soundfold.audio import fit_length, remix, resample, stream
-from soundfold.errors import AudioError, ModelFileError, PathError, SoundfoldError
+from soundfold.cores import usable_cores
+from soundfold.errors import AudioError, ModelFileError, SoundfoldError
+from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import CARD_KEY, ModelCard, read_card
+from soundfold.runtime.model_path import find_model
 
-__all__ = ["Model", "Prediction", "Span", "load"]
+__all__ = ["Model", "load"]
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 Part = tuple[Source, float | None, float | None]
 _BATCH = 16
-
-
-@dataclass(frozen=True)
-class Span:
-    """The answer for one window of a sound."""
-
-    start_s: float
-    end_s: float
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for a sound: the mean over its windows, weighted by the sound each holds.
-
-    Attributes:
-        path: where the sound came from; "" for an array.
-        label, probability: the likeliest class.
-        probabilities: of every class, in the model's order; they sum to 1.
-        duration_s: length of the sound.
-        timeline: the answer of each window, in order.
-    """
-
-    path: str
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    duration_s: float
-    timeline: tuple[Span, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what `predict --json` prints of a sound; the timeline only where there is more than one window."""
-        answer: dict[str, Any] = {
-            "path": self.path,
-            "label": self.label,
-            "probability": self.probability,
-            "probabilities": self.probabilities,
-            "duration_s": self.duration_s,
-        }
-        if len(self.timeline) > 1:
-            answer["timeline"] = [
-                {"start_s": span.start_s, "end_s": span.end_s, "label": span.label, "probability": span.probability}
-                for span in self.timeline
-            ]
-        return answer
+_THRESHOLD = 0.5  # as `evaluation.predictions` has it, which this installation may lack
 
 
 def load(path: str | os.PathLike[str]) -> "Model":
@@ -76,7 +32,7 @@ def load(path: str | os.PathLike[str]) -> "Model":
         PathError: there is nothing at the path.
         ModelFileError: the file is not a model of soundfold, or the run is not finished.
     """
-    return Model(_model_path(Path(path)))
+    return Model(find_model(Path(path)))
 
 
 class Model:
@@ -124,7 +80,7 @@ class Model:
             batch: (batch, channels, window) float32 at the model's rate.
 
         Returns:
-            (batch, labels) float32, rows sum to 1.
+            (batch, labels) float32; rows sum to 1, unless the model answers with several labels.
         """
         answer: np.ndarray = self._session.run(None, {"waveform": np.ascontiguousarray(batch, dtype=np.float32)})[0]
         return answer
@@ -138,6 +94,7 @@ class Model:
         start_s: float | None = None,
         end_s: float | None = None,
         max_s: float = math.inf,
+        on_heard: Callable[[float], object] | None = None,
     ) -> Prediction:
         """Return the answer for a sound of any format, rate, number of channels and length.
 
@@ -147,6 +104,7 @@ class Model:
             hop_s: seconds from one window to the next; None for windows side by side.
             start_s, end_s: the part of a file to listen to.
             max_s: the longest file (or part of one) that is listened to, in seconds; as `audio.stream` takes it.
+            on_heard: called now and then with the seconds of sound that were heard since the last call.
 
         Raises:
             AudioError: the sound cannot be decoded, holds nothing, or has samples too large for an answer.
@@ -165,12 +123,16 @@ class Model:
         spans: list[Span] = []
         weights: list[int] = []
         rows: list[np.ndarray] = []
+        heard_s = 0.0
         for batch in _batched(_cut(blocks, card.window, hop)):
             answers = self.probabilities(np.stack([fit_length(part, card.window) for _, part in batch]))
             for (start, part), row in zip(batch, answers, strict=True):
                 spans.append(self._span(start, start + part.shape[1], row))
                 weights.append(part.shape[1])
                 rows.append(row.astype(np.float64))
+            if on_heard is not None:
+                on_heard(spans[-1].end_s - heard_s)
+                heard_s = spans[-1].end_s
         if not rows:
             raise AudioError(f"{name or 'sound'}: holds no samples. Give a sound that lasts at least one sample")
         mean = np.average(np.stack(rows), axis=0, weights=weights)
@@ -184,6 +146,7 @@ class Model:
             probabilities=dict(zip(card.labels, mean.tolist(), strict=True)),
             duration_s=spans[-1].end_s,
             timeline=tuple(spans),
+            labels=self._told(mean),
         )
 
     def timeline(self, sound: Source | np.ndarray, sample_rate: int | None = None, *, hop_s: float) -> tuple[Span, ...]:
@@ -191,7 +154,12 @@ class Model:
         return self.predict(sound, sample_rate, hop_s=hop_s).timeline
 
     def predict_many(
-        self, sounds: Iterable[Source | Part], *, hop_s: float | None = None, workers: int | None = None
+        self,
+        sounds: Iterable[Source | Part],
+        *,
+        hop_s: float | None = None,
+        workers: int | None = None,
+        on_heard: Callable[[float], object] | None = None,
     ) -> Iterator[Prediction | SoundfoldError]:
         """Yield the answer for each sound in order, several at once; a sound that fails yields its error.
 
@@ -199,17 +167,18 @@ class Model:
             sounds: as `predict` takes them, or (sound, start_s, end_s) for a part of one.
             hop_s: seconds from one window to the next; None for windows side by side.
             workers: threads; None for one a core.
+            on_heard: as `predict` takes it; called in these threads.
         """
 
         def answer(asked: Source | Part) -> Prediction | SoundfoldError:
             sound, start_s, end_s = asked if isinstance(asked, tuple) else (asked, None, None)
             try:
-                return self.predict(sound, hop_s=hop_s, start_s=start_s, end_s=end_s)
+                return self.predict(sound, hop_s=hop_s, start_s=start_s, end_s=end_s, on_heard=on_heard)
             except SoundfoldError as error:
                 return error
 
         self._hop(hop_s)
-        size = workers or os.cpu_count() or 1
+        size = workers or usable_cores()
         with ThreadPoolExecutor(size) as pool:
             waiting: list[Future[Prediction | SoundfoldError]] = []
             try:
@@ -230,16 +199,19 @@ class Model:
         if not 1 <= hop <= self.card.window:
             raise AudioError(
                 f"hop must be more than 0 (a sample at least) and at most the window of {self.card.window_s:g} s, "
-                f"got {hop_s}"
+                f"got {hop_s}. Leave it out for windows side by side"
             )
         return hop
 
     def _fit(self, waveform: np.ndarray, sample_rate: int | None) -> np.ndarray:
         if sample_rate is None:
             raise AudioError("sample_rate must be given with a waveform. Say model.predict(waveform, 44_100)")
-        channels_first = np.atleast_2d(np.asarray(waveform, dtype=np.float32))
+        channels_first = np.atleast_2d(_unit(np.asarray(waveform)))
         if channels_first.ndim != 2 or channels_first.size == 0:
-            raise AudioError(f"waveform must be (samples,) or (channels, samples) and not empty, got {waveform.shape}")
+            raise AudioError(
+                f"waveform must be (samples,) or (channels, samples) and not empty, got {waveform.shape}. "
+                f"Give one sound with at least one sample"
+            )
         if channels_first.shape[0] > channels_first.shape[1] and channels_first.shape[0] > 64:
             raise AudioError(f"waveform must be (channels, samples), got {waveform.shape}. Transpose it")
         if not np.isfinite(channels_first).all():
@@ -256,7 +228,33 @@ class Model:
             label=self.card.labels[best],
             probability=float(row[best]),
             probabilities=dict(zip(self.card.labels, row.tolist(), strict=True)),
+            labels=self._told(row),
         )
+
+    def _told(self, row: np.ndarray) -> tuple[str, ...] | None:
+        """Return the labels above the threshold, the likeliest first, of a model that answers with several."""
+        if self.card.answer == "one":
+            return None
+        order = np.argsort(-row, kind="stable")
+        return tuple(self.card.labels[k] for k in order if row[k] > _THRESHOLD)
+
+
+def _unit(samples: np.ndarray) -> np.ndarray:
+    """Return samples as float32 in -1 to 1; whole numbers are taken for PCM of their width, as files hold it.
+
+    Raises:
+        AudioError: of whole numbers of such a width no file is made, so nobody can tell what is loud.
+    """
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128.0) / 128.0
+    if samples.dtype in (np.int16, np.int32):
+        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+    if samples.dtype.kind != "f":
+        raise AudioError(
+            f"waveform must hold floats in -1 to 1, or PCM as uint8, int16 or int32, got {samples.dtype}. "
+            f"Divide it by its full scale"
+        )
+    return samples.astype(np.float32, copy=False)
 
 
 def _cut(blocks: Iterator[np.ndarray], window: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -286,22 +284,3 @@ def _batched(parts: Iterator[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int
             batch = []
     if batch:
         yield batch
-
-
-def _model_path(path: Path) -> Path:
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise PathError(
-            f"{path}: there is no such model file or run. Train one with: soundfold train DATA --out {path}"
-        )
-    model = path / "model.onnx"
-    if model.is_file():
-        return model
-    folds = sorted(part.parent.name for part in path.glob("fold*/model.onnx"))
-    if folds:
-        raise ModelFileError(
-            f"{path}: is a cross-validation with a model a fold. Name one ({path / folds[0]}), or train the one to use "
-            f"with: soundfold train DATA --all"
-        )
-    raise ModelFileError(f"{path}: holds no finished model. Continue the run with --resume, or name a model file")

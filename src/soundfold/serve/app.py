@@ -95,7 +95,8 @@ def build_app(
     async def models() -> JSONResponse:
         card = model.card
         told = card.model_dump(mode="json", include={"labels", "sample_rate", "channels", "window", "scores"})
-        return JSONResponse([{**told, "window_s": card.window_s}])
+        several = {"answer": "several"} if card.answer == "several" else {}
+        return JSONResponse([{**told, **several, "window_s": card.window_s}])
 
     @app.get("/healthz", summary="Whether the server is up")
     async def healthz() -> JSONResponse:

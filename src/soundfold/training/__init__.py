@@ -3,7 +3,7 @@
 from soundfold.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_tensors
 from soundfold.training.feature_cache import FeatureCache, build_feature_cache, open_feature_cache
 from soundfold.training.history import EpochRecord, History, read_history
-from soundfold.training.host import give_back_freed_memory, usable_cores
+from soundfold.training.host import give_back_freed_memory
 from soundfold.training.launch import Fitted, Hardware, fit, is_main_process, take_part
 from soundfold.training.loop import CHECKPOINT_NAME, FitJob, epoch_generator, fit_in_process
 from soundfold.training.scoring import clip_probabilities
@@ -30,5 +30,4 @@ __all__ = [
     "save_checkpoint",
     "save_tensors",
     "take_part",
-    "usable_cores",
 ]

@@ -6,7 +6,7 @@ seeded with the run's seed and the epoch's number.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Checkpoint:
         model: the classifier's state dict.
         optimizer, scheduler: their state dicts.
         history: one record an epoch, as plain values.
+        average: the network's averaged values by their names in its state dict; empty where none are kept.
+        start: the weights that the network is held near, by their names; empty where it is not.
     """
 
     epoch: int
@@ -36,6 +38,13 @@ class Checkpoint:
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
     history: list[dict[str, float | None]]
+    average: dict[str, Tensor] = field(default_factory=dict)
+    start: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def result(self) -> dict[str, Tensor]:
+        """The classifier's state dict, with the averages in their places: what a training leaves."""
+        return self.model | {f"network.{name}": tensor for name, tensor in self.average.items()}
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -47,7 +56,8 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; a kill leaves either the earlier one or this one, never a half."""
-    tensors = {f"model/{name}": tensor for name, tensor in checkpoint.model.items()}
+    parts = {"model": checkpoint.model, "average": checkpoint.average, "start": checkpoint.start}
+    tensors = {f"{part}/{name}": tensor for part, held in parts.items() for name, tensor in held.items()}
     plain: dict[int, dict[str, Any]] = {}
     for number, state in checkpoint.optimizer["state"].items():
         plain[number] = {}
@@ -84,8 +94,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             state.setdefault(int(number), {})[key] = tensor
     return Checkpoint(
         epoch=rest["epoch"],
-        model={name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")},
+        model=_part(tensors, "model/"),
         optimizer={"state": state, "param_groups": rest["optimizer"]["param_groups"]},
         scheduler=rest["scheduler"],
         history=rest["history"],
+        average=_part(tensors, "average/"),
+        start=_part(tensors, "start/"),
     )
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

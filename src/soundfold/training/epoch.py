@@ -5,23 +5,23 @@ Everything is drawn for the whole epoch from a generator of its own, whoever the
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor
 
-from soundfold.augment import Draws, apply_and_mix, apply_draws, draw
-from soundfold.training.fitting import Fitting
+from soundfold.augment import Draws, WaveDraws, apply_and_mix, draw, draw_waveform
+from soundfold.training.fitting import Fitting, parts_of
 
-__all__ = ["Epoch", "Heard", "batch_bounds", "epoch_generator", "hear", "plan_epoch"]
+__all__ = ["Epoch", "Heard", "batch_bounds", "epoch_generator", "hear", "plan_epoch", "step_bounds"]
 
+Heard = tuple[Tensor, ...]
+"""What the network takes, and then what `judge` needs beside its answer, in that order; a row a clip of each.
 
-class Heard(NamedTuple):
-    """What the network takes, and then what `judge` needs beside its answer, in that order; a row a clip of each."""
-
-    features: Tensor  # (clips, channels, n_mels, frames), augmented and prepared
-    target: Tensor  # (clips,) class numbers, or (clips, n_labels) parts of labels where clips are mixed
+Features (clips, channels, n_mels, frames), augmented and prepared; targets, (clips,) class numbers, or
+(clips, n_labels) parts of labels where clips are mixed or bear several; and (clips,) what each counts, where not all
+count alike.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,18 @@ class Epoch:
 
     Attributes:
         rows: (clips,) windows of the feature cache.
-        draws: the augmentation's numbers, on the training's device.
-        labels: (clips,) class numbers, on the training's device.
+        sounded: the numbers of what waveforms suffer, on the training's device; none where spectrograms are varied.
+        draws: the numbers of what features suffer, there too.
+        labels: (clips,) class numbers, or (clips, n_labels) 0 and 1 of several, on the training's device.
+        weights: (clips,) what each counts, on the training's device; None for all alike.
         bounds: the first and the end position of each batch.
     """
 
     rows: np.ndarray
+    sounded: WaveDraws
     draws: Draws
     labels: Tensor
+    weights: Tensor | None
     bounds: list[tuple[int, int]]
 
 
@@ -46,18 +50,22 @@ def plan_epoch(fitting: Fitting, epoch: int, device: torch.device) -> Epoch:
     job, cache = fitting.job, fitting.cache
     settings = job.recipe.training
     generator = epoch_generator(settings.seed, epoch)
-    order = torch.randperm(len(job.train), generator=generator).numpy()
+    order = _order(job.train_labels, settings.sampling, generator)
     pick = torch.rand(len(order), generator=generator, dtype=torch.float64).numpy()
     rows = fitting.first[order] + (pick * fitting.count[order]).astype(np.int64)
     before, after = torch.from_numpy(cache.before[rows]), torch.from_numpy(cache.after[rows])
     bounds = batch_bounds(len(order), settings.batch_size)
+    weights = job.weights
+    sounded = _draw_sounds(fitting, rows, bounds, generator)
     draws = draw(
-        job.recipe.augment, before, after, *cache.shape[1:], generator, scale=job.recipe.features.scale, bounds=bounds
+        job.recipe.augment, before, after, *cache.shape[1:], generator, scale=job.recipe.features.unit, bounds=bounds
     )
     return Epoch(
         rows=rows,
+        sounded=sounded.to(device),
         draws=draws.to(device),
         labels=torch.from_numpy(job.train_labels[order]).to(device),
+        weights=None if weights is None else torch.from_numpy(weights[order]).float().to(device),
         bounds=bounds,
     )
 
@@ -70,14 +78,56 @@ def hear(fitting: Fitting, plan: Epoch, spans: Sequence[slice]) -> Iterator[Hear
         plan: its epoch.
         spans: each a batch, a run of whole ones, or every n-th clip of one.
     """
-    for features, span in zip(fitting.source.stream([plan.rows[span] for span in spans]), spans, strict=True):
-        draws, target = plan.draws[span], plan.labels[span]
-        if draws.mixing is None:
-            yield Heard(fitting.prepare(apply_draws(features, draws)), target)
-        else:
-            parts = nn.functional.one_hot(target, fitting.job.n_labels).float()
-            mixed, parts = apply_and_mix(features, parts, draws)
-            yield Heard(fitting.prepare(mixed), parts)
+    sounds = fitting.sounds
+    source = fitting.source if sounds is None else sounds.source
+    for batch, span in zip(source.stream([plan.rows[span] for span in spans]), spans, strict=True):
+        sounded, draws, target = plan.sounded[span], plan.draws[span], plan.labels[span]
+        weight: tuple[Tensor, ...] = () if plan.weights is None else (plan.weights[span],)
+        mixing = sounded.mixing or draws.mixing  # never both
+        if mixing is not None:
+            target = parts_of(target, fitting.job.n_labels)
+            # a mixture counts what its parts count, by their shares
+            weight = tuple(mixing.targets(own[:, None])[:, 0] for own in weight)
+        if sounds is not None:
+            batch, target = sounds.vary(batch, target, sounded)
+            batch = fitting.classifier.features(batch)
+        batch, target = apply_and_mix(batch, target, draws)
+        yield fitting.prepare(batch), target, *weight
+
+
+def _draw_sounds(
+    fitting: Fitting, rows: np.ndarray, bounds: Sequence[tuple[int, int]], generator: Generator
+) -> WaveDraws:
+    """Draw what happens to the waveforms of an epoch's windows; nothing where spectrograms are varied."""
+    recipe, sounds = fitting.job.recipe, fitting.sounds
+    if sounds is None:
+        return WaveDraws(recipe.sound.sample_rate)
+    before, after = (torch.from_numpy(silence[rows]) for silence in (sounds.windows.before, sounds.windows.after))
+    return draw_waveform(
+        recipe.augment, before, after, recipe.sound.window, recipe.sound.sample_rate, generator,
+        backgrounds=sounds.backgrounds_told, bounds=bounds,
+    )  # fmt: skip
+
+
+def _order(labels: np.ndarray, sampling: str, generator: Generator) -> np.ndarray:
+    """Draw which clips an epoch hears, as many as there are, and in which order.
+
+    Balanced: every class equally often, to within one clip; a clip of several labels may be drawn for any of them, and
+    those of none are a class too. A rare class's clips come again and again, each as often as
+    the others to within once; of a common class a part is heard.
+    """
+    count = len(labels)
+    order = torch.randperm(count, generator=generator).numpy()
+    if sampling == "each":
+        return order
+    borne = labels[:, None] == np.unique(labels) if labels.ndim == 1 else labels > 0
+    if labels.ndim == 2:
+        borne = np.concatenate([borne, ~borne.any(axis=1, keepdims=True)], axis=1)
+    classes = [np.flatnonzero(those) for those in borne[order].T if those.any()]
+    quota = np.full(len(classes), count // len(classes))
+    quota[torch.randperm(len(classes), generator=generator).numpy()[: count % len(classes)]] += 1
+    heard = [np.resize(order[those], times) for those, times in zip(classes, quota, strict=True)]
+    return np.asarray(np.concatenate(heard)[torch.randperm(count, generator=generator).numpy()])
 
 
 def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
@@ -92,6 +142,16 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
     if len(starts) > 1 and batch_size > 1 and count - starts[-1] == 1:
         del starts[-1]
     return list(zip(starts, [*starts[1:], count], strict=True))
+
+
+def step_bounds(bounds: Sequence[tuple[int, int]], accumulate: int) -> list[tuple[int, int]]:
+    """Return the first and the end position of the step that each batch belongs to: so many batches in a row.
+
+    >>> step_bounds([(0, 4), (4, 8), (8, 11)], 2)
+    [(0, 8), (0, 8), (8, 11)]
+    """
+    groups = [bounds[first : first + accumulate] for first in range(0, len(bounds), accumulate)]
+    return [(group[0][0], group[-1][1]) for group in groups for _ in group]
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:

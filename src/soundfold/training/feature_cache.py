@@ -25,6 +25,7 @@ from torch import Tensor
 from soundfold.audio import fit_length, windows
 from soundfold.data.store import WaveformStore, forget_pages
 from soundfold.models import build_front_end
+from soundfold.models.encoder_files import weights_digest
 from soundfold.recipe import Recipe
 
 __all__ = ["FeatureCache", "build_feature_cache", "from_kept", "open_feature_cache", "runs_of"]
@@ -59,6 +60,9 @@ class FeatureCache:
     _values: np.ndarray
     _touched: int = field(default=0)
 
+    def __len__(self) -> int:
+        return len(self.clip)
+
     def windows_of(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the first window and the number of windows of each clip."""
         first = np.searchsorted(self.clip, clips, side="left")
@@ -69,7 +73,7 @@ class FeatureCache:
 
         One channel stands for all where every clip is mono; `Classifier.prepare` doubles it.
         """
-        return from_kept(*self.kept(rows))
+        return self.restored(*self.kept(rows))
 
     def kept(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Return the features of windows as they are kept: 16-bit values, and each window's lowest value and step."""
@@ -79,6 +83,10 @@ class FeatureCache:
             forget_pages(self._mapped)
             self._touched = 0
         return values, torch.from_numpy(self.low[rows]), torch.from_numpy(self.step[rows])
+
+    def restored(self, *kept: Tensor) -> Tensor:
+        """Return what `kept` gave as float32, on any device."""
+        return from_kept(*kept)
 
     @property
     def kept_bytes(self) -> int:
@@ -134,13 +142,18 @@ def build_feature_cache(
     The folder stands beside the store's samples, is named after everything that decides its values, and appears in one
     step when it is whole.
     """
-    decides = {
+    kept_blocks = recipe.model.kept_blocks
+    if not kept_blocks and recipe.features.kind != "embedding":
+        weights = None  # they learn, and are no part of the front end
+    decides: dict[str, object] = {
         "format": _FORMAT,
         "store": store.identity,
         "sound": recipe.sound.model_dump(),
         "features": recipe.features.model_dump(exclude={"deltas", "weights"}),
-        "weights": None if weights is None else hashlib.blake2b(weights.read_bytes(), digest_size=16).hexdigest(),
+        "weights": None if weights is None else weights_digest(weights),
     }
+    if kept_blocks:
+        decides["blocks"] = [recipe.model.name, kept_blocks]
     name = hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = store.folder / f"features-{name}"
     if _is_whole(folder):
@@ -211,7 +224,8 @@ def _compute(
     channels = int(store.index["channels"].max())
     kept_type = _kept_type(front_end.shape)
     plan = _plan(store, recipe)
-    length, hop = recipe.sound.window, recipe.features.hop_length
+    length = recipe.sound.window
+    hop: int = getattr(front_end, "hop_length", recipe.features.hop_length)  # given, where the front end is
     columns: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
     with (folder / "values.bin").open("wb") as file, torch.inference_mode():
         for first in range(0, len(plan), _BATCH):

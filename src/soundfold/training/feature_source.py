@@ -1,6 +1,7 @@
-"""Where batches of kept features come from: the mapped file, the device's own memory, or a stream that runs ahead.
+"""Where batches of kept windows come from: the mapped file, the device's own memory, or a stream that runs ahead.
 
-A batch is 16-bit numbers with a range of their own per window until it is where it is used; only half the bytes travel.
+What is kept are features, or waveforms where features are made anew in every epoch. A batch is 16-bit numbers with a
+range of their own per window until it is where it is used; only half the bytes travel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,85 +12,107 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundfold.training.feature_cache import FeatureCache, from_kept
-
-__all__ = ["FeatureSource", "MappedFeatures", "ResidentFeatures", "StreamedFeatures", "feature_source"]
+__all__ = ["KeptWindows", "Mapped", "Resident", "Source", "Streamed", "source_of"]
 
 _SHARE = 0.5
-"""Part of a device's free memory that features may fill; the rest is for the training."""
+"""Part of a device's free memory that kept windows may fill; the rest is for the training."""
 _COPY_ROWS = 256
 
 
-class FeatureSource(Protocol):
-    """Gives batches of features, float32 (rows, channels, n_mels, frames), on one device."""
+class KeptWindows(Protocol):
+    """Windows on the host, as they are kept."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of all of them."""
+
+    def kept(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """Return some of them as they are kept: values, and what else belongs to each row."""
+
+    def restored(self, *kept: Tensor) -> Tensor:
+        """Return kept parts as float32, on any device."""
+
+
+class Source(Protocol):
+    """Gives batches of windows, float32, on one device."""
 
     def stream(self, batches: Sequence[np.ndarray]) -> Iterator[Tensor]:
-        """Yield the features of each batch of windows in turn."""
+        """Yield each batch of windows in turn."""
 
 
-def feature_source(cache: FeatureCache, device: torch.device) -> FeatureSource:
-    """Return the quickest source for a device: resident where the features fit into its memory, streamed where not."""
+def source_of(kept: KeptWindows, device: torch.device, *, ahead: bool = False) -> Source:
+    """Return the quickest source for a device: resident where all fits into its memory, streamed where not.
+
+    Args:
+        kept: the windows.
+        device: where batches are wanted.
+        ahead: whether a batch is so large that even a CPU should have it read while it computes.
+    """
     if device.type == "cpu":
-        return MappedFeatures(cache)
+        return Streamed(kept, device) if ahead else Mapped(kept)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if cache.kept_bytes > _SHARE * free:
-            return StreamedFeatures(cache, device)
-    return ResidentFeatures(cache, device)
+        if kept.kept_bytes > _SHARE * free:
+            return Streamed(kept, device)
+    return Resident(kept, device)
 
 
-class MappedFeatures:
+class Mapped:
     """Reads from the mapped file; the system keeps in memory what it can."""
 
-    def __init__(self, cache: FeatureCache) -> None:
-        self._cache = cache
+    def __init__(self, kept: KeptWindows) -> None:
+        self._kept = kept
 
     def stream(self, batches: Sequence[np.ndarray]) -> Iterator[Tensor]:
-        """Yield the features of each batch of windows in turn."""
-        return (self._cache.gather(rows) for rows in batches)
+        """Yield each batch of windows in turn."""
+        return (self._kept.restored(*self._kept.kept(rows)) for rows in batches)
 
 
-class ResidentFeatures:
-    """Holds all features in the device's memory; after this, nothing is read from the host again."""
+class Resident:
+    """Holds all windows in the device's memory; after this, nothing is read from the host again."""
 
-    def __init__(self, cache: FeatureCache, device: torch.device) -> None:
-        self._device = device
-        count = len(cache.clip)
-        first = cache.kept(np.arange(min(1, count)))
-        self._kept = torch.empty((count, *first[0].shape[1:]), dtype=first[0].dtype, device=device)
-        self._low = torch.from_numpy(cache.low).to(device)
-        self._step = torch.from_numpy(cache.step).to(device)
+    def __init__(self, kept: KeptWindows, device: torch.device) -> None:
+        self._device, self._restored = device, kept.restored
+        count = len(kept)
+        self._parts = [
+            torch.empty((count, *part.shape[1:]), dtype=part.dtype, device=device) for part in kept.kept(np.arange(0))
+        ]
         for start in range(0, count, _COPY_ROWS):
             rows = np.arange(start, min(start + _COPY_ROWS, count))
-            self._kept[start : start + len(rows)] = cache.kept(rows)[0].to(device)
+            for whole, part in zip(self._parts, kept.kept(rows), strict=True):
+                whole[start : start + len(rows)] = part.to(device)
 
     def stream(self, batches: Sequence[np.ndarray]) -> Iterator[Tensor]:
-        """Yield the features of each batch of windows in turn; the numbers of all rows travel in one copy."""
+        """Yield each batch of windows in turn; the numbers of all rows travel in one copy."""
         if not batches:
             return
         rows = _sent(torch.from_numpy(np.concatenate(batches)), self._device)
         for mine in torch.split(rows, [len(batch) for batch in batches]):
-            yield from_kept(self._kept[mine], self._low[mine], self._step[mine])
+            yield self._restored(*(part[mine] for part in self._parts))
 
 
-class StreamedFeatures:
+class Streamed:
     """Reads from the mapped file one batch ahead, so that reading and copying overlap with the training."""
 
-    def __init__(self, cache: FeatureCache, device: torch.device) -> None:
-        self._cache, self._device = cache, device
+    def __init__(self, kept: KeptWindows, device: torch.device) -> None:
+        self._kept, self._device = kept, device
 
     def stream(self, batches: Sequence[np.ndarray]) -> Iterator[Tensor]:
-        """Yield the features of each batch of windows in turn."""
+        """Yield each batch of windows in turn."""
         with ThreadPoolExecutor(1) as pool:
             ahead = None
             for rows in [*batches, None]:
                 following = None if rows is None else pool.submit(self._read, rows)
                 if ahead is not None:
-                    yield from_kept(*(part.to(self._device, non_blocking=True) for part in ahead.result()))
+                    parts = (part.to(self._device, non_blocking=True) for part in ahead.result())
+                    yield self._kept.restored(*parts)
                 ahead = following
 
     def _read(self, rows: np.ndarray) -> list[Tensor]:
-        return [_pinned(part, self._device) for part in self._cache.kept(rows)]
+        return [_pinned(part, self._device) for part in self._kept.kept(rows)]
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from soundfold.atomic import replacing
 
-__all__ = ["EpochRecord", "History", "read_history"]
+__all__ = ["EpochRecord", "History", "epoch_record", "read_history"]
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,40 @@ class EpochRecord:
     """One epoch: mean loss and share of right answers over the training clips, as they were while training.
 
     `val_…` are those of the held-out clips, evaluated without augmentation; None in epochs without a look at them.
+    Where clips bear several labels there is no accuracy, and `val_map` is their mean average precision.
     """
 
     epoch: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
     lr: float
     train_s: float
+    val_map: float | None = None
 
 
-_NAMES = [field.name for field in fields(EpochRecord)]
+_OF_SEVERAL = "val_map"
+_NAMES = [field.name for field in fields(EpochRecord) if field.name != _OF_SEVERAL]
+
+
+def epoch_record(
+    epoch: int, trained: tuple[float, float], held_out: tuple[float | None, float | None], lr: float, train_s: float,
+    *, several: bool,
+) -> EpochRecord:  # fmt: skip
+    """Return an epoch's record.
+
+    Args:
+        epoch: counted from 1.
+        trained: mean loss and share of right answers of the training clips.
+        held_out: mean loss and score of the held-out clips: accuracy, or of several labels mean average precision.
+        lr, train_s: as in `EpochRecord`.
+        several: clips bear several labels.
+    """
+    loss, score = held_out
+    if several:
+        return EpochRecord(epoch, trained[0], None, loss, None, lr, train_s, score)
+    return EpochRecord(epoch, *trained, loss, score, lr, train_s)
 
 
 class History:
@@ -40,13 +62,15 @@ class History:
     Args:
         folder: the run's folder.
         records: what the checkpoint knows; later records of an earlier attempt are dropped.
+        several: clips bear several labels, which is told in a column of its own.
     """
 
-    def __init__(self, folder: Path, records: list[EpochRecord]) -> None:
+    def __init__(self, folder: Path, records: list[EpochRecord], *, several: bool = False) -> None:
         self.records = list(records)
+        self._names = [*_NAMES, _OF_SEVERAL] if several else _NAMES
         self._path = folder / "log.csv"
         with replacing(self._path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _NAMES)
+            writer = csv.DictWriter(file, self._names, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(asdict(record) for record in records)
         self._board = SummaryWriter(str(folder), purge_step=len(records) + 1)
@@ -60,13 +84,19 @@ class History:
     def add(self, record: EpochRecord) -> None:
         """Append one epoch."""
         self.records.append(record)
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, _NAMES).writerow(asdict(record))
-        scalars = {"Loss/train": record.train_loss, "Acc/train": record.train_accuracy, "LearningRate": record.lr}
-        if record.val_loss is not None and record.val_accuracy is not None:
-            scalars |= {"Loss/val": record.val_loss, "Acc/val": record.val_accuracy}
+        try:
+            with self._path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._names, extrasaction="ignore").writerow(asdict(record))
+        except OSError as error:
+            error.filename = str(self._path)  # a full disk does not tell which file it has no room for
+            raise
+        scalars = {
+            "Loss/train": record.train_loss, "Acc/train": record.train_accuracy, "LearningRate": record.lr,
+            "Loss/val": record.val_loss, "Acc/val": record.val_accuracy, "mAP/val": record.val_map,
+        }  # fmt: skip
         for tag, value in scalars.items():
-            self._board.add_scalar(tag, value, record.epoch)
+            if value is not None:
+                self._board.add_scalar(tag, value, record.epoch)
 
 
 def read_history(folder: Path) -> list[EpochRecord]:
@@ -79,6 +109,6 @@ def read_history(folder: Path) -> list[EpochRecord]:
         for row in csv.DictReader(file):
             if any(row.get(name) is None for name in _NAMES):
                 break  # the line that was being written when an earlier attempt died
-            numbers = {name: float(row[name]) if row[name] else None for name in _NAMES[1:]}
+            numbers = {name: float(row[name]) if row.get(name) else None for name in (*_NAMES[1:], _OF_SEVERAL)}
             records.append(EpochRecord(epoch=int(row["epoch"]), **numbers))  # type: ignore[arg-type]
     return records

@@ -1,25 +1,17 @@
 """What this machine's processor does well, and how its memory is kept: settings of the process, not of the recipe."""
 
 import ctypes
-import os
 import sys
 from contextlib import suppress
 from typing import Literal
 
 import torch
 
-__all__ = ["give_back_freed_memory", "keep_freed_memory", "native_precision", "usable_cores"]
+__all__ = ["give_back_freed_memory", "keep_freed_memory", "native_precision"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _KEPT_BYTES = 1 << 30
 _LARGEST_BYTES = 32 << 20  # glibc allows no more
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use; a container or a batch system may have bound it to a few."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def keep_freed_memory() -> None:

@@ -25,7 +25,7 @@ from soundfold.training.history import EpochRecord
 from soundfold.training.host import native_precision
 from soundfold.training.linear_fit import fit_linear
 from soundfold.training.loop import CHECKPOINT_NAME, fit_in_process
-from soundfold.training.together import is_plain, operations
+from soundfold.training.together import can_step_together, is_plain, operations
 
 __all__ = ["Fitted", "Hardware", "fit", "fit_together", "is_main_process", "networks_at_once", "take_part"]
 
@@ -64,7 +64,10 @@ class Hardware:
                 f"Start it by: torchrun … -m soundfold train"
             )
         if self.device == "cuda" and self.devices > torch.cuda.device_count():
-            raise RunError(f"devices must be at most {torch.cuda.device_count()} on this machine, got {self.devices}")
+            raise RunError(
+                f"devices must be at most {torch.cuda.device_count()} on this machine, got {self.devices}. "
+                f"Ask for fewer, or leave it out for one"
+            )
 
     @property
     def torch_device(self) -> torch.device:
@@ -149,7 +152,7 @@ def networks_at_once(job: FitJob, hardware: Hardware) -> int:
     itself takes longer than that, which is where a joint step has so many operations as fill the GPU; a backward pass
     has twice as many as a forward pass. On a CPU, processes share the cores with less to do.
     """
-    if hardware.torch_device.type != "cuda" or hardware.devices > 1 or job.recipe.training.optimizer != "adam":
+    if hardware.torch_device.type != "cuda" or hardware.devices > 1 or not can_step_together(job.recipe):
         return 1
     classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed)
     if not is_plain(classifier.network):
@@ -165,7 +168,7 @@ def _tell_of(numbers: Sequence[int], on_epoch: Callable[[int, EpochRecord], None
 def _left_by(job: FitJob) -> Fitted:
     """Return what a finished training has left in its folder."""
     last = load_checkpoint(job.folder / CHECKPOINT_NAME)
-    return Fitted(last.model, [EpochRecord(**record) for record in last.history])  # type: ignore[arg-type]
+    return Fitted(last.result, [EpochRecord(**record) for record in last.history])  # type: ignore[arg-type]
 
 
 def _is_done(job: FitJob) -> bool:

@@ -1,12 +1,14 @@
 """Fitting a linear head in one go: multinomial logistic regression, solved to its optimum, no epochs and no seed.
 
+Where clips bear several labels, each label has a binary regression of its own.
+
 Each view of an embedding gets a regression of its own, and the mean of their logits is the answer: the views err in
 their own ways, and one regression over all of them overfits sooner. As all is linear, the mean is one linear layer.
 """
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +18,17 @@ from soundfold.models import Classifier, Embedding, LinearNet, build_classifier
 from soundfold.training.checkpoint import Checkpoint, save_checkpoint
 from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
 from soundfold.training.fitting import FitJob
-from soundfold.training.history import EpochRecord, History
-from soundfold.training.scoring import clip_probabilities
+from soundfold.training.history import EpochRecord, History, epoch_record
+from soundfold.training.scoring import clip_probabilities, held_out_scores
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
-__all__ = ["fit_linear"]
+__all__ = ["fit_linear", "fit_views"]
 
 _MOST_ITERATIONS = 1_000
+_BATCH = 256
+_NEVER = 20.0  # in a logit
 _NEAR_ENOUGH = 1e-4
 """Largest gradient at the end; ten times as much halves the time, and shows in the second digit of small fits."""
 
@@ -43,20 +47,16 @@ def fit_linear(job: FitJob, path_name: str, on_epoch: Callable[[EpochRecord], No
     rows = runs_of(first, count)
     owner = np.repeat(np.arange(len(job.train)), count)
     classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed, job.weights_file)
-    classifier.standardise.set_statistics(*cache.statistics(rows, per_band=True))
+    classifier.standardise.set_statistics(*cache.statistics(rows, per_band=job.recipe.features.per_band))
     weights = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
     weight = weights[owner] / count[owner]  # a clip counts once, in however many windows it stands
     _fit_head(classifier, cache, rows, job.train_labels[owner], weight, job.recipe.training.c)
     train_s = time.perf_counter() - started
     classifier.eval()
-    loss, accuracy = _look(classifier, cache, job.train, job.train_labels)
-    val_loss, val_accuracy = (
-        _look(classifier, cache, job.held_out, job.held_out_labels) if len(job.held_out) else (None, None)
-    )
-    record = EpochRecord(
-        job.recipe.training.epochs, loss, accuracy, val_loss, val_accuracy, job.recipe.training.c, train_s
-    )
-    with History(job.folder, []) as history:
+    trained = _look(classifier, cache, job.train, job.train_labels)
+    held_out = _look(classifier, cache, job.held_out, job.held_out_labels) if len(job.held_out) else (None, None)
+    record = epoch_record(job.recipe.training.epochs, trained, held_out, 0.0, train_s, several=job.several)
+    with History(job.folder, [], several=job.several) as history:
         history.add(record)
     save_checkpoint(
         Checkpoint(
@@ -75,23 +75,78 @@ def _fit_head(
     classifier: Classifier, cache: FeatureCache, rows: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: float
 ) -> None:
     """Set the linear layer to the mean of the views' regressions."""
-    with torch.inference_mode():
-        values = classifier.prepare(cache.gather(rows)).flatten(1).numpy()
     network = classifier.network
     assert isinstance(network, LinearNet)
+    with torch.inference_mode():
+        batches = (rows[begin : begin + _BATCH] for begin in range(0, len(rows), _BATCH))
+        values = np.concatenate([network.pooled(classifier.prepare(cache.gather(part))).numpy() for part in batches])
     front_end = classifier.features
     views = front_end.views if isinstance(front_end, Embedding) else [(0, values.shape[1])]
-    weights, bias = np.zeros(network.head.weight.shape), np.zeros(network.head.bias.shape)
-    for start, stop in views:
-        found = _regression(values[:, start:stop], labels, weight / weight.mean(), c)
-        for row, label in enumerate(found.classes_):
-            weights[label, start:stop] += found.coef_[row] / len(views)
-            bias[label] += found.intercept_[row] / len(views)
-    absent = np.setdiff1d(np.arange(len(bias)), labels)
-    bias[absent] = bias.min() - 20.0  # a class without a clip to learn from is never the answer
+    centre, spread = np.zeros(values.shape[1]), np.ones(values.shape[1])
+    if network.pool != "none":  # means and deviations differ in size, and the weights' size is what `c` holds down
+        centre, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        spread[spread == 0] = 1.0
+        values = ((values - centre) / spread).astype(np.float32)
+    weights, bias = fit_views(values, views, labels, weight, network.head.out_features, c)
+    weights = weights / spread
+    bias = bias - weights @ centre
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(weights))
         network.head.bias.copy_(torch.from_numpy(bias))
+
+
+def fit_views(
+    values: np.ndarray,
+    views: Sequence[tuple[int, int]],
+    labels: np.ndarray,
+    weight: np.ndarray,
+    n_labels: int,
+    c: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the linear layer that is the mean of a regression a view.
+
+    Args:
+        values: (windows, values) float32, standardised.
+        views: the first value and the end of each view.
+        labels: (windows,) class numbers, or (windows, n_labels) 0 and 1.
+        weight: (windows,) what each counts, more than 0; only ratios matter.
+        n_labels: number of classes.
+        c: weight of the data against the size of the weights.
+
+    Returns:
+        weights (n_labels, values) and bias (n_labels,), float64.
+    """
+    weights, bias = np.zeros((n_labels, values.shape[1])), np.zeros(n_labels)
+    for start, stop in views:
+        coefficients, intercepts = _regressions(values[:, start:stop], labels, weight / weight.mean(), n_labels, c)
+        weights[:, start:stop] += coefficients / len(views)
+        bias += intercepts / len(views)
+    if labels.ndim == 1:
+        absent = np.setdiff1d(np.arange(len(bias)), labels)
+        bias[absent] = bias.min() - _NEVER  # a class without a clip to learn from is never the answer
+    else:
+        bias[~(labels > 0.5).any(axis=0)] = -_NEVER
+        bias[(labels > 0.5).all(axis=0)] = _NEVER
+    return weights, bias
+
+
+def _regressions(
+    values: np.ndarray, labels: np.ndarray, weight: np.ndarray, n_labels: int, c: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights (n_labels, values) and bias (n_labels,); zeros where there is nothing to learn a label from."""
+    weights, bias = np.zeros((n_labels, values.shape[1])), np.zeros(n_labels)
+    if labels.ndim == 2:
+        for label, borne in enumerate((labels > 0.5).T):
+            if borne.any() and not borne.all():
+                found = _regression(values, borne, weight, c)
+                weights[label], bias[label] = found.coef_[0], found.intercept_[0]
+        return weights, bias
+    found = _regression(values, labels, weight, c)
+    if len(found.classes_) == 2:  # scikit-learn keeps one row for two classes: half of it each way
+        found.coef_ = np.concatenate([-found.coef_, found.coef_]) / 2
+        found.intercept_ = np.concatenate([-found.intercept_, found.intercept_]) / 2
+    weights[found.classes_], bias[found.classes_] = found.coef_, found.intercept_
+    return weights, bias
 
 
 def _regression(values: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: float) -> "LogisticRegression":
@@ -101,16 +156,12 @@ def _regression(values: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: f
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps no answer changes any more
-        found = LogisticRegression(C=c, tol=_NEAR_ENOUGH, max_iter=_MOST_ITERATIONS).fit(
+        return LogisticRegression(C=c, tol=_NEAR_ENOUGH, max_iter=_MOST_ITERATIONS).fit(
             values, labels, sample_weight=weight
         )
-    if len(found.classes_) == 2:  # scikit-learn keeps one row for two classes: half of it each way
-        found.coef_ = np.concatenate([-found.coef_, found.coef_]) / 2
-        found.intercept_ = np.concatenate([-found.intercept_, found.intercept_]) / 2
-    return found
 
 
 def _look(classifier: Classifier, cache: FeatureCache, clips: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    probabilities = clip_probabilities(classifier.classify, cache, clips, torch.device("cpu"))
-    told = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(told, 1e-12)).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+    several = labels.ndim == 2
+    probabilities = clip_probabilities(classifier.classify, cache, clips, torch.device("cpu"), several=several)
+    return held_out_scores(probabilities, labels)

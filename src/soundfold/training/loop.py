@@ -19,16 +19,23 @@ from torch import Tensor
 
 from soundfold.errors import DataError, RunError
 from soundfold.models import build_classifier
+from soundfold.training.anchoring import Anchor
+from soundfold.training.averaging import WeightAverage
 from soundfold.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from soundfold.training.epoch import batch_bounds, epoch_generator, hear, plan_epoch
+from soundfold.training.epoch import batch_bounds, epoch_generator, hear, plan_epoch, step_bounds
 from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
-from soundfold.training.feature_source import FeatureSource, feature_source
-from soundfold.training.fitting import FitJob, Fitting, build_optimizer, build_schedule, judge
-from soundfold.training.history import EpochRecord, History
+from soundfold.training.feature_source import Source, source_of
+from soundfold.training.fitting import FitJob, Fitting
+from soundfold.training.history import EpochRecord, History, epoch_record
 from soundfold.training.host import keep_freed_memory
-from soundfold.training.scoring import clip_probabilities
+from soundfold.training.optimisers import build_optimizer
+from soundfold.training.probe_start import begin_at_probe
+from soundfold.training.schedules import build_schedule
+from soundfold.training.scoring import clip_probabilities, held_out_scores
 from soundfold.training.shared_norm import share_batch_norm
+from soundfold.training.stages import freeze_stages
 from soundfold.training.together import Stack, can_stand_in_a_stack
+from soundfold.training.wave_windows import Sounds, open_sounds
 from soundfold.training.wide_norm import widen_batch_norm
 
 __all__ = ["CHECKPOINT_NAME", "FitJob", "batch_bounds", "epoch_generator", "fit_in_process"]
@@ -60,7 +67,11 @@ def fit_in_process(fabric: Fabric, jobs: Sequence[FitJob], on_epoch: Callable[[i
         ),
         ExitStack() as open_,
     ):
-        histories = [open_.enter_context(History(one.job.folder, one.records)) for one in fittings if writes]
+        histories = [
+            open_.enter_context(History(one.job.folder, one.records, several=one.job.several))
+            for one in fittings
+            if writes
+        ]
         saved_at = time.monotonic()
         for members, epochs in _rounds(fittings, settings.epochs):
             learning = [fittings[member] for member in members]
@@ -103,20 +114,31 @@ def _epoch_trainer(fabric: Fabric, fittings: Sequence[Fitting]) -> Callable[[int
 
 def _begin_all(fabric: Fabric, jobs: Sequence[FitJob]) -> list[Fitting]:
     """Build what the trainings need, or restore it; jobs on the same features share them."""
-    kept: dict[Path, tuple[FeatureCache, FeatureSource]] = {}
+    kept: dict[Path, tuple[FeatureCache, Source, Sounds | None]] = {}
     for job in jobs:
         if job.features not in kept:
             cache = open_feature_cache(job.features)
-            kept[job.features] = cache, feature_source(cache, fabric.device)
+            sounds = _sounds_of(job, cache, fabric.device)
+            kept[job.features] = cache, source_of(cache, fabric.device), sounds
     return [_begin(fabric, job, *kept[job.features]) for job in jobs]
 
 
-def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: FeatureSource) -> Fitting:
+def _sounds_of(job: FitJob, cache: FeatureCache, device: torch.device) -> Sounds | None:
+    """Return the waveforms of a training that varies them; None for one that varies kept features."""
+    if job.recipe.augment.domain != "waveform":
+        return None
+    if job.store is None:
+        raise ValueError("store must be given where augment.domain = waveform, got None. Give FitJob its store")
+    return open_sounds(job.store, cache, job.backgrounds, job.recipe.sound.window, device)
+
+
+def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: Source, sounds: Sounds | None) -> Fitting:
     """Build what a training needs, or restore it from the run's checkpoint."""
     first, count = cache.windows_of(job.train)
     if job.recipe.augment.crop == "start":
         count = np.ones_like(count)
     classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed, job.weights_file)
+    begin_at_probe(classifier, job, cache)
     statistics = cache.statistics(runs_of(first, count), per_band=job.recipe.features.per_band)
     classifier.standardise.set_statistics(*statistics)
     if fabric.world_size > 1:
@@ -125,14 +147,24 @@ def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: FeatureSour
         widen_batch_norm(classifier)
     layout = _layout(fabric)
     classifier.network.to(memory_format=layout)  # type: ignore[call-overload]
+    settings = job.recipe.training
+    frozen = freeze_stages(classifier.network, settings.freeze)
     plain = build_optimizer(classifier.network, job.recipe)
-    scheduler = build_schedule(plain, job.recipe, len(batch_bounds(len(job.train), job.recipe.training.batch_size)))
+    bounds = batch_bounds(len(job.train), settings.batch_size)
+    scheduler = build_schedule(plain, job.recipe, len(set(step_bounds(bounds, settings.accumulate))))
     with warnings.catch_warnings():
         # our DDP broadcasts no buffers; torch means to do without them altogether, and says so
         warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")
         network, optimizer = fabric.setup(classifier.network, plain)
     classifier.standardise.to(fabric.device)
     fitting = Fitting(job, cache, source, first, count, classifier, layout, network, optimizer, scheduler, records=[])
+    fitting.frozen, fitting.sounds = frozen, sounds
+    if settings.average:
+        fitting.average = WeightAverage(classifier.network, settings.average)
+    if settings.anchor:
+        fitting.anchor = Anchor(classifier.network, settings.anchor)
+    if sounds is not None:
+        classifier.features.to(fabric.device)
     path = job.folder / CHECKPOINT_NAME
     if path.exists():
         _restore(load_checkpoint(path), path, fitting)
@@ -149,20 +181,24 @@ def _train_epoch(fabric: Fabric, fitting: Fitting, epoch: int) -> tuple[float, f
     """Learn from every training clip once; return mean loss and share of right answers, as they were on the way.
 
     Each process works on its share of each batch. The factor of its summed loss makes the mean over processes (which
-    Fabric takes of the gradients) the mean over the whole batch, even where the last one does not divide evenly.
+    Fabric takes of the gradients) the mean over the whole step, even where the last batch does not divide evenly.
     """
-    fitting.network.train()
+    settings = fitting.job.recipe.training
+    fitting.train()
     plan = plan_epoch(fitting, epoch, fabric.device)
     shares = [slice(start + fabric.global_rank, stop, fabric.world_size) for start, stop in plan.bounds]
     # summed on the device: reading a value in every step would make the device wait for the host
     loss_sum = torch.zeros((), device=fabric.device)
     right = torch.zeros((), device=fabric.device)
-    for (features, *told), (start, stop) in zip(hear(fitting, plan, shares), plan.bounds, strict=True):
-        fitting.optimizer.zero_grad()
-        losses, hits = judge(fitting.network(features).float(), *told)
-        fabric.backward(losses * (fabric.world_size / (stop - start)))
-        fitting.optimizer.step()
-        fitting.scheduler.step()
+    steps = step_bounds(plan.bounds, settings.accumulate)
+    batches = zip(hear(fitting, plan, shares), plan.bounds, steps, strict=True)
+    for (features, *told), (start, stop), (begin, end) in batches:
+        if start == begin:
+            fitting.optimizer.zero_grad()
+        losses, hits = fitting.judge(fitting.network(features).float(), *told)
+        fabric.backward(losses * (fabric.world_size / (end - begin)))
+        if stop == end:
+            fitting.step()
         loss_sum += losses.detach()
         right += hits
     loss, accuracy = _summed(fabric, torch.stack([loss_sum, right])) / len(fitting.job.train)
@@ -186,7 +222,7 @@ def _run_epoch(
                 f"the loss must stay a number, got {loss} in epoch {epoch}. Lower training.lr (now {settings.lr:g})"
             )
         held_out = _look(fabric, fitting) if due and len(fitting.job.held_out) else (None, None)
-        records.append(EpochRecord(epoch, loss, accuracy, held_out[0], held_out[1], lr, train_s))
+        records.append(epoch_record(epoch, (loss, accuracy), held_out, lr, train_s, several=fitting.job.several))
     return records
 
 
@@ -194,6 +230,10 @@ def _restore(checkpoint: Checkpoint, path: Path, fitting: Fitting) -> None:
     try:
         fitting.classifier.load_state_dict(checkpoint.model)
         fitting.optimizer.load_state_dict(checkpoint.optimizer)
+        if fitting.average is not None:
+            fitting.average.restore(checkpoint.average)
+        if fitting.anchor is not None:
+            fitting.anchor.restore(checkpoint.start)
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: does not fit this recipe's network ({reason}). Choose another --out") from None
@@ -207,21 +247,19 @@ def _restore(checkpoint: Checkpoint, path: Path, fitting: Fitting) -> None:
 
 
 def _look(fabric: Fabric, fitting: Fitting) -> tuple[float, float]:
-    """Return mean loss and accuracy of the held-out clips."""
+    """Return mean loss and accuracy of the held-out clips; of several labels the mean average precision."""
     job = fitting.job
     fitting.network.eval()
     mine = slice(fabric.global_rank, None, fabric.world_size)
-    truth = job.held_out_labels[mine]
-    loss, right = 0.0, 0
-    if len(truth):
-        probabilities = clip_probabilities(
-            fitting.classify, fitting.cache, job.held_out[mine], fabric.device, fitting.source
-        )
-        told = probabilities[np.arange(len(truth)), truth]
-        loss = float(-np.log(np.maximum(told, 1e-12)).sum())
-        right = int((probabilities.argmax(axis=1) == truth).sum())
-    mean_loss, accuracy = _summed(fabric, torch.tensor([loss, right], dtype=torch.float64)) / len(job.held_out)
-    return float(mean_loss), float(accuracy)
+    found = np.zeros((len(job.held_out), job.n_labels))
+    if len(job.held_out[mine]):
+        with fitting.as_result():
+            found[mine] = clip_probabilities(
+                fitting.classify, fitting.cache, job.held_out[mine], fabric.device, fitting.source,
+                several=job.several,
+            )  # fmt: skip
+    whole = _summed(fabric, torch.from_numpy(found)) if fabric.world_size > 1 else found
+    return held_out_scores(whole, job.held_out_labels)
 
 
 def _summed(fabric: Fabric, values: Tensor) -> np.ndarray:

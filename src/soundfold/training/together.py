@@ -18,14 +18,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from soundfold.models import build_classifier
+from soundfold.recipe import Recipe
 from soundfold.training.captured import Captured
 from soundfold.training.column_convolution import use_columns
 from soundfold.training.epoch import Epoch, Heard, batch_bounds, hear, plan_epoch
-from soundfold.training.fitting import Fitting, judge
+from soundfold.training.fitting import Fitting
 from soundfold.training.network_table import NetworkTable
 from soundfold.training.row_adam import RowAdam, has_rows
 
-__all__ = ["LaneSpan", "Stack", "can_stand_in_a_stack", "is_plain", "lane_spans", "operations"]
+__all__ = [
+    "LaneSpan", "Stack", "can_stand_in_a_stack", "can_step_together", "is_plain", "lane_spans", "operations",
+]  # fmt: skip
 
 _READY_STEPS, _READY_BYTES = 64, 2**30
 """Steps whose features lie ready on the device, at most; dozens, so that making them is a few large operations."""
@@ -64,7 +67,26 @@ def operations(network: nn.Module, batch: Tensor) -> int:
 def can_stand_in_a_stack(fittings: Sequence[Fitting], precision: str) -> bool:
     """Return whether a stack would learn what these trainings would learn step by step, each for itself."""
     return precision in _PRECISIONS and all(
-        has_rows(fitting.scheduler.optimizer) and is_plain(fitting.classifier.network) for fitting in fittings
+        can_step_together(fitting.job.recipe)
+        and has_rows(fitting.scheduler.optimizer)
+        and is_plain(fitting.classifier.network)
+        for fitting in fittings
+    )
+
+
+def can_step_together(recipe: Recipe) -> bool:
+    """Return whether a stack's step is all that a recipe asks of a step.
+
+    It is Adam's on the gradients of one batch, at one rate for all of a network. What an epoch hears, what a clip
+    counts, and how the rate changes from step to step are no part of it; but waveforms of dozens of steps, which would
+    have to lie ready, take more memory than a device should give.
+    """
+    settings = recipe.training
+    return (
+        settings.optimizer == "adam"
+        and settings.accumulate == settings.layer_decay == settings.head_lr == 1
+        and recipe.augment.domain == "spectrogram"
+        and not (settings.average or settings.anchor or settings.clip_norm or settings.freeze)
     )
 
 
@@ -181,6 +203,7 @@ class Stack:
         self._fittings = [fittings[number] for number in self._order]
         self._networks = [fitting.classifier.network for fitting in self._fittings]
         self._device, self._mixed = device, mixed
+        self._judge = fittings[0].judge
         self._table = NetworkTable(self._networks)
         self._adam = RowAdam(self._table, self._networks, [fitting.scheduler for fitting in self._fittings])
         self._sums = torch.zeros(len(fittings), 2, device=device)  # loss and right answers of each
@@ -244,7 +267,7 @@ class Stack:
         if self._joint is None or rows.stop - rows.start == 1:
             network = self._networks[rows.start]
             own = {name: network.get_parameter(name) for name in self._table.names}
-            loss, right = judge(self._answer(network, features[0]), *(values[0] for values in told))
+            loss, right = self._judge(self._answer(network, features[0]), *(values[0] for values in told))
             gradients = torch.autograd.grad(loss / size, list(own.values()))
             return loss[None], right[None], self._table.row(dict(zip(own, gradients, strict=True)))
         weights = {
@@ -261,7 +284,8 @@ class Stack:
         """Judge one network's answers; what `vmap` does for all at once, batch statistics in `kept` included."""
         joint = self._joint
         assert joint is not None
-        return judge(self._answer(lambda batch: functional_call(joint, (weights, kept), (batch,)), features), *told)
+        logits = self._answer(lambda batch: functional_call(joint, (weights, kept), (batch,)), features)
+        return self._judge(logits, *told)
 
     def _answer(self, network: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
         """Return logits in float32."""

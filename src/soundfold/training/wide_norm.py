@@ -107,11 +107,15 @@ class WideBatchNorm2d(nn.BatchNorm2d):
 
 
 def widen_batch_norm(module: nn.Module) -> None:
-    """Replace every BatchNorm2d of few channels inside a module by a `WideBatchNorm2d`, weights kept."""
+    """Replace every BatchNorm2d of few channels inside a module by a `WideBatchNorm2d`, weights kept.
+
+    A network whose layers write into what they are given says so by `changes_in_place`, and is left as it is: what a
+    `WideBatchNorm2d` returns may not be written into.
+    """
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d and child.num_features <= _FEW:
             wide = WideBatchNorm2d(child.num_features, child.eps, child.momentum)
             wide.load_state_dict(child.state_dict())
             setattr(module, name, wide)
-        else:
+        elif not getattr(child, "changes_in_place", False):
             widen_batch_norm(child)

@@ -32,6 +32,10 @@ _OTHER_NAMES = {
     "path": ("file", "filename", "file_name", "filepath", "file_path", "audio", "wav", "sound"),
     "label": ("class", "category", "target", "tag", "species", "y"),
 }
+_RECORDINGS = frozenset(
+    {"recording", "recording_id", "source", "source_file", "src", "src_file", "fsid", "speaker", "session"}
+)
+"""Names, in small letters, under which people keep what a clip was cut from."""
 
 
 def read(path: Path) -> Rows:
@@ -211,6 +215,11 @@ def _notes(table: pd.DataFrame, path: Path, delimiter: str) -> Iterable[str]:
         near = difflib.get_close_matches(str(column).casefold(), optional, n=1, cutoff=0.8)
         if column not in CLIP_COLUMNS and near:
             yield f"The column '{column}' was kept as one of your own; call it '{near[0]}' if it holds that."
+        elif "group" in optional and str(column).casefold() in _RECORDINGS:
+            yield (
+                f"The column '{column}' was kept as one of your own; call it 'group' if it names the recording of "
+                f"each clip, so that no recording trains and tests."
+            )
 
 
 def _load_parquet(path: Path) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 Beside DEST stands a hidden folder `.<name>.soundfold-get` while the job runs, on the same disk, with the archive (or
 its part) and a folder that is being unpacked. Only when the content is counted does one rename give it DEST's name, so
 DEST is either complete or not there. What a killed process leaves is that hidden folder: the next run continues its
-part, and unpacks anew. A lock file lets one process at a time do this for one DEST; the others wait and then find it.
+part, and unpacks anew. A run that fails before it has a part leaves nothing. A lock file lets one process at a time do
+this for one DEST; the others wait and then find it.
 """
 
 import os
@@ -97,7 +98,12 @@ def fetch_dataset(
             there = _complete(dataset, folder)
             if not there:
                 work.mkdir(exist_ok=True)
-                _fetch(dataset, folder, work, patience, on_progress)
+                try:
+                    _fetch(dataset, folder, work, patience, on_progress)
+                except BaseException:
+                    if not part_bytes(work / dataset.file_name):  # nothing that the next run could go on from
+                        shutil.rmtree(work, ignore_errors=True)
+                    raise
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise cannot_write(folder.parent, error, None) from error
@@ -176,6 +182,7 @@ def _alone(work: Path, on_progress: OnProgress | None) -> Iterator[None]:
     with needs_extra("train", "Fetching data sets"):
         from filelock import FileLock, Timeout
     path = work.with_name(f"{work.name}.lock")
+    path.touch()  # where none can be made, the lock itself would wait for ever, as for another process
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -185,8 +192,9 @@ def _alone(work: Path, on_progress: OnProgress | None) -> Iterator[None]:
         lock.acquire(poll_interval=0.2)
     try:
         yield
-        # Only here, with the data set in place: whoever waits on the removed file will find nothing left to do.
-        with suppress(OSError):
-            path.unlink()
     finally:
+        # Only where nothing is left to continue: the data set is in place, or the next process begins anew anyway.
+        if not work.exists():
+            with suppress(OSError):
+                path.unlink()
         lock.release()

@@ -82,6 +82,8 @@ class Recording:
         return sum(len(occurrence.slices) for occurrence in self.occurrences)
 
 
+_MOST_CLIPS = 100_000
+
 PLAIN = FileKind(44_100, "int16", False, 1)
 
 
@@ -89,7 +91,7 @@ def draw_plan(clips: int, folds: int, seed: int, length_s: float | None, plain: 
     """Draw the whole set.
 
     Args:
-        clips: number of clips, at least ten a fold.
+        clips: number of clips, at least ten a fold, at most 100,000.
         folds: 1 to 10.
         seed: not negative.
         length_s: length of every clip in seconds, or None for the real set's mix.
@@ -127,6 +129,11 @@ def _check(clips: int, folds: int, seed: int, length_s: float | None) -> None:
         raise DataError(
             f"clips must be at least ten a fold, {10 * folds} for folds={folds}, got {clips}. "
             "Ask for more clips or for fewer folds."
+        )
+    if clips > _MOST_CLIPS:
+        raise DataError(
+            f"clips must be at most {_MOST_CLIPS:,}, about 40 GB of sound, got {clips:,}. Ask for fewer, or write "
+            "several sets with other seeds."
         )
     if seed < 0:
         raise DataError(f"seed must not be negative, got {seed}. Use 0 or any larger whole number.")

@@ -1,6 +1,7 @@
 """Writing the set: sounds from the plan on all cores, files, the table, and the rename that makes it whole."""
 
 import csv
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from soundfold.cores import usable_cores
 from soundfold.data.synth.plan import Occurrence, Recording, Slice, draw_plan
 from soundfold.data.synth.scene import Scene, inner_rate
 from soundfold.data.synth.voices import LABELS, VOICES
@@ -42,7 +44,7 @@ def synthesise(
 
     Args:
         dest: folder to make; it may exist when it is empty.
-        clips: how many, at least ten a fold.
+        clips: how many, at least ten a fold, at most 100,000.
         folds: 1 to 10.
         seed: not negative; another seed is another world of recordings.
         length_s: length of every clip in seconds, 0.05 to 60; None for the real set's mix, most of them 4 s.
@@ -55,8 +57,8 @@ def synthesise(
 
     Raises:
         DataError: when a number is out of its range.
-        PathError: when `dest` is a file or a folder that is not empty.
-        OSError: when the folder cannot be written. Nothing is left behind then, nor after Ctrl-C.
+        PathError: when `dest` is a file or a folder that is not empty, or it cannot be written. Nothing is left behind
+            then, nor after Ctrl-C.
     """
     dest = Path(dest)
     plan = draw_plan(clips, folds, seed, length_s, plain)
@@ -71,7 +73,7 @@ def synthesise(
     try:
         for fold in range(1, folds + 1):
             (unfinished / "audio" / f"fold{fold}").mkdir(parents=True)
-        _write_sounds(plan, seed, unfinished / "audio", workers or _cores(), on_progress)
+        _write_sounds(plan, seed, unfinished / "audio", workers or usable_cores(), on_progress)
         _write_table(plan, unfinished / "metadata" / "UrbanSound8K.csv")
         if inside:
             for name in ("audio", "metadata"):
@@ -80,14 +82,16 @@ def synthesise(
         else:
             dest.parent.mkdir(parents=True, exist_ok=True)
             unfinished.rename(dest)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, OSError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            mend = "Free some space, ask for fewer clips, or" if full else "Change its permissions, or"
+            raise PathError(
+                f"{dest}: cannot be written ({error.strerror or error}). {mend} name another place."
+            ) from error
         raise
     return dest
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write_sounds(

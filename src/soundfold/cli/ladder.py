@@ -1,0 +1,118 @@
+"""The verb `soundfold ladder`: its options, and how its answer is printed."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from soundfold.cli.columns import print_columns, print_line
+from soundfold.cli.options import DEVICE, Cache, Data, Device, Jobs, Json, Out, Resume, Where, parse_where
+from soundfold.cli.printing import print_json
+from soundfold.errors import needs_extra
+from soundfold.wording import counted, format_percent
+
+if TYPE_CHECKING:
+    from soundfold.evaluation.ladder import LadderResult, Rung
+
+__all__ = ["ladder"]
+
+
+def ladder(
+    data: Data,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            "--folds", metavar="1,2,…", help="Test on these folds only; all if not given.", show_default=False
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", help="For the rungs that learn in epochs; each recipe's own if not given."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every rung.")] = 0,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only", metavar="RECIPE,…", help="These rungs only; presets and YAML files too.", show_default=False
+        ),
+    ] = None,
+    device: Device = DEVICE,
+    jobs: Jobs = None,
+    out: Out = None,
+    resume: Resume = False,
+    where: Where = None,
+    cache: Cache = None,
+    json_: Json = False,
+) -> None:
+    """Cross-validate baselines from cheap to dear under the same folds, and say whether dear beats cheap."""
+    from soundfold.cli.console import ConsoleReporter
+
+    with needs_extra("train", "soundfold ladder"):
+        from soundfold.jobs.ladder import ladder as job
+    with ConsoleReporter() as reporter:
+        result = job(
+            data,
+            folds=_listed(folds),
+            epochs=epochs,
+            seed=seed,
+            only=_listed(only),
+            device=device,
+            jobs=jobs,
+            out=out,
+            resume=resume,
+            where=parse_where(where),
+            cache=cache,
+            reporter=reporter,
+        )
+    if json_:
+        print_json(result.model_dump_json(indent=2))
+    else:
+        _tell(result)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _tell(result: "LadderResult") -> None:
+    console = Console(highlight=False)
+    heading = ("rung", "accuracy", "pooled", "95 % interval", "training", "file", "a window")
+    print_columns(console, [heading, *(_row(rung) for rung in result.rungs)])
+    for rung in result.left_out:
+        print_line(console, f"left out:  {rung.name}: {rung.reason}")
+    names = [rung.name for rung in result.rungs]
+    steps = set(pairwise(names))
+    for found in result.comparisons:
+        if (found.a, found.b) in steps:
+            print_line(console, f"step:      {found.sentence}")
+    folds, pairs = counted(len(result.rungs[0].folds), "fold"), len(result.comparisons)
+    print_line(console, f"accuracy:  mean ± deviation over {folds}; {counted(result.rungs[0].n, 'clip')}")
+    if pairs > 1:
+        print_line(console, f"p-values:  corrected by Holm's method for all {pairs} pairs of rungs")
+    print_line(console, f"took:      {_duration(result.seconds)}")
+    print_line(console, f"runs:      {result.out}")
+    print_line(console, result.sentence, style="bold")
+
+
+def _row(rung: "Rung") -> tuple[str, ...]:
+    spread = "" if rung.accuracy_std is None else f" ± {100 * rung.accuracy_std:.1f}"
+    interval = "–"
+    if rung.accuracy_ci95 is not None:
+        low, high = rung.accuracy_ci95
+        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    return (
+        rung.name,
+        f"{100 * rung.accuracy_mean:.1f}{spread} %",
+        format_percent(rung.accuracy_pooled),
+        interval,
+        _duration(rung.train_s) if rung.train_s else "–",
+        "–" if rung.file_bytes is None else f"{rung.file_bytes / 1e6:.1f} MB",
+        "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

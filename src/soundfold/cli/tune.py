@@ -1,0 +1,141 @@
+"""The verb `soundfold tune`: its options, and how its answer is printed."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from soundfold.cli.options import (
+    DEVICE,
+    RECIPE,
+    Cache,
+    Data,
+    Device,
+    Epochs,
+    Jobs,
+    Json,
+    Out,
+    RecipeName,
+    Resume,
+    Seed,
+    Set,
+    Where,
+    parse_where,
+)
+from soundfold.cli.printing import print_json
+from soundfold.errors import needs_extra
+from soundfold.wording import format_percent
+
+if TYPE_CHECKING:
+    from soundfold.jobs.tuning_result import TuneResult
+
+__all__ = ["tune"]
+
+
+def tune(
+    data: Data,
+    recipe: RecipeName = RECIPE,
+    set_: Set = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space", metavar="SPACE", show_default=False,
+            help="What to search: network, finetune, linear, or a YAML file; by the recipe if not given.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            "--trials", metavar="N", help="Trials of each search; 30 if neither this nor --minutes is given.",
+            show_default=False,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", metavar="M", help="Time for all searches together.", show_default=False),
+    ] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            "--folds", metavar="1,2,…", help="Outer test folds; all if not given.", show_default=False
+        ),
+    ] = None,
+    inner: Annotated[
+        int, typer.Option("--inner", metavar="K", help="Parts of the other folds that a trial is scored on.")
+    ] = 3,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    device: Device = DEVICE,
+    jobs: Jobs = None,
+    out: Out = None,
+    resume: Resume = False,
+    where: Where = None,
+    cache: Cache = None,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Search for better settings, and score what is found on folds that the search never saw."""
+    from soundfold.cli.console import ConsoleReporter
+
+    with needs_extra("train", "soundfold tune"):
+        from soundfold.jobs.tune import tune as search
+    asked = None if folds is None else [name.strip() for name in folds.split(",") if name.strip()]
+    with ConsoleReporter() as reporter:
+        result = search(
+            data,
+            recipe=recipe,
+            changes=set_ or (),
+            space=space,
+            trials=trials,
+            minutes=minutes,
+            folds=asked,
+            inner=inner,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            jobs=jobs,
+            out=out,
+            resume=resume,
+            where=parse_where(where),
+            cache=cache,
+            reporter=reporter,
+        )
+    if json_:
+        print_json(result.model_dump_json(indent=2))
+    else:
+        _tell(result)
+
+
+def _tell(result: "TuneResult") -> None:
+    """Print what tuning was worth, fold by fold, and which recipe to keep."""
+    console = Console(highlight=False)
+    lines = []
+    for fold in result.folds:
+        lines.append(
+            f"fold {fold.fold}: tuned {format_percent(fold.accuracy)}, untuned "
+            f"{format_percent(fold.accuracy_untuned)}; "
+            f"inside the search {format_percent(fold.inner_accuracy)} and "
+            f"{format_percent(fold.inner_accuracy_untuned)} ({fold.trials:,} trials, {fold.pruned:,} given up early)"
+        )
+        lines.append(f"        {_changes(fold.changes)}")
+    spread = "" if result.accuracy_std is None else f" ± {100 * result.accuracy_std:.1f}"
+    mean = result.untuned.accuracy_mean
+    lines += [
+        f"mean:   tuned {100 * result.accuracy_mean:.1f}{spread} %, untuned {format_percent(mean or 0.0)}",
+        f"gain:   {result.sentence}",
+        *(f"note:   {note}" for note in dict.fromkeys((*result.notes, *result.gain.notes))),
+        f"keep:   {result.keep.recipe}",
+        f"        {_changes(result.keep.changes)}",
+        f"        inside its search {format_percent(result.keep.inner_accuracy)}, as it was "
+        f"{format_percent(result.keep.inner_accuracy_untuned)}: too high, as it is the best of many; expect the gain "
+        f"above",
+        f"took:   {result.seconds:.1f} s",
+        f"run:    {result.out}",
+    ]
+    for line in lines:
+        console.print(escape(line), soft_wrap=True)
+
+
+def _changes(changes: dict[str, object]) -> str:
+    told = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in changes.items())
+    return ", ".join(told) or "nothing was better than the recipe as it is"

@@ -1,0 +1,120 @@
+"""What `compare` returns: frozen models whose JSON is what `--json` prints. Fields and their meaning, no computing."""
+
+from pydantic import BaseModel, ConfigDict
+
+from soundfold.evaluation.results import Fold, Interval
+
+__all__ = ["ClassDifference", "CompareResult", "ComparedRun", "Comparison", "Disagreement", "FoldDifference"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, use_attribute_docstrings=True
+    )
+
+
+class FoldDifference(_Frozen):
+    """Accuracies of two runs on one fold, each by its network that was trained on the others."""
+
+    fold: Fold
+    n: int
+    accuracy_a: float
+    accuracy_b: float
+    difference: float
+    """B - A."""
+
+
+class ClassDifference(_Frozen):
+    """What two runs found of the clips of one label."""
+
+    label: str
+    n: int
+    """Clips that bear the label."""
+    recordings: int
+    recall_a: float
+    recall_b: float
+    difference: float
+    """B - A."""
+
+
+class Disagreement(_Frozen):
+    """A clip that only one of two runs got right."""
+
+    path: str
+    start: float | None = None
+    """Where the clip begins inside its file, in seconds; null for a whole file."""
+    end: float | None = None
+    label: str
+    """The truth."""
+    predicted_a: str
+    predicted_b: str
+
+
+class Comparison(_Frozen):
+    """Run B against run A, over the clips that both answered. Differences are B - A, in fractions."""
+
+    a: str
+    b: str
+    n: int
+    """Clips that both runs answered."""
+    n_recordings: int
+    """Recordings that these come from; where nothing tells recordings apart, each file counts as one."""
+    groups_known: bool
+    accuracy_a: float
+    """Right clips over all clips that both answered."""
+    accuracy_b: float
+    difference: float
+    difference_ci95: Interval | None
+    """95 % interval of the difference, drawing recordings anew, the same ones for both; null with fewer than two."""
+    p_value: float
+    """Chance of a difference at least this large, either way, if the two runs' answers to a recording could as well
+    be exchanged: an exact sign-flip permutation test over recordings."""
+    p_corrected: float
+    """The same after Holm's correction for all comparisons that were made at once; `p_value` where it was one."""
+    beyond_chance: bool
+    """Whether `p_corrected` is below 0.05."""
+    both_right: int
+    only_a_right: int
+    only_b_right: int
+    both_wrong: int
+    folds: tuple[FoldDifference, ...] | None
+    """One a fold, where both runs are cross-validations over the same folds; null otherwise."""
+    fold_mean: float | None
+    """Mean of the folds' differences, each fold counting the same."""
+    fold_std: float | None
+    """Sample deviation of the folds' differences (divided by folds - 1); null for fewer than two."""
+    per_class: tuple[ClassDifference, ...]
+    clips_only_a_right: tuple[Disagreement, ...]
+    clips_only_b_right: tuple[Disagreement, ...]
+    unmatched_a: int
+    """Clips of A that B did not answer; they are left out."""
+    unmatched_b: int
+    notes: tuple[str, ...] = ()
+    """What was assumed, and what the numbers do not say."""
+    sentence: str
+    """The finding in words."""
+
+
+class ComparedRun(_Frozen):
+    """One of the runs that were compared."""
+
+    name: str
+    out: str
+    """Its folder."""
+    recipe: str
+    split: str
+    accuracy: float
+    """What the run itself reports: in cross-validation the mean over folds."""
+    n: int
+
+
+class CompareResult(_Frozen):
+    """What `soundfold compare` answers: every further run against the first."""
+
+    kind: str
+    """`train` or `cv`."""
+    runs: tuple[ComparedRun, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()
+    sentence: str
+    """The findings in words, one after another."""

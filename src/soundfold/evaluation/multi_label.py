@@ -1,0 +1,234 @@
+"""Scores of clips that bear any number of labels, each label a question of its own; from a table of predictions.
+
+Average precision asks how well a label's probabilities rank: with clips sorted by them, the most probable first, it is
+the mean, over the clips that bear the label, of the share that bears it among all clips up to there. It needs no
+threshold; by chance it is the share of clips that bear the label. Clips of equal probability stand at one place.
+Precision, recall and F1 count a label as told where its probability is above 0.5.
+
+References:
+    Zhu (2004), "Recall, precision and average precision", University of Waterloo. The same as scikit-learn's
+    `average_precision_score`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soundfold.evaluation.intervals import bootstrap_interval, draw_recordings, fixed_generator
+from soundfold.evaluation.predictions import THRESHOLD, labels_in, probabilities_in, truth_in, unknown_labels_in
+from soundfold.evaluation.results import ClassScore, CvScores, FoldScore, Scores
+from soundfold.wording import counted, natural_order
+
+__all__ = ["average_precisions", "notes_on_recordings", "score_folds_of_several", "score_several"]
+
+_FEW_RECORDINGS = 20
+_CELLS_AT_ONCE = 2_000_000  # 16 MB of weights
+_MOST_CELLS, _FEWEST_RESAMPLES = 500_000_000, 200  # some ten seconds
+
+Numbers = npt.NDArray[np.float64]
+
+
+def average_precisions(probabilities: npt.ArrayLike, truth: npt.ArrayLike, weights: Numbers | None = None) -> Numbers:
+    """Return the average precision of each label.
+
+    Args:
+        probabilities: (clips, labels), any numbers that rank.
+        truth: (clips, labels), which labels each clip bears.
+        weights: (draws, clips), how often each clip counts, in several countings; None: once each.
+
+    Returns:
+        (labels,), or (draws, labels); NaN where no clip bears the label.
+
+    >>> average_precisions([[0.9], [0.8], [0.1]], [[True], [False], [True]]).round(4)
+    array([0.8333])
+    """
+    ranks, borne = np.asarray(probabilities), np.asarray(truth, dtype=bool)
+    each = np.ones((1, len(ranks))) if weights is None else weights
+    found = np.full((len(each), ranks.shape[1]), np.nan)
+    for label in range(ranks.shape[1]):
+        order = np.argsort(-ranks[:, label], kind="stable")
+        ranked = ranks[order, label]
+        ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+        counted_here = each[:, order]
+        listed = counted_here.cumsum(axis=1)[:, ends]
+        right = (counted_here * borne[order, label]).cumsum(axis=1)[:, ends]
+        total = right[:, -1]
+        known = total > 0
+        gained = np.diff(right, axis=1, prepend=0.0)
+        summed = (gained * right / np.maximum(listed, 1)).sum(axis=1)
+        found[known, label] = summed[known] / total[known]
+    return found[0] if weights is None else found
+
+
+def score_several(
+    table: pd.DataFrame, *, groups_known: bool, generator: np.random.Generator | None, resamples: int
+) -> Scores:
+    """Compute all scores of a table of predictions whose clips bear several labels; see `metrics.score`."""
+    probabilities, truth, told = _answers(table)
+    recording = np.unique(np.array(table["group"].tolist(), dtype=object), return_inverse=True)[1]
+    counts = _counts_by_recording(truth, told, recording)
+    precisions = average_precisions(probabilities, truth)
+    f1_interval = bootstrap_interval(counts, _macro_f1, generator=generator, resamples=resamples)
+    return Scores(
+        accuracy=None,
+        accuracy_ci95=None,
+        mean_average_precision=_mean(precisions),
+        mean_average_precision_ci95=_interval(probabilities, truth, recording, generator, resamples),
+        n=len(table),
+        n_recordings=int(recording.max()) + 1,
+        macro_f1=float(_macro_f1(counts.sum(axis=0)[None].astype(np.float64))[0, 0]),
+        macro_f1_ci95=f1_interval[0] if f1_interval else None,
+        labels=labels_in(table),
+        unknown_labels=unknown_labels_in(table),
+        per_class=_per_class(table, counts, precisions),
+        confusion=None,
+        notes=_notes(table, truth, precisions, int(recording.max()) + 1, groups_known),
+    )
+
+
+def score_folds_of_several(table: pd.DataFrame, pooled: Scores, train_s: Mapping[str, float] | None) -> CvScores:
+    """Compute the scores of a cross-validation whose clips bear several labels; see `metrics.score_folds`."""
+    folds = []
+    for name in natural_order(table["fold"].unique()):
+        probabilities, truth, told = _answers(table[table["fold"] == name])
+        counts = _counts_by_recording(truth, told, np.zeros(len(truth), dtype=np.int64))
+        folds.append(
+            FoldScore(
+                fold=name,
+                accuracy=None,
+                mean_average_precision=_mean(average_precisions(probabilities, truth)),
+                macro_f1=float(_macro_f1(counts.astype(np.float64))[0, 0]),
+                n=len(truth),
+                train_s=None if train_s is None else train_s.get(name),
+            )
+        )
+    found = [fold.mean_average_precision for fold in folds if fold.mean_average_precision is not None]
+    mean = float(np.mean(found)) if found else None
+    values: dict[str, Any] = dict(pooled) | {"mean_average_precision": mean}
+    return CvScores(
+        **values,
+        mean_average_precision_std=float(np.std(found, ddof=1)) if len(found) > 1 else None,
+        mean_average_precision_pooled=pooled.mean_average_precision,
+        accuracy_mean=None,
+        accuracy_std=None,
+        accuracy_pooled=None,
+        folds=tuple(folds),
+    )
+
+
+def notes_on_recordings(recordings: int, groups_known: bool) -> Iterator[str]:
+    """Say in sentences what intervals rest on, where it is less than a reader would think."""
+    if not groups_known:
+        yield (
+            "Nothing tells which clips come from one recording, so each file counts as its own; "
+            "if some share a recording, the interval is too narrow."
+        )
+    if recordings < 2:
+        yield "All clips come from one recording, so there is no interval."
+    elif recordings < _FEW_RECORDINGS:
+        yield f"The interval rests on {recordings} recordings only; with so few it is too narrow."
+
+
+def _answers(table: pd.DataFrame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return the probabilities, which labels each clip bears, and which are told; each (clips, labels)."""
+    probabilities = probabilities_in(table)
+    return probabilities, truth_in(table), probabilities > THRESHOLD
+
+
+def _mean(precisions: Numbers) -> float | None:
+    """Return the mean over the labels that occur; None without any."""
+    known = precisions[np.isfinite(precisions)]
+    return float(known.mean()) if len(known) else None
+
+
+def _interval(
+    probabilities: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.bool_],
+    recording: npt.NDArray[np.int64],
+    generator: np.random.Generator | None,
+    resamples: int,
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean average precision, drawing recordings anew.
+
+    Each draw is ranked again with the clips of its recordings, a label counting in those draws where any clip bears it.
+    """
+    recordings = int(recording.max()) + 1
+    if recordings < 2:
+        return None
+    most = max(_FEWEST_RESAMPLES, _MOST_CELLS // truth.size)
+    sizes = np.ones(recordings, dtype=np.int64)
+    step = max(1, _CELLS_AT_ONCE // len(truth))
+    means = []
+    for draws in draw_recordings(sizes, min(resamples, most), generator or fixed_generator()):
+        for start in range(0, len(draws), step):
+            weights = draws[start : start + step, recording].astype(np.float64)
+            means += [_mean(row) for row in average_precisions(probabilities, truth, weights)]
+    known = [mean for mean in means if mean is not None]
+    if not known:
+        return None
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _counts_by_recording(
+    truth: npt.NDArray[np.bool_], told: npt.NDArray[np.bool_], recording: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Count, for each recording and label, the clips that bear it and are told so, that bear it, and that are told so.
+
+    Returns:
+        (recordings, 3 · labels) int64, label by label.
+    """
+    each = np.hstack([truth & told, truth, told]).astype(np.int64)
+    counts = np.zeros((int(recording.max()) + 1, each.shape[1]), dtype=np.int64)
+    np.add.at(counts, recording, each)
+    return counts
+
+
+def _macro_f1(sums: Numbers) -> Numbers:
+    """Turn (resamples, 3 · labels) sums of counts into (resamples, 1): the mean of F1 over the labels that occur."""
+    right, true, predicted = np.split(sums, 3, axis=1)
+    occurs = true > 0
+    f1 = 2 * right / np.maximum(true + predicted, 1)
+    mean: Numbers = (f1 * occurs).sum(axis=1, keepdims=True) / np.maximum(occurs.sum(axis=1, keepdims=True), 1)
+    return mean
+
+
+def _per_class(table: pd.DataFrame, counts: npt.NDArray[np.int64], precisions: Numbers) -> tuple[ClassScore, ...]:
+    right, true, predicted = np.split(counts.sum(axis=0).astype(np.float64), 3)
+    recordings = (np.split(counts, 3, axis=1)[1] > 0).sum(axis=0)
+    return tuple(
+        ClassScore(
+            label=label,
+            n=int(true[k]),
+            recordings=int(recordings[k]),
+            precision=float(right[k] / max(predicted[k], 1)),
+            recall=float(right[k] / max(true[k], 1)),
+            f1=float(2 * right[k] / max(true[k] + predicted[k], 1)),
+            average_precision=float(precisions[k]) if np.isfinite(precisions[k]) else None,
+        )
+        for k, label in enumerate(labels_in(table))
+    )
+
+
+def _notes(
+    table: pd.DataFrame, truth: npt.NDArray[np.bool_], precisions: Numbers, recordings: int, groups_known: bool
+) -> tuple[str, ...]:
+    notes = []
+    unknown = unknown_labels_in(table)
+    if unknown:
+        named = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        notes.append(f"The model does not know {counted(len(unknown), 'label')} of the data ({named}): not scored.")
+    absent = int((~truth.any(axis=0)).sum())
+    if absent:
+        told = "label is borne" if absent == 1 else "labels are borne"
+        notes.append(f"{absent:,} {told} by no clip here, so there is no average precision of it.")
+    notes += notes_on_recordings(recordings, groups_known)
+    if recordings > 1 and _mean(precisions) == 1.0:
+        notes.append(
+            "No clip is ranked wrongly, so the interval has no width; "
+            "that shows how little was tested, not that other recordings would be ranked alike."
+        )
+    return tuple(notes)

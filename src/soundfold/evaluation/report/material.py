@@ -1,0 +1,103 @@
+"""What a report is made of: runs with their results, curves and files, and clips with their sounds. Values only."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pandas as pd
+
+from soundfold.evaluation.results import CvResult, EvaluateResult, TrainResult
+
+__all__ = ["Curve", "ReportClip", "ReportRun", "Result", "Sound"]
+
+Result: TypeAlias = TrainResult | CvResult | EvaluateResult
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one training went.
+
+    Attributes:
+        fold: the fold that was held out; None for the only training of a run.
+        epochs: numbers of the epochs.
+        lines: one value an epoch (None where it was not looked at) for each of `train_loss`, `val_loss`,
+            `train_accuracy` and `val_accuracy` (0 to 1).
+    """
+
+    fold: str | None
+    epochs: tuple[int, ...]
+    lines: dict[str, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound as a page can hold it.
+
+    Attributes:
+        uri: `data:` address of the file that is played.
+        picture: `data:` address of its spectrogram.
+        seconds: how long it is.
+        cut: whether the clip goes on after it.
+    """
+
+    uri: str
+    picture: str
+    seconds: float
+    cut: bool
+
+
+@dataclass(frozen=True)
+class ReportClip:
+    """A clip that was answered wrongly.
+
+    Attributes:
+        path: where it was when it was scored.
+        start, end: the part of the file in seconds; None for its beginning or its end.
+        label, predicted: truth and answer.
+        probability: of the answer, 0 to 1.
+        of_truth: probability of the truth; None where the model does not know that label.
+        fold: the fold it was scored in; None without folds.
+        group: the recording it comes from.
+        others: how many more clips of this recording were answered wrongly.
+        sound: None where there is none to be heard.
+        silent_because: why there is none.
+    """
+
+    path: str
+    start: float | None
+    end: float | None
+    label: str
+    predicted: str
+    probability: float
+    of_truth: float | None
+    fold: str | None
+    group: str
+    others: int
+    sound: Sound | None = None
+    silent_because: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ReportRun:
+    """One run as the page tells it.
+
+    Attributes:
+        name: what the page calls it; different for each run of a page.
+        path: its folder or file.
+        result: what `train`, `cv` or `evaluate` answered.
+        predictions: the table of predictions; None where nothing was scored or none was kept.
+        curves: one a training.
+        files: name and size in bytes of what it would be shipped as.
+        clips: the clips it was surest and wrong about, the surest first.
+        wrong: how many clips were answered wrongly, in all.
+        data: the folder that clips' paths are told from; None for whole paths.
+    """
+
+    name: str
+    path: str
+    result: Result
+    predictions: pd.DataFrame | None = None
+    curves: tuple[Curve, ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+    clips: tuple[ReportClip, ...] = ()
+    wrong: int = 0
+    data: str | None = None

@@ -1,0 +1,122 @@
+"""The clips that a model was surest and wrong about: which they are, and how each is shown."""
+
+import math
+from pathlib import PurePath
+
+import pandas as pd
+
+from soundfold.evaluation.predictions import labels_in
+from soundfold.evaluation.report.markup import Html, element, join, name
+from soundfold.evaluation.report.material import ReportClip, ReportRun, Sound
+from soundfold.evaluation.report.sounds import band_of
+from soundfold.wording import counted, format_percent
+
+__all__ = ["mistakes", "surest_mistakes"]
+
+_FREQUENCIES = {500: "0.5 kHz", 2000: "2 kHz", 5000: "5 kHz"}
+_WIDTH, _HEIGHT, _LEFT, _FOOT = 320, 132, 46, 18
+
+
+def surest_mistakes(table: pd.DataFrame, most: int) -> tuple[list[ReportClip], int]:
+    """Return the wrong answers of highest probability, one a recording, and how many clips were wrong in all.
+
+    A recording that is mistaken once is often mistaken in each of its clips; the surest stands for them.
+
+    Args:
+        table: predictions.
+        most: how many clips, ≥ 0.
+    """
+    known = set(labels_in(table))
+    wrong = table[table["label"] != table["predicted"]]
+    wrong = wrong.sort_values(["probability", "path"], ascending=[False, True], kind="stable")
+    mistaken = wrong["group"].value_counts()
+    clips = []
+    for _, row in wrong.drop_duplicates("group").head(most).iterrows():
+        clips.append(
+            ReportClip(
+                path=row["path"], start=_seconds(row.get("start")), end=_seconds(row.get("end")), label=row["label"],
+                predicted=row["predicted"], probability=float(row["probability"]),
+                of_truth=float(row[f"p:{row['label']}"]) if row["label"] in known else None,
+                fold=None if pd.isna(row["fold"]) else row["fold"], group=row["group"],
+                others=int(mistaken[row["group"]]) - 1,
+            )
+        )  # fmt: skip
+    return clips, len(wrong)
+
+
+def mistakes(run: ReportRun) -> Html:
+    """Return the clips that a run was surest and wrong about, each with a player and a spectrogram."""
+    if run.predictions is None:
+        return element("p", "No predictions were kept, so single clips cannot be told.")
+    if not run.wrong:
+        return element("p", "Every clip was answered rightly.")
+    of = f"{counted(run.wrong, 'clip')} of {len(run.predictions):,} {'was' if run.wrong == 1 else 'were'} wrong"
+    if not run.clips:
+        return element("p", f"{of}.")
+    many = "This is the one" if len(run.clips) == 1 else f"These are the {len(run.clips)}"
+    told = f"{of}. {many} with the highest probability, one a recording: the answer, and under it the truth."
+    heard = [clip.sound for clip in run.clips if clip.sound is not None]
+    if any(sound.cut for sound in heard):
+        told += f" Of longer clips the first {max(sound.seconds for sound in heard):g} seconds are here."
+    parts = [element("p", told)]
+    if lacking := len(run.clips) - len(heard):
+        reasons = {clip.silent_because for clip in run.clips if clip.sound is None}
+        why = f": {reasons.pop()}" if len(reasons) == 1 else ""
+        who = f"{lacking} of them" if heard else "None of them" if lacking > 1 else "It"
+        parts.append(element("p", f"{who} can{'' if who.startswith('None') else 'not'} be heard{why}.", class_="warn"))
+    cards = [_card(clip, run.data) for clip in run.clips]
+    return join(*parts, element("ol", *cards, class_="cards"))
+
+
+def _card(clip: ReportClip, data: str | None) -> Html:
+    answer = element(
+        "p", name(clip.predicted, class_="answer"), " ", element("span", format_percent(clip.probability)),
+        class_="answered",
+    )  # fmt: skip
+    of_truth = ", a label it does not know" if clip.of_truth is None else f", given {format_percent(clip.of_truth)}"
+    truth = element("p", "in truth ", name(clip.label, class_="truth"), element("span", of_truth, class_="faint"))
+    about = [f"fold {clip.fold}"] if clip.fold is not None else []
+    about.append(f"recording {clip.group}")
+    if clip.others:
+        about.append(f"{counted(clip.others, 'more clip')} of it wrong")
+    where = element("p", name(_told_path(clip, data)), class_="where")
+    foot = element("p", name(" · ".join(about)), class_="where")
+    if clip.sound is None:
+        silent = element("p", clip.silent_because, class_="silent")
+        return element("li", answer, truth, silent, where, foot)
+    title = f"{clip.label}, taken for {clip.predicted}"
+    player = element("audio", controls=True, preload="metadata", src=clip.sound.uri, aria_label=title)
+    return element("li", answer, truth, _picture(clip.sound, title), player, where, foot)
+
+
+def _picture(sound: Sound, title: str) -> Html:
+    """Return a spectrogram with its axes."""
+    high = _HEIGHT - _FOOT
+    drawn = [
+        element(
+            "image", href=sound.picture, x=_LEFT, y="0", width=_WIDTH - _LEFT, height=high, preserveAspectRatio="none"
+        )
+    ]
+    for frequency, told in _FREQUENCIES.items():
+        y = high * (1 - band_of(frequency))
+        drawn.append(element("line", x1=_LEFT - 4, x2=_LEFT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="axis"))
+        drawn.append(element("text", told, x=_LEFT - 7, y=f"{y + 4:.1f}", text_anchor="end"))
+    drawn.append(element("text", "0", x=_LEFT, y=_HEIGHT - 4))
+    drawn.append(element("text", f"{sound.seconds:.3g} s", x=_WIDTH, y=_HEIGHT - 4, text_anchor="end"))
+    return element(
+        "svg", element("title", f"Spectrogram: {title}"), *drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img",
+        class_="spectrogram",
+    )  # fmt: skip
+
+
+def _told_path(clip: ReportClip, data: str | None) -> str:
+    path = PurePath(clip.path)
+    told = str(path.relative_to(data)) if data is not None and path.is_relative_to(data) else str(path)
+    if clip.start is None and clip.end is None:
+        return told
+    end = "its end" if clip.end is None else f"{clip.end:g} s"
+    return f"{told}, {clip.start or 0:g} s to {end}"
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -1,0 +1,152 @@
+"""Several runs side by side: their scores, whether they differ beyond chance, their classes and their settings."""
+
+from collections.abc import Sequence
+
+from soundfold.errors import DataError
+from soundfold.evaluation.comparison import compare_predictions, correct_for_many
+from soundfold.evaluation.comparison_result import Comparison
+from soundfold.evaluation.report.account import changed_settings, format_bytes, setting
+from soundfold.evaluation.report.charts import SCALE, barred_percent, strip
+from soundfold.evaluation.report.markup import Html, element, join, name, section, table
+from soundfold.evaluation.report.material import ReportRun
+from soundfold.evaluation.report.verdict import headline, kind_of, pooled_accuracy
+from soundfold.evaluation.results import ClassScore
+from soundfold.recipe import Recipe
+from soundfold.wording import format_interval, format_percent
+
+__all__ = ["side_by_side"]
+
+
+def side_by_side(runs: Sequence[ReportRun]) -> Html:
+    """Return the sections that hold several runs against each other."""
+    return join(
+        section("Side by side", _scores(runs), id_="side"),
+        _section("Beyond chance?", _comparison(runs), "compared"),
+        _section("Recall by class", _classes(runs), "classes-side"),
+        _section("Where the recipes differ", _recipes(runs), "recipes-side"),
+    )
+
+
+def _section(title: str, content: Html | None, id_: str) -> Html | None:
+    return None if content is None else section(title, content, id_=id_)
+
+
+def _scores(runs: Sequence[ReportRun]) -> Html:
+    rows = []
+    for number, run in enumerate(runs, 1):
+        result = run.result
+        link = element("a", name(run.name), href=f"#run{number}")
+        scored = result.accuracy is not None
+        interval = result.accuracy_ci95
+        share = (result.leaks or {}).get("share")
+        files = [size for file, size in run.files if file.startswith("model")]
+        rows.append(
+            (
+                link,
+                element("span", kind_of(result), class_="whole"),
+                headline(result),
+                strip(pooled_accuracy(result), interval) if scored else "",
+                format_interval(*interval) if interval else "",
+                format_percent(result.macro_f1) if result.macro_f1 is not None else "",
+                f"{result.n:,}",
+                "" if share is None else format_percent(share),
+                f"{result.train_s:,.0f} s" if result.train_s is not None else "",
+                format_bytes(files[0]) if files else "",
+            )
+        )
+    heads = ("run", "kind", "accuracy", SCALE, "95 % interval", "macro F1", "clips", "leaked", "training",
+             "model file")  # fmt: skip
+    told = "Of a cross-validation the accuracy is the mean over folds ± deviation, dot and interval are of all clips."
+    return join(
+        table(heads, rows, caption="Runs side by side", class_="strips", texts=2), element("p", told, class_="faint")
+    )
+
+
+def _comparison(runs: Sequence[ReportRun]) -> Html | None:
+    """Return each run against the first, over the clips and recordings that both answered."""
+    first, *others = runs
+    found: list[Comparison] = []
+    refused = []
+    for run in others:
+        try:
+            found.append(_compared(first, run))
+        except DataError as error:
+            refused.append(element("li", name(f"{run.name} is not compared with {first.name}: {error}")))
+    if not found:
+        return element("ul", *refused, class_="notes") if refused else None
+    corrected = correct_for_many(found)
+    rows = [
+        (
+            name(each.b),
+            f"{100 * each.difference:+.1f}",
+            "" if each.difference_ci95 is None else " to ".join(f"{100 * end:+.1f}" for end in each.difference_ci95),
+            "< 0.001" if each.p_corrected < 0.001 else f"{each.p_corrected:.2g}",
+            f"{each.n:,}",
+            f"{each.only_b_right:,}",
+            f"{each.only_a_right:,}",
+        )
+        for each in corrected
+    ]
+    heads = ("run", "difference, points", "95 % interval", "p", "clips of both", "right here alone", "there alone")
+    sentences = [element("li", name(each.sentence)) for each in corrected]
+    notes = [element("li", name(note)) for note in dict.fromkeys(note for each in corrected for note in each.notes)]
+    many = " The p-values are corrected for their number (Holm)." if len(corrected) > 1 else ""
+    told = "Clip by clip on what both answered; interval and p-value take whole recordings."
+    return join(
+        element("ul", *sentences, class_="verdicts"),
+        table(heads, rows, caption=f"Each run against {first.name}"),
+        element("p", "Against ", name(first.name), f". {told}{many}", class_="faint"),
+        element("ul", *refused, *notes, class_="notes") if refused or notes else None,
+    )
+
+
+def _compared(first: ReportRun, run: ReportRun) -> Comparison:
+    if first.predictions is None or run.predictions is None:
+        lacking = first.name if first.predictions is None else run.name
+        raise DataError(f"{lacking} kept no predictions")
+    if type(first.result) is not type(run.result):
+        raise DataError(f"one is a {kind_of(first.result)}, the other a {kind_of(run.result)}")
+    known = all((each.result.leaks or {}).get("groups_known", True) for each in (first, run))
+    return compare_predictions(
+        first.predictions, run.predictions, names=(first.name, run.name), roots=(first.data, run.data),
+        groups_known=known,
+    )  # fmt: skip
+
+
+def _classes(runs: Sequence[ReportRun]) -> Html | None:
+    found = [{row.label: row for row in run.result.per_class or () if row.n} for run in runs]
+    labels = list(dict.fromkeys(label for rows in found for label in rows))
+    if not labels:
+        return None
+    rows = [(name(label), *(_recall(of.get(label)) for of in found)) for label in labels]
+    heads = ("class", *(name(run.name) for run in runs))
+    return table(heads, rows, caption="Recall by class and run", class_="barred")
+
+
+def _recall(row: ClassScore | None) -> Html | str:
+    return "–" if row is None else barred_percent(row.recall)
+
+
+def _recipes(runs: Sequence[ReportRun]) -> Html | None:
+    """Return the settings that are not the same in all runs."""
+    keys = dict.fromkeys(key for run in runs for key in changed_settings(run.result.recipe))
+    rows = []
+    for key in keys:
+        values = [_value(run, key) for run in runs]
+        if len(set(values)) > 1:
+            rows.append((element("code", key), *(name(value) for value in values)))
+    if not rows:
+        return element("p", "They do not: the runs differ in data, split or seed of chance alone.")
+    heads = ("setting", *(name(run.name) for run in runs))
+    return table(heads, rows, caption="Settings that are not the same in all runs", class_="settings", texts=len(heads))
+
+
+def _value(run: ReportRun, key: str) -> str:
+    """Return a run's setting; what its recipe does not name was the default then."""
+    for source in (run.result.recipe, Recipe.model_validate({}).as_dict()):
+        value: object = source
+        for part in key.split("."):
+            value = value.get(part, ...) if isinstance(value, dict) else ...
+        if value is not ...:
+            return setting(value)
+    return "–"

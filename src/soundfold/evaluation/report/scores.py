@@ -1,0 +1,190 @@
+"""The sections on scores: in all, by fold, by class, and what stood on both sides of the split."""
+
+from soundfold.evaluation.metrics import score
+from soundfold.evaluation.report.charts import SCALE, barred_percent, curves, strip
+from soundfold.evaluation.report.confusion import confusion_matrix, frequent_mistakes
+from soundfold.evaluation.report.markup import Html, element, facts, join, name, table
+from soundfold.evaluation.report.material import ReportRun
+from soundfold.evaluation.report.verdict import headline, pooled_accuracy, unbroken
+from soundfold.evaluation.results import CvResult, EvaluateResult, Scores, known
+from soundfold.wording import counted, format_interval, format_percent
+
+__all__ = ["by_class", "by_fold", "confusions", "in_all", "leaks", "training_curves"]
+
+
+def in_all(run: ReportRun) -> Html | None:
+    """Return a run's scores with their intervals; None where nothing was scored."""
+    result = run.result
+    if result.accuracy is None:
+        return None
+    files = (result.leaks or {}).get("groups_known") is False
+    tiles = [_tile("accuracy", headline(result), _accuracy_note(run))]
+    if isinstance(result, CvResult) and len(result.folds) > 1:
+        pooled = format_percent(known(result.accuracy_pooled))
+        tiles.append(_tile("pooled accuracy", pooled, _between(result.accuracy_ci95)))
+    tiles.append(_tile("macro F1", format_percent(result.macro_f1 or 0.0), _between(result.macro_f1_ci95)))
+    over = counted(result.n_recordings or 0, "file" if files else "recording")
+    tiles.append(_tile("scored clips", f"{result.n:,}", f"of {over}"))
+    for what, part in (("foreground", result.foreground), ("background", result.background)):
+        if part is not None:
+            tiles.append(_tile(what, format_percent(part.accuracy), f"of {counted(part.n, 'clip')}"))
+    picture = element(
+        "p",
+        element("span", "0 %", class_="faint"),
+        strip(pooled_accuracy(result), result.accuracy_ci95, _marks(run)),
+        element("span", "100 %", class_="faint"),
+        class_="scale",
+    )
+    drawn = "The dot is the accuracy over all clips, the line its 95 % interval"
+    drawn += ", the ticks are the folds." if _marks(run) else "."
+    notes = [element("li", name(note)) for note in result.notes]
+    return join(
+        element("div", *tiles, class_="tiles"),
+        picture,
+        element("p", drawn, class_="faint"),
+        element("ul", *notes, class_="notes") if notes else None,
+    )
+
+
+def by_fold(run: ReportRun) -> Html | None:
+    """Return the scores of each fold, each with its interval where the predictions were kept."""
+    result = run.result
+    if not isinstance(result, CvResult):
+        return None
+    rows = []
+    for fold in result.folds:
+        found = _scores_of(run, str(fold.fold))
+        interval = found.accuracy_ci95 if found else None
+        rows.append(
+            (
+                name(fold.fold),
+                format_percent(known(fold.accuracy)),
+                strip(known(fold.accuracy), interval),
+                _bare_interval(interval),
+                format_percent(fold.macro_f1),
+                f"{fold.n:,}",
+                f"{found.n_recordings:,}" if found else "",
+                "" if fold.train_s is None else f"{fold.train_s:,.0f} s",
+            )
+        )
+    heads = ("fold", "accuracy", SCALE, "95 % interval", "macro F1", "clips", "recordings", "training")
+    return join(
+        element("p", "Each fold is answered by the network that was trained on all others."),
+        table(heads, rows, caption="Scores by fold", class_="strips"),
+    )
+
+
+def by_class(run: ReportRun) -> Html | None:
+    """Return recall, precision and F1 of each class."""
+    if not run.result.per_class:
+        return None
+    rows = []
+    for row in run.result.per_class:
+        lacking = row.n == 0  # nothing was there to be found, so recall and F1 say nothing
+        rows.append(
+            (
+                name(row.label),
+                "–" if lacking else barred_percent(row.recall),
+                barred_percent(row.precision),
+                "–" if lacking else barred_percent(row.f1),
+                f"{row.n:,}",
+                f"{row.recordings:,}",
+            )
+        )
+    heads = ("class", "recall", "precision", "F1", "clips", "recordings")
+    told = "Recall: of the clips of the class, how many were found. Precision: of the answers that named it, how many "
+    told += "were right. A score that rests on few recordings says little about others."
+    return join(element("p", told), table(heads, rows, caption="Scores by class", class_="barred"))
+
+
+def confusions(run: ReportRun) -> Html | None:
+    """Return who is taken for whom; None where nothing was scored."""
+    result = run.result
+    if result.confusion is None:
+        return None
+    told = "A row is the truth, a column the answer; the shade is the share of the row."
+    return join(
+        element("p", told),
+        element(
+            "div",
+            confusion_matrix(result.confusion, result.labels, result.unknown_labels),
+            element("div", frequent_mistakes(result.confusion, result.labels, result.unknown_labels)),
+            class_="matrices",
+        ),
+    )
+
+
+def training_curves(run: ReportRun) -> Html | None:
+    """Return loss and accuracy over epochs; a sentence where the network is fitted at once."""
+    drawn = curves(run.curves)
+    if drawn is not None:
+        several = "Each fold is a line of its own. " if len(run.curves) > 1 else ""
+        told = "Held-out clips are looked at for this picture alone; nothing is chosen by what is seen."
+        return join(element("p", f"{several}{told}"), drawn)
+    if not run.curves:
+        return None
+    return element("p", "The network was trained in one step, so there is no curve.")
+
+
+def leaks(run: ReportRun) -> Html:
+    """Return what stood on both sides of the split."""
+    result = run.result
+    found = result.leaks
+    if result.accuracy is None:
+        return element("p", "Nothing was held out, so nothing can leak and nothing is known of new recordings.")
+    if found is None:
+        return element("p", "It is not known what stood on both sides of the split.", class_="warn")
+    sentence = str(found.get("sentence") or "")
+    if not sentence:
+        if isinstance(result, EvaluateResult):
+            return element("p", "None of these recordings bears the name of one that the model was trained on.")
+        told = "No recording, and no identical sound, stands on both sides of the split."
+        return element("p", told)
+    known = [str(recording) for recording in found.get("recordings") or ()]
+    clips, share = found.get("clips"), found.get("share")
+    counts = None if clips is None or share is None else f"{clips:,} of {result.n:,} ({format_percent(share)})"
+    identical = found.get("identical_clips")
+    return join(
+        element("p", name(f"{sentence[0].upper()}{sentence[1:].rstrip('.')}."), class_="warn"),
+        facts(
+            (
+                ("clips that share a recording with training", counts),
+                ("clips whose very sound is in training", f"{identical:,}" if identical else None),
+                ("recordings on both sides", name(", ".join(known)) if known else None),
+            )
+        ),
+    )
+
+
+def _tile(what: str, value: str, note: str) -> Html:
+    return element(
+        "div", element("p", what, class_="what"), element("p", value, class_="value"), element("p", note, class_="note")
+    )
+
+
+def _accuracy_note(run: ReportRun) -> str:
+    if isinstance(run.result, CvResult):
+        folds = len(run.result.folds)
+        return f"mean ± deviation over {counted(folds, 'fold')}" if folds > 1 else _between(run.result.accuracy_ci95)
+    return _between(run.result.accuracy_ci95)
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return "no interval" if interval is None else unbroken(f"95 % interval: {format_interval(*interval)}")
+
+
+def _bare_interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else format_interval(*interval)
+
+
+def _marks(run: ReportRun) -> list[float]:
+    folds = run.result.folds if isinstance(run.result, CvResult) else ()
+    return [known(fold.accuracy) for fold in folds] if len(folds) > 1 else []
+
+
+def _scores_of(run: ReportRun, fold: str) -> Scores | None:
+    """Return the scores of one fold, computed again from its predictions."""
+    if run.predictions is None:
+        return None
+    part = run.predictions[run.predictions["fold"] == fold]
+    return None if part.empty else score(part)

@@ -1,0 +1,194 @@
+"""`soundfold.compare`: finished runs against each other, from the predictions in their folders alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from soundfold.errors import PathError, RunError
+from soundfold.evaluation import CvResult, TrainResult, read_predictions
+from soundfold.evaluation.comparison import compare_predictions, correct_for_many
+from soundfold.evaluation.comparison_result import ComparedRun, CompareResult, Comparison
+from soundfold.jobs.run_folder import METRICS_NAME, read_result
+
+__all__ = ["FinishedRun", "compare", "compare_runs", "read_run"]
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """What a finished run left.
+
+    Attributes:
+        folder: where it lies.
+        name: what it is called in sentences.
+        result: its scores.
+        predictions: its answers to clips that it held out.
+        root: folder of its data set, absolute; None where the run does not say.
+    """
+
+    folder: Path
+    name: str
+    result: TrainResult | CvResult
+    predictions: pd.DataFrame
+    root: str | None
+
+    @property
+    def kind(self) -> str:
+        """`cv` or `train`."""
+        return "cv" if isinstance(self.result, CvResult) else "train"
+
+    @property
+    def groups_known(self) -> bool:
+        """Whether the data set told which clips come from one recording."""
+        return (self.result.leaks or {}).get("groups_known") is not False
+
+
+def compare(runs: Sequence[str | Path]) -> CompareResult:
+    """Compare runs pair by pair of answers: every further run against the first.
+
+    Args:
+        runs: folders of two finished trainings or cross-validations or more; a fold's folder is a training.
+
+    Returns:
+        differences (later run - first run), each with its interval over recordings, its p-value, and a sentence.
+
+    Raises:
+        PathError: a folder is missing, or no run's.
+        RunError: fewer than two runs, the same one twice, one that is not finished, or a training among
+            cross-validations.
+        DataError: two runs have no clip in common, know different labels, or disagree on a clip's truth.
+    """
+    folders = [Path(run) for run in runs]
+    if len(folders) < 2:
+        raise RunError(f"compare takes two runs or more, got {len(folders)}. Name another run's folder")
+    seen = set()
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise RunError(f"{folder}: must be named once, got it twice. Name another run's folder")
+        seen.add(folder.resolve())
+    return compare_runs([read_run(folder, name) for folder, name in zip(folders, _names(folders), strict=True)])
+
+
+def compare_runs(runs: Sequence[FinishedRun]) -> CompareResult:
+    """Compare runs that were read already; see `compare`."""
+    kinds = {run.kind: run for run in reversed(runs)}
+    if len(kinds) > 1:
+        raise RunError(
+            f"runs must be all trainings or all cross-validations, got the training {kinds['train'].folder} and the "
+            f"cross-validation {kinds['cv'].folder}. Compare a training with one fold of it: its folder fold…"
+        )
+    first = runs[0]
+    comparisons = correct_for_many([_compare_two(first, run) for run in runs[1:]])
+    notes = []
+    if len(comparisons) > 1:
+        notes.append(f"The {len(comparisons)} p-values are corrected by Holm's method for being several.")
+    notes += [
+        f"{run.name} was scored with a leak: {run.result.leaks['sentence']}"
+        for run in runs
+        if run.result.leaks and (run.result.leaks.get("clips") or run.result.leaks.get("identical_clips"))
+    ]
+    return CompareResult(
+        kind=first.kind,
+        runs=tuple(
+            ComparedRun(
+                name=run.name,
+                out=str(run.folder),
+                recipe=str(run.result.recipe.get("name", "")),
+                split=run.result.split.name,
+                accuracy=run.result.accuracy or 0.0,
+                n=run.result.n,
+            )
+            for run in runs
+        ),
+        comparisons=comparisons,
+        notes=tuple(notes),
+        sentence="; ".join(comparison.sentence for comparison in comparisons),
+    )
+
+
+def read_run(folder: Path, name: str | None = None) -> FinishedRun:
+    """Read the folder of a finished training, cross-validation, or fold of one.
+
+    Args:
+        folder: where the run lies.
+        name: what it is called in sentences; None for the folder's name.
+
+    Raises:
+        PathError: there is no such folder, or it is no run's.
+        RunError: the run is not finished, damaged, or held nothing out.
+    """
+    _check_is_finished(folder)
+    finished = folder / METRICS_NAME
+    try:
+        kind: type[CvResult] | type[TrainResult] = (
+            CvResult if "accuracy_mean" in json.loads(finished.read_text(encoding="utf-8")) else TrainResult
+        )
+    except (ValueError, TypeError):
+        kind = TrainResult
+    result = read_result(finished, kind)
+    if result.mean_average_precision is not None:
+        raise RunError(
+            f"{folder}: its clips bear several labels each, and only runs of one label a clip are compared. "
+            f"Hold their mean_average_precision in metrics.json against each other, with its interval"
+        )
+    if result.accuracy is None:
+        raise RunError(
+            f"{folder}: was trained on all clips and held nothing out, so it has no answers to compare. "
+            f"Compare cross-validations: soundfold cv"
+        )
+    return FinishedRun(
+        folder=folder,
+        name=name or folder.resolve().name,
+        result=result,
+        predictions=read_predictions(folder / "predictions.parquet"),
+        root=_data_root(folder),
+    )
+
+
+def _compare_two(a: FinishedRun, b: FinishedRun) -> Comparison:
+    return compare_predictions(
+        a.predictions,
+        b.predictions,
+        names=(a.name, b.name),
+        roots=(a.root, b.root),
+        groups_known=a.groups_known and b.groups_known,
+    )
+
+
+def _check_is_finished(folder: Path) -> None:
+    if not folder.exists():
+        raise PathError(f"{folder}: there is no such run. Check the path")
+    if not folder.is_dir():
+        raise PathError(f"{folder}: is a file, not a run's folder. Name the folder that it lies in")
+    if (folder / "ladder.json").exists() or _identity(folder).get("verb") == "ladder":
+        raise PathError(f"{folder}: is a ladder with a run a rung. Name its rungs: {folder / 'tutorial'}")
+    if (folder / METRICS_NAME).exists():
+        return
+    if any((folder / name).exists() for name in ("run.json", "log.csv")):
+        raise RunError(f"{folder}: is not finished. Continue it with --resume")
+    raise PathError(f"{folder}: is no run's folder. Name one that soundfold train or soundfold cv wrote")
+
+
+def _data_root(folder: Path) -> str | None:
+    """Return the folder of the data set; a fold's folder leaves that to the cross-validation it lies in."""
+    for place in (folder, folder.resolve().parent):
+        root = _identity(place).get("data")
+        if isinstance(root, str):
+            return root
+    return None
+
+
+def _identity(folder: Path) -> dict[str, object]:
+    try:
+        identity = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return identity if isinstance(identity, dict) else {}
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Return the folders' own names if these tell them apart, else as much of the path as was given."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]

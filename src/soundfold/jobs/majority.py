@@ -1,0 +1,81 @@
+"""The lowest rung: a cross-validation by a model that hears nothing and knows how often each label was trained on.
+
+Its answer is the training side's most frequent label, whatever the sound, and its probabilities are the labels' shares.
+What is no better than this has learned nothing. There is no network, so there is no model file.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from soundfold.atomic import write_text
+from soundfold.data.leaks import Leaks
+from soundfold.data.splits import fold_splits
+from soundfold.evaluation import CvResult, SplitSummary, predictions_table, score_folds, write_predictions
+from soundfold.jobs.prepare import Prepared
+from soundfold.jobs.reporting import told
+from soundfold.jobs.run_folder import METRICS_NAME
+from soundfold.jobs.surroundings import hardware_line, versions
+
+__all__ = ["MAJORITY", "majority_cross_validate"]
+
+MAJORITY = "majority"
+
+
+def majority_cross_validate(
+    prepared: Prepared, folds: Sequence[str] | None, seed: int, where: Mapping[str, str], folder: Path
+) -> CvResult:
+    """Score the most frequent label under the same folds as any recipe, and leave a run's folder.
+
+    Args:
+        prepared: the clips that recipes are trained on.
+        folds: the folds to test on; None for all.
+        seed: of the folds, where the data set has none of its own.
+        where: which part of the data set this is, for the run's account of itself.
+        folder: gets predictions.parquet, metrics.json and run.json; what an earlier run left is written anew.
+    """
+    started = time.perf_counter()
+    clips, class_ids = prepared.clips, prepared.clips.class_ids()
+    splits = fold_splits(clips, folds, seed=seed)
+    tables = []
+    for split in splits:
+        share = np.bincount(class_ids[split.train], minlength=len(clips.labels)) / len(split.train)
+        answers = np.broadcast_to(share, (len(split.test), len(share)))
+        table = predictions_table(clips.table.iloc[split.test], clips.labels, answers)
+        tables.append(table.assign(fold=str(split.fold)))
+    table = pd.concat(tables, ignore_index=True)
+    scores = score_folds(table, groups_known=clips.groups_known)
+    kind, parts = splits[0].kind, ", ".join(str(split.fold) for split in splits)
+    result = CvResult(
+        **dict(scores),
+        recipe={"name": MAJORITY},
+        split=SplitSummary(
+            name=f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording",
+            kind=kind,
+            n_test=len(table),
+        ),
+        # what never listens gains nothing from a recording that stands on both sides
+        leaks=Leaks(len(table), 0, (), groups_known=clips.groups_known).as_dict(),
+        seconds=time.perf_counter() - started,
+        train_s=0.0,
+        left_out=told(clips.left_out),
+        out=str(folder),
+        versions=versions(),
+        hardware=hardware_line(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = {
+        "verb": "cv",
+        "data": str(clips.root.resolve()),
+        "where": dict(where),
+        "split": ", ".join(split.name for split in splits),
+        "recipe": {"name": MAJORITY},
+    }
+    write_text(folder / "run.json", json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
+    write_predictions(folder / "predictions.parquet", table)
+    write_text(folder / METRICS_NAME, result.model_dump_json(indent=2) + "\n")
+    return result

@@ -1,0 +1,49 @@
+"""The figures of a run's scores: who is taken for whom, or of several labels how well each is found, and the folds."""
+
+from pathlib import Path
+
+from soundfold.evaluation import (
+    CvScores,
+    Scores,
+    draw_average_precisions,
+    draw_confusion,
+    draw_folds,
+    save_png,
+    score_title,
+)
+
+__all__ = ["save_score_figures"]
+
+
+def save_score_figures(folder: Path, scores: Scores | CvScores, *, groups_known: bool) -> None:
+    """Draw scores into a run's folder.
+
+    Args:
+        folder: gets confusion.png, or average_precision.png where clips bear several labels; of a cross-validation
+            folds.png too.
+        scores: of all clips that were held out.
+        groups_known: the data set tells recordings apart.
+    """
+    pooled, average = scores.accuracy, scores.mean_average_precision
+    if isinstance(scores, CvScores):
+        pooled, average = scores.accuracy_pooled, scores.mean_average_precision_pooled
+    rests = scores.n, scores.n_recordings if groups_known else None
+    if scores.confusion is None:
+        told = "Mean average precision"
+        title = score_title(average or 0.0, scores.mean_average_precision_ci95, *rests, told)
+        figure = draw_average_precisions(
+            [each.label for each in scores.per_class],
+            [each.average_precision for each in scores.per_class],
+            [each.n / scores.n for each in scores.per_class],
+            title=title,
+        )
+        save_png(folder / "average_precision.png", figure)
+    else:
+        title = score_title(pooled or 0.0, scores.accuracy_ci95, *rests)
+        save_png(folder / "confusion.png", draw_confusion(scores.confusion, scores.labels, title=title))
+    if isinstance(scores, CvScores):
+        names = [fold.fold for fold in scores.folds]
+        several = scores.accuracy is None
+        values = [(fold.mean_average_precision if several else fold.accuracy) or 0.0 for fold in scores.folds]
+        what = "mean average precision" if several else "accuracy"
+        save_png(folder / "folds.png", draw_folds(names, values, what=what))

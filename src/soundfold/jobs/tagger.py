@@ -1,0 +1,76 @@
+"""A pretrained network as it was published, as a model file: AudioSet's 527 labels without any training."""
+
+from pathlib import Path
+
+from soundfold import __version__
+from soundfold.data.store import cache_folder
+from soundfold.errors import PathError, RecipeError, SoundfoldError, did_you_mean
+from soundfold.export import export_model
+from soundfold.jobs.pretrained import pretrained_weights
+from soundfold.jobs.reporting import Reporter, Silent
+from soundfold.models import EfficientAT, build_classifier
+from soundfold.models.audioset_labels import AUDIOSET_LABELS
+from soundfold.models.efficientat import EFFICIENTAT_WIDTHS, load_state
+from soundfold.models.pretrained import PUBLISHED, read_weights
+from soundfold.recipe import load_recipe
+from soundfold.runtime import FORMAT_VERSION, ModelCard, load
+
+__all__ = ["pretrained_model"]
+
+
+def pretrained_model(name: str, *, cache: str | Path | None = None, reporter: Reporter | None = None) -> Path:
+    """Return the model file of a network trained on AudioSet, made once and kept; each label is a yes or a no.
+
+    Args:
+        name: mn04, mn05, mn10 or mn20.
+        cache: folder of kept results; None for SOUNDFOLD_CACHE or the user's cache.
+        reporter: hears when weights are fetched.
+
+    Raises:
+        RecipeError: there is no such network.
+        PathError, DownloadError, ModelFileError: its weights are missing, cannot be fetched or are others.
+    """
+    if name not in EFFICIENTAT_WIDTHS:
+        known = ", ".join(EFFICIENTAT_WIDTHS)
+        raise RecipeError(f"model must be one of {known}, got '{name}'.{did_you_mean(name, EFFICIENTAT_WIDTHS)}")
+    folder = cache_folder(cache) / "models"
+    path = folder / f"{PUBLISHED[name].file}-{__version__}.onnx"
+    if _opens(path):
+        return path
+    reporter = reporter or Silent()
+    recipe = load_recipe(
+        "finetune", [f"name={name}", f"model.name={name}", "model.start=pretrained", "model.kept_blocks=0"]
+    )
+    weights = pretrained_weights(recipe, cache, reporter)
+    assert weights is not None
+    classifier = build_classifier(recipe, len(AUDIOSET_LABELS), seed=0, weights=weights).eval()
+    assert isinstance(classifier.network, EfficientAT)
+    load_state(classifier.network, read_weights(weights), str(weights))
+    card = ModelCard(
+        format_version=FORMAT_VERSION,
+        soundfold_version=__version__,
+        labels=AUDIOSET_LABELS,
+        answer="several",
+        sample_rate=recipe.sound.sample_rate,
+        channels=recipe.sound.channels,
+        downmix=recipe.sound.downmix,
+        window=recipe.sound.window,
+        recipe={"name": name},
+        training_recordings="",
+        data="AudioSet, by the authors of EfficientAT (weights: MIT licence)",
+    )
+    reporter.note(f"making a model file of {name}, once")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PathError(f"{folder}: cannot be made ({error.strerror}). Name another folder with --cache") from None
+    export_model(classifier, recipe, card, path)
+    return path
+
+
+def _opens(path: Path) -> bool:
+    try:
+        load(path)
+    except SoundfoldError:
+        return False
+    return True

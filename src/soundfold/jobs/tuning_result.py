@@ -1,0 +1,90 @@
+"""What `soundfold.tune` returns: the honest score of what was found, beside the recipe as it was, and what it cost."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from soundfold.evaluation import CvResult, CvScores
+from soundfold.evaluation.comparison_result import Comparison
+from soundfold.evaluation.results import Fold
+
+__all__ = ["Kept", "SearchCost", "TuneResult", "TunedFold"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TunedFold(_Frozen):
+    """One outer test fold: what a search that never saw it found, and how that did on it."""
+
+    fold: Fold
+    n: int
+    accuracy: float
+    """Of the recipe that was found, trained on all other folds."""
+    accuracy_untuned: float
+    """Of the recipe as it was, trained on the same clips."""
+    inner_accuracy: float
+    """What the search saw of the recipe that was found; the best of many, so too high."""
+    inner_accuracy_untuned: float
+    changes: dict[str, Any]
+    """The settings that were found; empty where nothing was better inside than the recipe as it was."""
+    trials: int
+    pruned: int
+
+
+class SearchCost(_Frozen):
+    """What all searches cost together."""
+
+    trials: int
+    """Trials that count: trained to the end, given up, or equal to an earlier one."""
+    pruned: int
+    """Of these, given up early, or because their loss was no number any more."""
+    refused: int
+    """Draws that contradicted themselves and were not trained."""
+    clip_passes: int
+    """Times that a trial heard a training clip."""
+    seconds: float
+    """Seconds that trials took, summed over all processes; what a kill cut off is not counted."""
+
+
+class Kept(_Frozen):
+    """The recipe to keep, from a search over all folds."""
+
+    recipe: str
+    """The file."""
+    inner_accuracy: float
+    """Cross-validated within that search; OPTIMISTIC, as it is the best of many. The honest score is the result's."""
+    inner_accuracy_untuned: float
+    changes: dict[str, Any]
+
+
+class TuneResult(_Frozen):
+    """What `soundfold tune` answers. The headline is of recipes that were found without the fold that scores them."""
+
+    accuracy: float
+    """Mean over the outer folds; as `tuned.accuracy_mean`."""
+    accuracy_mean: float
+    accuracy_std: float | None
+    accuracy_pooled: float
+    accuracy_ci95: tuple[float, float] | None
+    folds: tuple[TunedFold, ...]
+    tuned: CvScores
+    """All scores of what was found, as `cv` tells them."""
+    untuned: CvResult
+    """The recipe as it was, under the same outer folds."""
+    gain: Comparison
+    """Tuned (B) against untuned (A), paired over the same clips."""
+    search: SearchCost
+    keep: Kept
+    sentence: str
+    """What was gained and what it cost, in words."""
+    space: dict[str, Any]
+    recipe: dict[str, Any]
+    """Every setting of the recipe that was searched from."""
+    notes: tuple[str, ...] = ()
+    seconds: float
+    """This command's whole work, wall clock."""
+    out: str
+    versions: dict[str, str] = {}
+    hardware: str = ""

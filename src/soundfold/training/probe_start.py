@@ -1,0 +1,76 @@
+"""Beginning a training at the answer of the preset `probe`: the pretrained network's views and the fitted linear layer.
+
+The views of all windows are computed once and kept beside the features; every fold and every seed begins from them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from soundfold.atomic import replacing
+from soundfold.models import Classifier, ProbedNetwork
+from soundfold.training.feature_cache import FeatureCache, runs_of
+from soundfold.training.fitting import FitJob
+from soundfold.training.linear_fit import fit_views
+
+__all__ = ["begin_at_probe"]
+
+_BATCH = 64
+
+
+def begin_at_probe(classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
+    """Set a probed network's linear layer to what logistic regression finds on the training clips.
+
+    Any other network is left as it is.
+
+    Args:
+        classifier: new, with its pretrained weights; changed in place.
+        job: what to learn; its recipe's `training.c` and the clips' weights are the regression's.
+        cache: the features of all clips.
+    """
+    network = classifier.network
+    if not isinstance(network, ProbedNetwork):
+        return
+    views = _kept_views(classifier, network, job.features, cache)
+    first, count = cache.windows_of(job.train)
+    rows = runs_of(first, count)
+    owner = np.repeat(np.arange(len(job.train)), count)
+    values = views[rows].astype(np.float64)
+    mean, std = values.mean(axis=0), values.std(axis=0)
+    std[std == 0] = 1.0
+    values = ((values - mean) / std).astype(np.float32)
+    weights = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
+    weight, bias = fit_views(
+        values, network.views, job.train_labels[owner], weights[owner] / count[owner], job.n_labels,
+        job.recipe.training.c,
+    )  # fmt: skip
+    mean_, std_, weight_, bias_ = (torch.from_numpy(part).float() for part in (mean, std, weight, bias))
+    network.set_head(mean_, std_, weight_, bias_)
+
+
+def _kept_views(classifier: Classifier, network: ProbedNetwork, folder: Path, cache: FeatureCache) -> np.ndarray:
+    """Return the views (windows, values) of all windows, computed by whoever comes first."""
+    path = folder / f"views-{_digest(network.network.state_dict())}.npy"
+    with FileLock(folder / "views.lock"):
+        if not path.exists():
+            rows = np.array_split(np.arange(len(cache.clip)), max(1, len(cache.clip) // _BATCH))
+            network.eval()
+            with torch.inference_mode():
+                parts = [network.view(classifier.prepare(cache.gather(part))) for part in rows]
+            with replacing(path) as part, part.open("wb") as file:
+                np.save(file, torch.cat(parts).numpy())
+        views: np.ndarray = np.load(path, mmap_mode="r")
+    return views
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    content = hashlib.blake2b(digest_size=8)
+    for name, value in state.items():
+        content.update(name.encode())
+        content.update(value.contiguous().numpy().tobytes())
+    return content.hexdigest()

@@ -1,0 +1,53 @@
+"""A pretrained network as a model file: AudioSet's labels without training; weights by chance here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from soundfold.cli import main
+from soundfold.errors import RecipeError
+from soundfold.features.audioset_mel import AudiosetMel
+from soundfold.jobs.tagger import pretrained_model
+from soundfold.models import build_efficientat
+from soundfold.runtime import load
+
+
+def test_the_model_file_answers_as_the_published_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_efficientat("mn04").eval()
+    weights = tmp_path / "chance.safetensors"
+    save_file(network.state_dict(), weights)
+    monkeypatch.setenv("SOUNDFOLD_WEIGHTS", str(weights))
+    path = pretrained_model("mn04", cache=tmp_path / "cache")
+    made = path.stat().st_mtime_ns
+    assert pretrained_model("mn04", cache=tmp_path / "cache") == path
+    assert path.stat().st_mtime_ns == made, "made once, and then kept"
+    model = load(path)
+    assert len(model.card.labels) == 527
+    sound = np.random.default_rng(0).normal(0, 0.1, model.card.window).astype(np.float32)
+    with torch.inference_mode():
+        expected = network(AudiosetMel()(torch.from_numpy(sound)[None, None])).sigmoid()[0]
+    found = model.predict(sound, 32_000).probabilities
+    assert (
+        max(abs(found[label] - float(value)) for label, value in zip(model.card.labels, expected, strict=True)) < 1e-4
+    )
+    path.write_bytes(b"damaged")
+    assert load(pretrained_model("mn04", cache=tmp_path / "cache")).card.labels == model.card.labels
+
+
+def test_an_unknown_network_gets_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match="model must be one of mn04, mn05, mn10, mn20, got 'mn4'. Did you mean 'mn04'"
+    ):
+        pretrained_model("mn4", cache=tmp_path)
+
+
+def test_a_model_and_a_sound_must_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "one.wav"]) == 2
+    assert "got 'one.wav' alone. Say: soundfold predict MODEL PATH…" in capsys.readouterr().err
+    assert main(["predict", "--model", "mn4", "one.wav"]) == 2
+    assert "Did you mean 'mn04'?" in capsys.readouterr().err
