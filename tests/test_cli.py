@@ -254,7 +254,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "SMALL", "--out", ""], "'--out': must not be empty. Say . for the folder you are in"),
         (["cv", "SMALL", "--cache", ""], "'--cache': must not be empty"),
         (["evaluate", "TINY", "SMALL", "--predictions", ""], "'--predictions': must not be empty"),
-        (["predict", "TINY", ""], "'PATH…': must not be empty"),
+        (["predict", "TINY", ""], "'MODEL PATH…': must not be empty"),
         (["data", "synth", ""], "'DEST': must not be empty"),
         (["data", "show", "SMALL", "--out", ""], "'--out': must not be empty"),
         (["demo", "--out", ""], "'--out': must not be empty"),

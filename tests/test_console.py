@@ -15,7 +15,7 @@ from soundfold.cli.console import ConsoleReporter
 
 pytestmark = pytest.mark.runtime
 
-RECORD: Any = SimpleNamespace(epoch=3, train_loss=0.25, train_accuracy=0.875, val_accuracy=0.5)
+RECORD: Any = SimpleNamespace(epoch=3, train_loss=0.25, train_accuracy=0.875, val_accuracy=0.5, val_map=None)
 
 
 def seen(work: Callable[[ConsoleReporter], None], width: int = 120) -> str:

@@ -355,9 +355,3 @@ def test_picture_of_the_data(small_data: Path, tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(PathError, match="exists already. Choose another --out"):
         soundfold.show(small_data, path, changes=SMALL)
-
-
-def test_waveform_augmentation_is_refused_before_any_work(small_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="augment.domain must be spectrogram for training"):
-        soundfold.train(small_data, changes=["augment.domain=waveform"], out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()

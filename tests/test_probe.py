@@ -202,5 +202,7 @@ def test_building_a_classifier_for_an_embedding_keeps_it_frozen(weights: Path) -
 def test_real_recordings_are_told_far_better_than_by_the_tutorial(real_data: Path, tmp_path: Path) -> None:
     if not os.environ.get("SOUNDFOLD_WEIGHTS"):
         pytest.skip("SOUNDFOLD_WEIGHTS does not point at real weights")
-    result = soundfold.cross_validate(real_data, recipe="probe", out=tmp_path / "run", cache=tmp_path / "cache")
-    assert result.accuracy_mean > 0.70
+    result = soundfold.cross_validate(
+        real_data, recipe="probe", folds=[1], out=tmp_path / "run", cache=tmp_path / "cache"
+    )
+    assert result.accuracy_mean > 0.72  # 78 on this fold
