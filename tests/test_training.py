@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from conftest import SMALL
 from soundfold.augment import apply_draws, draw
@@ -32,6 +33,8 @@ from soundfold.training import (
     open_feature_cache,
     read_history,
 )
+from soundfold.training.events import EventsFile
+from soundfold.training.history import History
 from soundfold.training.loop import CHECKPOINT_NAME, batch_bounds
 from soundfold.training.shared_norm import share_batch_norm
 
@@ -353,3 +356,20 @@ def test_torn_log_line_is_dropped(tmp_path: Path) -> None:
     text = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,lr,train_s\n1,0.5,0.5,,,0.1,1.0\n2,0.4,0."
     (tmp_path / "log.csv").write_text(text)
     assert [record.epoch for record in read_history(tmp_path)] == [1]
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(job: FitJob, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    record = EpochRecord(1, 1.0, 0.5, None, None, 0.1, 1.0)
+    with History(tmp_path, []) as history:
+        (tmp_path / "log.csv").unlink()
+        (tmp_path / "log.csv").symlink_to("/dev/full")
+        with pytest.raises(OSError, match=r"No space left.*log\.csv"):
+            history.add(record)
+    board = EventsFile(tmp_path, first_step=1)
+    board._records = RecordWriter(open("/dev/full", "wb", buffering=0))  # noqa: SIM115, PTH123
+    with pytest.raises(OSError, match=r"No space left.*events\.out"):
+        board.add(1, {"Loss/train": 1.0})
+    board._records.close()
+    board.close()

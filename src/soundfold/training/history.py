@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from torch.utils.tensorboard import SummaryWriter
-
 from soundfold.atomic import replacing
+from soundfold.training.events import EventsFile
 
 __all__ = ["EpochRecord", "History", "epoch_record", "read_history"]
 
@@ -73,7 +72,7 @@ class History:
             writer = csv.DictWriter(file, self._names, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(asdict(record) for record in records)
-        self._board = SummaryWriter(str(folder), purge_step=len(records) + 1)
+        self._board = EventsFile(folder, first_step=len(records) + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -94,9 +93,7 @@ class History:
             "Loss/train": record.train_loss, "Acc/train": record.train_accuracy, "LearningRate": record.lr,
             "Loss/val": record.val_loss, "Acc/val": record.val_accuracy, "mAP/val": record.val_map,
         }  # fmt: skip
-        for tag, value in scalars.items():
-            if value is not None:
-                self._board.add_scalar(tag, value, record.epoch)
+        self._board.add(record.epoch, {tag: value for tag, value in scalars.items() if value is not None})
 
 
 def read_history(folder: Path) -> list[EpochRecord]:
