@@ -1,12 +1,17 @@
 """Fixtures that several test modules share: small sounds, a small data set, a small recipe, a trained run."""
 
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+# where a shell starts the tests in the background it has Ctrl-C ignored, and so would have all that the tests start
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RATE = 8_000
 
