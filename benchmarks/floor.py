@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.machine import cores
+from soundfold.cores import usable_cores
 
 __all__ = [
     "Work",
@@ -125,9 +125,9 @@ def _on_all_cores(rate: Callable[[], float], device: str) -> float:
         return rate()
     threads = torch.get_num_threads()
     rates = []
-    for count in {cores(), 1}:
+    for count in {usable_cores(), 1}:
         torch.set_num_threads(count)
-        rates.append(rate() * cores() / count)
+        rates.append(rate() * usable_cores() / count)
     torch.set_num_threads(threads)
     return max(rates)
 
@@ -204,7 +204,7 @@ def decode_all(paths: Sequence[str], sample_rate: int) -> float:
             samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
         return len(samples)
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         started = time.perf_counter()
         samples = sum(pool.map(decode, paths))
         seconds = time.perf_counter() - started

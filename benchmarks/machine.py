@@ -12,7 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["Busy", "cores", "machine", "memory_bytes", "versions"]
+from soundfold.cores import usable_cores
+
+__all__ = ["Busy", "machine", "memory_bytes", "versions"]
 
 _PACKAGES = ("soundfold", "torch", "numpy", "soundfile", "soxr", "onnxruntime", "pandas")
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -22,17 +24,12 @@ def machine() -> dict[str, Any]:
     """Return processor, cores that may be used, memory, and any setting that binds threads."""
     described: dict[str, Any] = {
         "processor": _processor(),
-        "cores": cores(),
+        "cores": usable_cores(),
         "memory_gb": round(memory_bytes() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
     }
     bound = {name: os.environ[name] for name in _THREAD_SETTINGS if name in os.environ}
     return described | ({"threads": bound} if bound else {})
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes() -> int:

@@ -118,12 +118,12 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
     import torch
 
     from benchmarks import floor
-    from benchmarks.machine import cores
+    from soundfold.cores import usable_cores
     from soundfold.features import build_features
     from soundfold.models import build_classifier
     from soundfold.training import build_feature_cache
 
-    torch.set_num_threads(cores())
+    torch.set_num_threads(usable_cores())
     if device.startswith("cuda"):
         torch.set_float32_matmul_precision("high")  # torch's convolutions may use TF32, so the peak has to as well
     clips, settings = _asked(data, recipe, changes)

@@ -18,7 +18,7 @@ from conftest import RATE, SMALL, tone
 from soundfold.data import open_store, read_clips
 from soundfold.errors import ModelFileError, PathError, RecipeError
 from soundfold.evaluation import CvResult, read_predictions
-from soundfold.export.linear_head import kept_graph
+from soundfold.export.kept_graphs import kept_graph
 from soundfold.jobs.weighting import clip_weights
 from soundfold.models import Embedding, build_classifier, build_efficientat
 from soundfold.recipe import load_recipe

@@ -179,7 +179,7 @@ def test_overlapping_seconds_count_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_full_disk_in_a_worker_is_told_as_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = json.dumps({"system": [errno.ENOSPC, "No space left on device", "run/log.csv"]})
+    told = json.dumps(["system", errno.ENOSPC, "No space left on device", "run/log.csv"])
     stand_in = tmp_path / "worker"
     stand_in.write_text(f"#!{sys.executable}\nprint({told!r})\n")
     stand_in.chmod(0o755)

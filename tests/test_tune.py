@@ -22,7 +22,7 @@ from soundfold.cli import main
 from soundfold.data.splits import fold_splits
 from soundfold.errors import DataError, MissingExtraError, PathError, RecipeError, RunError, SoundfoldError
 from soundfold.evaluation import CvResult, read_predictions
-from soundfold.jobs import tuning_end, tuning_trial
+from soundfold.jobs import tuning_end, tuning_trial, tuning_workers
 from soundfold.jobs.reporting import Silent
 from soundfold.jobs.tuning_plan import plan_searches
 from soundfold.jobs.tuning_result import TuneResult
@@ -361,10 +361,10 @@ def test_a_line_that_a_kill_cut_short_is_cut_off(
 
 @contextmanager
 def worker(task: Task) -> Iterator[subprocess.Popen[bytes]]:
-    code = "from soundfold.jobs.tuning_workers import work; work()"
+    code = "from soundfold.jobs.child_processes import work; work()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
-    pickle.dump((task, 1), process.stdin)
+    pickle.dump((tuning_workers.search, (task,), 1), process.stdin)
     process.stdin.flush()
     try:
         yield process

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soundfold.errors import PathError
 
-__all__ = ["plain_name", "refuse_existing", "replacing", "write_text"]
+__all__ = ["naming", "plain_name", "refuse_existing", "replacing", "write_text"]
 
 
 @contextmanager
@@ -39,6 +39,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"{target}: cannot be written: {error.strerror or error}. Name a place that exists, may be written to, "
             "and has room"
         ) from error
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name into whatever the system refuses in the block: a full disk does not tell it by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

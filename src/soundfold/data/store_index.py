@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from soundfold.atomic import replacing
+from soundfold.atomic import naming, replacing
 from soundfold.errors import PathError
 
 __all__ = [
@@ -52,10 +52,9 @@ def writing(path: Path) -> Iterator[None]:
         OSError: anything else, with the file's name.
     """
     try:
-        yield
+        with naming(path):
+            yield
     except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
         mend = "name another folder for kept results with --cache or SOUNDFOLD_CACHE"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise PathError(f"{error.filename}: no space left. Free some, or {mend}") from error

@@ -4,33 +4,14 @@ The exporter takes many seconds for a pretrained network, and its graph is the s
 differs is one small matrix, whose graph is written down here node by node.
 """
 
-from contextlib import suppress
-from pathlib import Path
-
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from soundfold.atomic import replacing
-from soundfold.errors import PathError
 from soundfold.models import Classifier, LinearNet
 
-__all__ = ["forget", "head_graph", "join", "keep", "kept_graph"]
-
-
-def kept_graph(path: Path) -> onnx.ModelProto | None:
-    """Return a graph that was kept, or None if there is none or it is damaged."""
-    try:
-        graph = onnx.load(path)
-        onnx.checker.check_model(graph)
-    except (OSError, ValueError, onnx.checker.ValidationError, RuntimeError):
-        return None
-    except Exception as error:  # protobuf's own class differs between its implementations
-        if "protobuf" not in type(error).__module__:
-            raise
-        return None
-    return graph
+__all__ = ["head_graph", "join"]
 
 
 def head_graph(classifier: Classifier, like: onnx.ModelProto, *, several: bool) -> onnx.ModelProto:
@@ -85,19 +66,6 @@ def _rename_output(model: onnx.ModelProto, old: str, new: str) -> None:
     for entry in model.graph.output:
         if entry.name == old:
             entry.name = new
-
-
-def keep(graph: onnx.ModelProto, path: Path) -> None:
-    """Write a graph to be found again, if it may be: where the cache may only be read, it is made anew each time."""
-    with suppress(PathError), replacing(path) as part:
-        part.write_bytes(graph.SerializeToString())
-
-
-def forget(folder: Path) -> None:
-    """Remove the graphs that are kept in a folder."""
-    with suppress(OSError):
-        for path in folder.glob("*.onnx"):
-            path.unlink(missing_ok=True)
 
 
 def _plain(value: torch.Tensor) -> np.ndarray:

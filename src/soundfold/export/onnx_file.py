@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from soundfold.atomic import replacing
 from soundfold.errors import ModelFileError
-from soundfold.export.linear_head import forget, head_graph, join, keep, kept_graph
+from soundfold.export.kept_graphs import forget, keep, kept_graph
+from soundfold.export.linear_head import head_graph, join
 from soundfold.export.parity import PARITY_BOUND, awkward_windows, largest_difference
 from soundfold.export.refill import refilled
 from soundfold.models import Classifier, EfficientAT, LinearNet, ProbedNetwork, build_front_end, to_probabilities

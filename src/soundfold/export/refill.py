@@ -17,7 +17,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from soundfold.export.linear_head import keep, kept_graph
+from soundfold.export.kept_graphs import keep, kept_graph
 from soundfold.recipe import Recipe
 
 __all__ = ["fold_batch_norm", "refilled"]

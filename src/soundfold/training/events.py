@@ -14,6 +14,8 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from soundfold.atomic import naming
+
 __all__ = ["EventsFile"]
 
 _VERSION = "brain.Event:2"  # what every reader of such files asks for in the first event
@@ -48,9 +50,6 @@ class EventsFile:
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
-        try:
+        with naming(self._path):
             self._records.write(event.SerializeToString())
             self._records.flush()
-        except OSError as error:
-            error.filename = str(self._path)  # a full disk does not tell which file it has no room for
-            raise

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from soundfold.atomic import replacing
+from soundfold.atomic import naming, replacing
 from soundfold.training.events import EventsFile
 
 __all__ = ["EpochRecord", "History", "epoch_record", "read_history"]
@@ -83,12 +83,8 @@ class History:
     def add(self, record: EpochRecord) -> None:
         """Append one epoch."""
         self.records.append(record)
-        try:
-            with self._path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self._names, extrasaction="ignore").writerow(asdict(record))
-        except OSError as error:
-            error.filename = str(self._path)  # a full disk does not tell which file it has no room for
-            raise
+        with naming(self._path), self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._names, extrasaction="ignore").writerow(asdict(record))
         scalars = {
             "Loss/train": record.train_loss, "Acc/train": record.train_accuracy, "LearningRate": record.lr,
             "Loss/val": record.val_loss, "Acc/val": record.val_accuracy, "mAP/val": record.val_map,
