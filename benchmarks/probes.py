@@ -129,6 +129,7 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
     clips, settings = _asked(data, recipe, changes)
     kept = _size(build_feature_cache(_open(clips, settings, cache), settings)) / len(clips)
     channels, n_mels, frames = build_features(settings).shape
+    channels *= settings.features.deltas + 1
     network = build_classifier(settings, len(clips.labels), 0).network
     work = floor.training_work(network, (channels, n_mels, frames), kept)
     bytes_per_s = floor.bandwidth(device)

@@ -13,6 +13,16 @@ import soundfile
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# two threads that wait for each other over networks this small take ten times the work where other tests run beside
+# them; read when torch is imported, and by all processes that tests start
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if find_spec("hypothesis") is not None:
+    from hypothesis import settings
+
+    settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault of the code
+    settings.load_profile("unhurried")
+
 RATE = 8_000
 
 if find_spec("torch") is None:
@@ -69,6 +79,17 @@ def small_run(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("run")
     train(small_data, changes=SMALL, test_fold=3, out=folder / "run", cache=folder / "cache")
     return folder / "run"
+
+
+@pytest.fixture
+def hollow_model_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings in this process leave an empty model file, where nothing asks it: the exporter takes seconds."""
+
+    def write(_classifier: object, _recipe: object, _card: object, path: Path, *_: object, **__: object) -> float:
+        path.write_bytes(b"")
+        return 0.0
+
+    monkeypatch.setattr("soundfold.jobs.learning.export_model", write)
 
 
 @pytest.fixture

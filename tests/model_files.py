@@ -13,6 +13,9 @@ A window that holds less sound than it is long is padded with silence, and is le
 needs the package onnx. After a change of the card or of the graph write it again, from the folder tests:
 
     PYTHONPATH=../src python -c "import model_files; model_files.write_tiny_model(model_files.TINY_MODEL)"
+
+`fixtures/mel.onnx` is a file as a training writes it: mel spectrogram, linear layer, and the card of its front end. It
+stays as it is: files of today must open tomorrow. `write_mel_model` wrote it, with torch.
 """
 
 import json
@@ -22,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 TINY_MODEL = Path(__file__).parent / "fixtures" / "tiny.onnx"
+MEL_MODEL = TINY_MODEL.with_name("mel.onnx")
 LABELS = ("low", "high")
 SAMPLE_RATE = 8_000
 _LOUDEST = 0.5
@@ -106,6 +110,26 @@ def write_tiny_model(
     }
     helper.set_model_props(model, {"soundfold": json.dumps(fields | dict(card or {}))})
     path.write_bytes(model.SerializeToString(deterministic=True))
+    return path
+
+
+def write_mel_model(path: Path) -> Path:
+    """Write an untrained model of 16 mel bands at 8 kHz, stereo; needs torch."""
+    from soundfold.export import export_model
+    from soundfold.models import build_classifier
+    from soundfold.recipe import load_recipe
+    from soundfold.runtime import FORMAT_VERSION, ModelCard
+
+    sound = ("sample_rate=8000", "channels=2", "length_s=0.5")
+    changes = (*sound, "kind=log_mel", "n_fft=256", "hop_length=128", "n_mels=16")
+    recipe = load_recipe("probe", changes)
+    classifier = build_classifier(recipe, 3, seed=0).eval()
+    classifier.standardise.set_statistics(-30.0, 20.0)
+    card = ModelCard(
+        format_version=FORMAT_VERSION, soundfold_version="0.1.0", labels=("a", "b", "c"), sample_rate=8_000,
+        channels=2, downmix="first", window=4_000, recipe=recipe.as_dict(),
+    )  # fmt: skip
+    export_model(classifier, recipe, card, path)
     return path
 
 

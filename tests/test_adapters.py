@@ -328,8 +328,50 @@ def test_one_class_is_read_and_not_trained(tmp_path: Path) -> None:
         sound(tmp_path / name)
     clips = read_clips(tmp_path)
     assert clips.labels == ("animals",)
-    with pytest.raises(DataError, match=r"have the label 'animals'.*point at .*animals if the folders in it are"):
+    with pytest.raises(
+        DataError, match=r"have the label 'animals'.*point at \S+/animals if its folders \('cat', 'dog'\)"
+    ):
         check_trainable(clips)
+    (tmp_path / "animals" / "cat" / "b.wav").unlink()
+    (tmp_path / "animals" / "cat").rmdir()
+    with pytest.raises(DataError, match=r"needs two or more\. Add a folder of another class\.$"):
+        check_trainable(read_clips(tmp_path))
+
+
+@pytest.mark.parametrize("above", ["x", "x/y"])
+def test_a_published_data_set_is_found_some_folders_deeper(tmp_path: Path, above: str) -> None:
+    inner = tmp_path / above / "UrbanSound8K"
+    urbansound8k(inner)
+    (tmp_path / "notes.txt").write_text("unpacked on Monday")
+    clips = read_clips(tmp_path)
+    assert (clips.kind, clips.root) == ("UrbanSound8K", inner)
+    assert has_note(clips, f"UrbanSound8K was found in {inner}.")
+
+
+def test_folders_that_lead_in_a_circle_are_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(DataError, match="holds no sounds"):
+        read_clips(tmp_path)
+
+
+@pytest.mark.parametrize("folds", [("fold1", "fold2"), ("train", "test")])
+def test_folds_one_folder_deeper_are_followed(tmp_path: Path, folds: tuple[str, str]) -> None:
+    for fold in folds:
+        sound(tmp_path / "mine" / fold / "dog" / "a.wav")
+        sound(tmp_path / "mine" / fold / "cat" / "a.wav")
+    clips = read_clips(tmp_path)
+    assert (clips.labels, len(clips.folds), clips.root) == (("cat", "dog"), 2, tmp_path / "mine")
+    assert has_note(clips, f"The only folder with sounds in {tmp_path} is 'mine'; read that.")
+
+
+def test_a_table_one_folder_deeper_is_followed(tmp_path: Path) -> None:
+    for name in ("1.wav", "2.wav"):
+        sound(tmp_path / "mine" / name)
+    write_csv(tmp_path / "mine" / "clips.csv", "path,label", ["1.wav,dog", "2.wav,cat"])
+    clips = read_clips(tmp_path)
+    assert (clips.kind, clips.labels) == ("table", ("cat", "dog"))
+    assert has_note(clips, "The table clips.csv was found")
 
 
 def test_folders_with_nothing_to_learn_from(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """Files that are broken, lie or are no sound: what is there is taken, or one line says what is wrong."""
 
+import contextlib
+import ctypes
 import io
+import os
 import struct
+import sys
 import tracemalloc
 
 import numpy as np
@@ -10,6 +14,7 @@ import soundfile
 
 from soundfold.audio import load, probe, read, stream
 from soundfold.audio.complaint import looks_like
+from soundfold.audio.hush import hushed
 from soundfold.errors import AudioError
 
 pytestmark = pytest.mark.runtime
@@ -201,6 +206,50 @@ def test_an_mp3_that_is_damaged_inside_is_told_although_its_decoder_takes_it_for
         read(bytes(file), name="x")
     before = load(bytes(file), RATE, 1, start_s=1.0, end_s=2.0)
     assert np.array_equal(before, whole[:, RATE : 2 * RATE])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="C's stderr cannot be set there")
+@pytest.mark.parametrize("damage", ["inside", "cut", "junk", "text"])
+def test_the_decoder_of_mp3_keeps_its_notes_to_itself(damage, tmp_path, capfd):
+    file = encode("MP3", seconds=10.0)
+    rng = np.random.default_rng(0)
+    half = len(file) // 2
+    content = {
+        "inside": file[:half] + rng.bytes(2_000) + file[half + 2_000 :],
+        "cut": file[:half],
+        "junk": b"\xff\xfb\x90\x00" + rng.bytes(80_000),
+        "text": b"no sound " * 9_000,
+    }[damage]
+    path = tmp_path / "x.mp3"
+    path.write_bytes(content)
+    assert noisy_without_care(path, capfd)  # else this tests nothing
+    for source in (path, content):
+        for call in (read, probe, lambda sound: load(sound, RATE, 1, start_s=4.0, end_s=4.5)):
+            assert one_line_or_samples(call, source)
+    assert capfd.readouterr().err == ""
+
+
+def noisy_without_care(path, capfd) -> bool:
+    """Tell whether a file makes libmpg123 speak when soundfile reads it by itself; clear the screen."""
+    with contextlib.suppress(soundfile.SoundFileError):
+        soundfile.read(path)
+    return capfd.readouterr().err != ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="C's stderr cannot be set there")
+def test_what_others_write_while_the_decoder_is_hushed_is_seen(tmp_path, capfd):
+    libc = ctypes.CDLL(None)
+    with hushed():
+        with hushed():  # as by another thread
+            os.write(2, b"by descriptor\n")
+        print("by Python", file=sys.stderr)
+        libc.perror(b"by C")
+    libc.perror(b"by C again")
+    told = capfd.readouterr().err
+    assert "by descriptor" in told
+    assert "by Python" in told
+    assert "by C:" not in told
+    assert "by C again:" in told
 
 
 def test_a_flac_that_is_damaged_or_ends_early_tells_where():

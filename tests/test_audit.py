@@ -167,7 +167,14 @@ def test_unknown_recordings_left_out_rows_and_one_class(tmp_path: Path) -> None:
     assert not result.groups_known
     assert "`group` column" in finding(result, "Recordings are unknown")
     assert "missing.wav: the file is missing" in finding(result, "left out while reading")
-    assert "Add another class" in finding(result, "All clips have the label 'a'")
+    assert "Add clips of another class" in finding(result, "All clips have the label 'a'")
+
+
+def test_a_folder_one_too_high_is_told_with_the_one_that_was_perhaps_meant(tmp_path: Path) -> None:
+    for number, label in enumerate(("cat", "dog")):
+        write(tmp_path / "animals" / label / "a.wav", noise(number, 1_000))
+    told = finding(audit(read_clips(tmp_path)), "All clips have the label 'animals'")
+    assert f"point at {tmp_path / 'animals'} if its folders ('cat', 'dog') are the classes" in told
 
 
 def test_json_and_progress(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_operations_are_those_counted_by_hand() -> None:
 
 def test_limits_are_positive_and_the_network_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(floor, "_REPEATS", 1)
-    monkeypatch.setattr(floor, "cores", lambda: 1)
+    monkeypatch.setattr(floor, "usable_cores", lambda: 1)
     assert floor.bandwidth(megabytes=4) > 1e6
     assert floor.peak(size=64) > 1e6
     network = peer.Network(10)

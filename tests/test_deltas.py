@@ -1,10 +1,12 @@
 """Deltas: slopes along time, as further channels."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundfold.features import build_features, deltas
+from soundfold.features import deltas, with_deltas
+from soundfold.models import build_classifier
 from soundfold.recipe import load_recipe
 
 
@@ -27,11 +29,21 @@ def test_is_the_regression_over_five_frames_with_ends_repeated(frames: int, seed
 
 
 def test_channels_come_first_then_their_slopes_then_the_slopes_of_these() -> None:
+    plain = torch.randn(3, 2, 20, 32, generator=torch.Generator().manual_seed(0))
+    once, twice = with_deltas(plain, 1), with_deltas(plain, 2)
+    assert torch.equal(with_deltas(plain, 0), plain)
+    assert torch.equal(once, torch.cat([plain, deltas(plain)], dim=1))
+    assert torch.equal(twice, torch.cat([once, deltas(deltas(plain))], dim=1))
+
+
+@pytest.mark.parametrize("orders", [0, 1, 2])
+def test_a_network_hears_the_slopes_of_what_is_standardised(orders: int) -> None:
     small = ["sample_rate=8000", "length_s=0.5", "n_fft=256", "hop_length=128", "n_mels=20"]
-    waveform = torch.randn(3, 2, 4_000, generator=torch.Generator().manual_seed(0))
-    plain, once, twice = (build_features(load_recipe("tutorial", [*small, f"deltas={n}"]))(waveform) for n in range(3))
-    assert (plain.shape[1], once.shape[1], twice.shape[1]) == (2, 4, 6)
-    assert torch.equal(twice[:, :4], once)
-    assert torch.equal(once[:, :2], plain)
-    assert torch.equal(once[:, 2:], deltas(plain))
-    assert torch.equal(twice[:, 4:], deltas(deltas(plain)))
+    classifier = build_classifier(load_recipe("tutorial", [*small, f"deltas={orders}"]), 3, 0).eval()
+    waveform = torch.randn(2, 2, 4_000, generator=torch.Generator().manual_seed(0))
+    features = classifier.features(waveform)
+    classifier.standardise.set_statistics(float(features.mean()), float(features.std()))
+    heard = classifier.prepare(features)
+    assert classifier.features.shape == features.shape[1:] == (2, 20, 32)
+    assert torch.equal(heard, with_deltas(classifier.standardise(features), orders))
+    torch.testing.assert_close(classifier(waveform), classifier.network(heard))

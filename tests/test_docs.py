@@ -20,7 +20,7 @@ VERBS = {
     "demo": ["demo"], "train": ["train"], "cv": ["cv"], "evaluate": ["evaluate"], "predict": ["predict"],
     "serve": ["serve"], "tune": ["tune"], "ladder": ["ladder"], "compare": ["compare"],
     "report": ["report"],
-    "data": ["data synth", "data get", "data check", "data show"],
+    "data": ["data synth", "data get", "data check", "data show", "data cache"],
 }  # fmt: skip
 
 
@@ -104,13 +104,17 @@ def test_every_setting_stands_in_the_table_as_it_is() -> None:
         for part in key.split("."):
             field, value = model.model_fields[part], getattr(value, part)
             model = field.annotation
-        default = "null" if value is None else f"{value:g}" if isinstance(value, float) else value
+        default = (
+            f"{value:g}" if isinstance(value, float) else {"None": "null", "False": "false"}.get(f"{value}", value)
+        )
         assert f"| `{key}` | `{default}` | {in_words(field)} | {meaning} |" in page
 
 
 def in_words(field: typing.Any) -> str:
     """Return a setting's range as the table tells it."""
     choices = typing.get_args(field.annotation)
+    if field.annotation is bool:
+        return "`false`, `true`"
     if typing.get_origin(field.annotation) is typing.Literal:
         return ", ".join(f"`{choice}`" for choice in choices)
     words, lengths = [], {}

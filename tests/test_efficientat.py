@@ -1,4 +1,4 @@
-"""EfficientAT's networks and their front end: published values, shapes, and what fine-tuning and export need."""
+"""EfficientAT's networks and their front end: published values, shapes, and what fine-tuning needs."""
 
 import math
 import os
@@ -6,15 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from soundfold.errors import ModelFileError, RecipeError
-from soundfold.features.audioset_mel import AudiosetMel, audioset_mel, draw_band_edges, kaldi_mel_filters
+from soundfold.features.audioset_mel import AudiosetMel, audioset_mel
 from soundfold.models.audioset_labels import AUDIOSET_LABELS
-from soundfold.models.efficientat import EFFICIENTAT_WIDTHS, EfficientAT, build_efficientat, load_state, pool_maps
+from soundfold.models.efficientat import EFFICIENTAT_WIDTHS, EfficientAT, build_efficientat, load_state
 from soundfold.models.pretrained import find_weights, load_efficientat
 
 FRONT_END = AudiosetMel()
@@ -83,39 +82,6 @@ def test_tone_is_loudest_in_its_own_band() -> None:
     tone = torch.sin(2 * torch.pi * 2_000.0 * time_s)[None, None]
     middle = 1127 * math.log(1 + 2_000 / 700) / (1127 * math.log(1 + 15_000 / 700)) * 129 - 1
     assert abs(int(FRONT_END(tone)[0, 0].mean(dim=1).argmax()) - middle) < 1
-
-
-def test_kaldi_filters_peak_near_one_overlap_to_one_and_leave_out_the_last_bin() -> None:
-    filters = kaldi_mel_filters(32_000, 1024, 40, torch.tensor([20.0, 16_000.0]))
-    assert filters.shape == (513, 40)
-    assert filters.min() == 0
-    assert 0.5 < float(filters.amax(dim=0).min()) <= float(filters.max()) <= 1
-    # between the peaks of the first and the last band, every bin belongs to two bands with a sum of 1
-    inner = filters.sum(dim=1)[int(filters[:, 0].argmax()) + 1 : int(filters[:, -1].argmax())]
-    torch.testing.assert_close(inner, torch.ones_like(inner), rtol=0, atol=1e-4)
-    assert not filters[512].any()
-
-
-def test_band_edges_are_drawn_in_their_range_from_the_generator_alone() -> None:
-    drawn = draw_band_edges(torch.Generator().manual_seed(3), 2_000)
-    assert torch.equal(drawn, draw_band_edges(torch.Generator().manual_seed(3), 2_000))
-    assert 0 <= float(drawn[:, 0].min()) < 0.1 < 9.9 < float(drawn[:, 0].max()) <= 10
-    assert 14_000 <= float(drawn[:, 1].min()) < 14_010 < 15_990 < float(drawn[:, 1].max()) <= 16_000
-    assert draw_band_edges(torch.Generator().manual_seed(3)).shape == (2,)
-
-
-def test_jitter_moves_the_bands_clip_by_clip_and_leaves_the_front_end_as_it_was() -> None:
-    waveform = noise(3)
-    before = FRONT_END(waveform)
-    edges = torch.tensor([[0.0, 15_000.0], [5.0, 14_000.0], [9.0, 15_900.0]])
-    jittered = FRONT_END.jittered(waveform, edges)
-    torch.testing.assert_close(jittered[0], before[0])
-    for row in (1, 2):
-        assert (jittered[row] - before[row]).abs().mean() > 0.01
-        torch.testing.assert_close(jittered[row], FRONT_END.jittered(waveform, edges[row])[row])
-    torch.testing.assert_close(FRONT_END(waveform), before, rtol=0, atol=0)
-    with pytest.raises(ValueError, match="a portable front end must keep its bands"):
-        AudiosetMel(portable=True).jittered(waveform, edges)
 
 
 def test_front_end_stays_in_full_precision_and_saves_nothing() -> None:
@@ -218,11 +184,6 @@ def test_layer_maps_are_those_on_the_way(settled: EfficientAT) -> None:
         torch.testing.assert_close(last, settled.features(spectrogram))
         torch.testing.assert_close(third, settled.features[:3](spectrogram))
         assert torch.equal(again, last)
-        vector = pool_maps([third, last])
-    assert vector.shape == (2, 2 * (third.shape[1] + last.shape[1]))
-    channels = third.shape[1]
-    torch.testing.assert_close(vector[:, :channels], third.mean(dim=(2, 3)))
-    assert (vector[:, channels : 2 * channels] >= vector[:, :channels]).all()
     with pytest.raises(IndexError):
         settled.layer_maps(spectrogram, (17,))
 
@@ -233,17 +194,6 @@ def test_stages_hold_every_weight_once_in_order() -> None:
     assert len(stages) == 18
     of_stages = [id(parameter) for stage in stages for parameter in stage.parameters()]
     assert of_stages == [id(parameter) for parameter in network.parameters()]
-
-
-def test_a_new_head_answers_from_the_embedding(settled: EfficientAT) -> None:
-    network = build_efficientat("mn04", 7)
-    network.load_state_dict(settled.state_dict())
-    head = nn.Linear(network.width, 4)
-    network.replace_head(head)
-    network.eval()
-    spectrogram = FRONT_END(noise(2))
-    with torch.inference_mode():
-        torch.testing.assert_close(network(spectrogram), head(settled.embed(settled.features(spectrogram))))
 
 
 def test_frozen_statistics_stay_in_training_and_weights_still_learn() -> None:
@@ -297,40 +247,6 @@ def test_another_head_takes_the_published_blocks(settled: EfficientAT) -> None:
     load_state(network, settled.state_dict(), "w.pt", head=False)
     assert torch.equal(network.classifier[5].weight, own)
     assert torch.equal(network.features[3].block[0][0].weight, settled.features[3].block[0][0].weight)
-
-
-class FromWaveform(nn.Module):
-    def __init__(self, network: EfficientAT) -> None:
-        super().__init__()
-        self.front_end = AudiosetMel(portable=True)
-        self.network = network
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.front_end(waveform))
-        return logits
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_front_end_and_network_export_to_one_graph_that_answers_alike(settled: EfficientAT, tmp_path: Path) -> None:
-    program = torch.onnx.export(
-        FromWaveform(settled).eval(),
-        (torch.zeros(2, 1, 32_000),),
-        dynamo=True,
-        verbose=False,
-        opset_version=20,
-        input_names=["waveform"],
-        dynamic_shapes={"waveform": {0: torch.export.Dim("batch", min=1, max=65_536)}},
-    )
-    assert program is not None
-    program.save(tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    for batch in (1, 3):
-        waveform = noise(batch, seed=9)
-        waveform[0] *= 1e-4
-        with torch.inference_mode():
-            expected = settled(FRONT_END(waveform)).numpy()
-        (answer,) = session.run(None, {"waveform": waveform.numpy()})
-        np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-3)
 
 
 # labels

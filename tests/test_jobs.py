@@ -61,8 +61,51 @@ def test_evaluate_names_recordings_that_the_model_was_trained_on(small_run: Path
     assert result.leaks is not None
     assert result.leaks["share"] == pytest.approx(24 / 36)
     assert "66.7 % of these clips come from recordings that the model was trained on" in result.leaks["sentence"]
+    assert result.leaks["groups_known"] is True
+    assert len(result.leaks["recordings"]) == 12
 
 
+def test_evaluate_scores_what_the_model_has_met_apart_from_what_it_has_not(
+    small_run: Path, small_data: Path, tmp_path: Path
+) -> None:
+    result = soundfold.evaluate(small_run, small_data, predictions=tmp_path / "p.parquet")
+    table = read_predictions(tmp_path / "p.parquet")
+    assert result.met is not None
+    assert result.not_met is not None
+    for side, folds in ((result.met, ["1", "2"]), (result.not_met, ["3"])):
+        alone = score(table[table["fold"].isin(folds)].reset_index(drop=True))
+        assert dict(side) == {name: getattr(alone, name) for name in dict(side)}
+    assert result.met.n + result.not_met.n == result.n
+    assert (result.met.n_recordings, result.not_met.n_recordings) == (12, 6)
+    new = soundfold.evaluate(small_run, small_data, fold=3)
+    assert new.met is None
+    assert new.not_met is not None
+    assert new.not_met.accuracy == new.accuracy
+    known = soundfold.evaluate(small_run, small_data, fold=1)
+    assert known.not_met is None
+    assert known.met is not None
+    assert known.met.n == known.n
+
+
+def test_files_found_again_are_met_and_the_others_are_not_said_to_be_new(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds", clips=2)
+    for path in sorted(data.rglob("*.wav")):
+        path.rename(path.parents[1] / f"{path.parent.name}-{path.name}")
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    trained = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    assert trained.interval_over == "files"
+    result = soundfold.evaluate(tmp_path / "run", data)
+    assert (result.interval_over, result.n_recordings) == ("files", 12)
+    assert result.met is not None
+    assert (result.met.n, result.not_met) == (8, None)
+    assert result.leaks is not None
+    assert "66.7 % of these clips come from files that the model was trained on" in result.leaks["sentence"]
+    card = soundfold.load(tmp_path / "run").card
+    assert card.scores["interval_over"] == "files"
+
+
+@pytest.mark.usefixtures("hollow_model_file")
 def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path) -> None:
     result = soundfold.cross_validate(small_data, changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache")
     assert [fold.fold for fold in result.folds] == [1, 2, 3]
@@ -81,6 +124,7 @@ def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path
     assert again == CvResult.model_validate_json((tmp_path / "cv" / "metrics.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_chosen_folds_are_trained_on_all_the_others(small_data: Path, tmp_path: Path) -> None:
     result = soundfold.cross_validate(
         small_data, changes=SMALL, folds=[2], out=tmp_path / "cv", cache=tmp_path / "cache"
@@ -91,6 +135,7 @@ def test_chosen_folds_are_trained_on_all_the_others(small_data: Path, tmp_path: 
     assert (inner["split"]["n_train"], inner["split"]["n_test"]) == (24, 12)
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_random_split_is_scored_with_its_leak(small_data: Path, tmp_path: Path) -> None:
     result = soundfold.train(
         small_data, changes=SMALL, random_split=0.25, out=tmp_path / "run", cache=tmp_path / "cache"
@@ -109,6 +154,7 @@ def test_all_scores_nothing_and_ships_a_model(small_data: Path, tmp_path: Path) 
     assert soundfold.load(tmp_path / "run").labels == ("high", "low")
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_without_folds_whole_recordings_are_held_out(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "folds")
     for fold in (1, 2, 3):
@@ -124,6 +170,7 @@ def test_without_folds_whole_recordings_are_held_out(tmp_path: Path) -> None:
     assert 0 < result.n < 18
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_identical_sounds_on_both_sides_are_named(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     shutil.copy(data / "fold1" / "low" / "recording10" / "clip 0.wav", data / "fold3" / "low" / "copy.wav")
@@ -132,6 +179,7 @@ def test_identical_sounds_on_both_sides_are_named(tmp_path: Path) -> None:
     assert result.leaks["identical_clips"] == 1
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_a_few_bad_clips_are_listed_and_training_goes_on(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     (data / "fold1" / "low" / "text.wav").write_text("this is not a sound")
@@ -150,6 +198,7 @@ def test_mostly_bad_clips_are_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_a_class_that_cannot_be_heard_at_all_is_named(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds", labels=("low", "high", "mid"))
     for path in data.rglob("mid/*/*.wav"):
@@ -190,6 +239,7 @@ def test_other_settings_do_not_continue_a_run(small_run: Path, small_data: Path,
         soundfold.train(small_data, changes=SMALL, test_fold=2, out=small_run, cache=tmp_path / "cache", resume=True)
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_changed_sounds_do_not_continue_a_run(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
@@ -198,6 +248,7 @@ def test_changed_sounds_do_not_continue_a_run(tmp_path: Path) -> None:
         soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache", resume=True)
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_other_labels_or_folds_do_not_continue_a_run(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     paths = sorted(data.rglob("*.wav"))
@@ -216,6 +267,7 @@ def test_other_labels_or_folds_do_not_continue_a_run(tmp_path: Path) -> None:
         soundfold.train(tmp_path / "clips.csv", **options, resume=True)
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_folds_whose_names_look_alike_keep_their_own_results(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     paths = sorted(data.rglob("*.wav"))
@@ -231,6 +283,7 @@ def test_folds_whose_names_look_alike_keep_their_own_results(tmp_path: Path) -> 
     assert sorted(told["fold"].unique()) == sorted(names.values())
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_run_that_a_kill_left_half_made_can_be_begun_again(small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".run.json.0123abcd.part").write_text("{")
@@ -249,6 +302,7 @@ def test_run_that_a_kill_left_half_made_can_be_begun_again(small_data: Path, tmp
     assert files_of(tmp_path / "half") == FILES
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_recipe_name_cannot_lead_out_of_the_runs(
     small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +322,7 @@ def test_evaluate_does_not_claim_what_it_cannot_know(small_run: Path, tmp_path: 
     assert result.leaks is not None
     assert result.leaks["share"] is None
     assert "cannot be seen" in result.leaks["sentence"]
+    assert (result.met, result.not_met, result.interval_over) == (None, None, "files")
 
 
 def test_a_damaged_run_is_told(small_run: Path, small_data: Path, tmp_path: Path) -> None:
@@ -282,6 +337,7 @@ def test_a_damaged_run_is_told(small_run: Path, small_data: Path, tmp_path: Path
             soundfold.train(small_data, **options)
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_a_tidied_or_damaged_cache_is_made_anew(small_data: Path, tmp_path: Path) -> None:
     def again(name: str) -> float | None:
         options = {"changes": SMALL, "test_fold": 3, "out": tmp_path / name, "cache": tmp_path / "cache"}
@@ -295,6 +351,7 @@ def test_a_tidied_or_damaged_cache_is_made_anew(small_data: Path, tmp_path: Path
         assert again(pattern.replace("/", "").replace("*", "")) == first
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_absurd_samples_are_left_out_and_named(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     soundfile.write(data / "fold1" / "low" / "broken.wav", np.full(4000, 3e38, np.float32), RATE, subtype="FLOAT")

@@ -69,6 +69,17 @@ def test_bands_keep_within_their_edges(scale: str) -> None:
     assert filters[(bins_hz > 450) & (bins_hz < 3_000)].sum(dim=1).min() > 0.9
 
 
+def test_kaldi_bands_peak_near_one_overlap_to_one_and_leave_out_the_last_bin() -> None:
+    filters = mel_filters(32_000, 1024, 40, 20.0, 16_000.0, scale="kaldi")
+    assert filters.shape == (513, 40)
+    assert filters.min() == 0
+    assert 0.5 < float(filters.amax(dim=0).min()) <= float(filters.max()) <= 1
+    # between the peaks of the first and the last band, every bin belongs to two bands with a sum of 1
+    inner = filters.sum(dim=1)[int(filters[:, 0].argmax()) + 1 : int(filters[:, -1].argmax())]
+    torch.testing.assert_close(inner, torch.ones_like(inner), rtol=0, atol=1e-4)
+    assert not filters[512].any()
+
+
 def test_kaldi_bands_are_those_a_published_network_hears(golden: Path) -> None:
     stored = np.load(golden / "efficientat_mn04.npz")
     waveform = torch.from_numpy(stored["waveform"])[:, None]

@@ -248,6 +248,11 @@ def test_the_sigmoid_in_the_file_answers_as_torch(cross_validated: CvResult, ton
     evaluated = soundfold.evaluate(run, tones, fold=1)
     fold = cross_validated.folds[0]
     assert evaluated.mean_average_precision == pytest.approx(fold.mean_average_precision, abs=1e-3)
+    both = soundfold.evaluate(run, tones)
+    assert both.met is not None
+    assert both.not_met is not None
+    assert both.not_met.mean_average_precision == pytest.approx(evaluated.mean_average_precision)
+    assert (both.not_met.accuracy, both.met.n + both.not_met.n) == (None, both.n)
 
 
 def test_predict_tells_every_label_above_a_half(

@@ -47,56 +47,62 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="module")
+def learned(small_data: Path, changes: list[str], cache: Path, tmp_path_factory: pytest.TempPathFactory) -> CvResult:
+    return run_cv(small_data, changes, cache, tmp_path_factory.mktemp("learned") / "run")
+
+
 def run_cv(small_data: Path, changes: list[str], cache: Path, out: Path) -> CvResult:
     return soundfold.cross_validate(small_data, recipe="probe", changes=changes, out=out, cache=cache)
 
 
-def test_learns_what_a_frozen_network_can_tell(
-    small_data: Path, changes: list[str], cache: Path, tmp_path: Path
-) -> None:
-    result = run_cv(small_data, changes, cache, tmp_path / "run")
-    assert result.accuracy_mean > 0.9
-    model = soundfold.load(tmp_path / "run" / "fold1")
-    predictions = read_predictions(tmp_path / "run" / "fold1" / "predictions.parquet")
+def test_learns_what_a_frozen_network_can_tell(learned: CvResult) -> None:
+    assert learned.accuracy_mean > 0.9
+    fold = Path(learned.out or "") / "fold1"
+    model = soundfold.load(fold)
+    predictions = read_predictions(fold / "predictions.parquet")
     assert model.card.recipe["features"]["weights"] is None  # a path of this computer
     told = model.predict(predictions["path"].iloc[0])
     assert told.probabilities["low"] == pytest.approx(predictions["p:low"].iloc[0], abs=1e-3)
 
 
 def test_a_second_run_embeds_nothing_and_exports_nothing(
-    small_data: Path, changes: list[str], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_data: Path,
+    changes: list[str],
+    cache: Path,
+    learned: CvResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = run_cv(small_data, changes, cache, tmp_path / "a")
-
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("done again")
 
     monkeypatch.setattr("soundfold.training.feature_cache._compute", refuse)
     monkeypatch.setattr("torch.onnx.export", refuse)
-    second = run_cv(small_data, changes, cache, tmp_path / "b")
-    assert second.accuracy_mean == first.accuracy_mean
+    second = run_cv(small_data, changes, cache, tmp_path / "run")
+    assert second.accuracy_mean == learned.accuracy_mean
     for fold in (1, 2, 3):
-        files = [(tmp_path / name / f"fold{fold}" / "weights.safetensors").read_bytes() for name in ("a", "b")]
+        runs = (Path(learned.out or ""), tmp_path / "run")
+        files = [(run / f"fold{fold}" / "weights.safetensors").read_bytes() for run in runs]
         assert files[0] == files[1]
 
 
+@pytest.mark.usefixtures("learned")
 def test_a_kept_front_end_that_is_damaged_is_made_again(
     small_data: Path, changes: list[str], cache: Path, tmp_path: Path
 ) -> None:
-    soundfold.train(small_data, recipe="probe", changes=changes, out=tmp_path / "a", cache=cache)
     kept = next(cache.rglob("front-end-*.onnx"))
     whole = kept.read_bytes()
-    for damage in (b"", b"no graph"):
+    for damage in (b"", b"no graph", whole[: len(whole) // 2]):
         kept.write_bytes(damage)
-        assert kept_graph(kept) is None
-    kept.write_bytes(whole[: len(whole) // 2])
-    soundfold.train(small_data, recipe="probe", changes=changes, out=tmp_path / "b", cache=cache)
-    assert kept.read_bytes() == whole
+        assert kept_graph(kept) is None  # as if there were none
+    kept.write_bytes(whole)
     wrong = onnx.load(kept)  # whole in its form, so that only the proof of parity can find it out
     largest = max(wrong.graph.initializer, key=lambda entry: math.prod(entry.dims))
     largest.CopyFrom(numpy_helper.from_array(np.zeros(largest.dims, np.float32), largest.name))
     onnx.save(wrong, kept)
-    soundfold.train(small_data, recipe="probe", changes=changes, out=tmp_path / "c", cache=cache)
+    assert kept_graph(kept) is not None
+    soundfold.train(small_data, recipe="probe", changes=changes, out=tmp_path / "run", cache=cache)
     assert kept.read_bytes() == whole
 
 

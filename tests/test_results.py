@@ -36,6 +36,7 @@ SCORED = {
     "macro_f1_ci95",
     "n",
     "n_recordings",
+    "interval_over",
     "labels",
     "unknown_labels",
     "per_class",
@@ -58,6 +59,7 @@ ACCOUNT = {
     "hardware",
 }
 OF_CV = {"accuracy_mean", "accuracy_std", "accuracy_pooled", "folds"}
+OF_EVALUATE = {"met", "not_met"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def test_json_comes_back_without_loss(result_of: Callable[[pd.DataFrame], BaseMo
     text = result.model_dump_json(indent=2)
     assert type(result).model_validate_json(text) == result
     assert json.loads(text) == result.model_dump(mode="json")
-    assert set(json.loads(text)) == SCORED | ACCOUNT | (OF_CV if isinstance(result, CvResult) else set())
+    own = OF_CV if isinstance(result, CvResult) else OF_EVALUATE if isinstance(result, EvaluateResult) else set()
+    assert set(json.loads(text)) == SCORED | ACCOUNT | own
 
 
 @RESULTS

@@ -12,13 +12,16 @@ from soundfold.errors import RecipeError
 from soundfold.features.audioset_mel import AudiosetMel
 from soundfold.jobs.tagger import pretrained_model
 from soundfold.models import build_efficientat
+from soundfold.models.audioset_labels import AUDIOSET_LABELS
 from soundfold.runtime import load
 
 
 def test_the_model_file_answers_as_the_published_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_efficientat("mn04").eval()
+        network = build_efficientat("mn04").train()
+        network(AudiosetMel()(0.1 * torch.randn(4, 1, 32_000)))  # batch statistics that are not the identity
+        network.eval()
     weights = tmp_path / "chance.safetensors"
     save_file(network.state_dict(), weights)
     monkeypatch.setenv("SOUNDFOLD_WEIGHTS", str(weights))
@@ -28,15 +31,18 @@ def test_the_model_file_answers_as_the_published_network(tmp_path: Path, monkeyp
     assert path.stat().st_mtime_ns == made, "made once, and then kept"
     model = load(path)
     assert len(model.card.labels) == 527
-    sound = np.random.default_rng(0).normal(0, 0.1, model.card.window).astype(np.float32)
-    with torch.inference_mode():
-        expected = network(AudiosetMel()(torch.from_numpy(sound)[None, None])).sigmoid()[0]
-    found = model.predict(sound, 32_000).probabilities
-    assert (
-        max(abs(found[label] - float(value)) for label, value in zip(model.card.labels, expected, strict=True)) < 1e-4
-    )
+    assert model.card.labels == AUDIOSET_LABELS
+    sounds = np.random.default_rng(0).normal(0, 0.1, (3, 1, model.card.window)).astype(np.float32)
+    sounds[0] *= 1e-4
+    for batch in (sounds, sounds[:1]):
+        with torch.inference_mode():
+            expected = network(AudiosetMel()(torch.from_numpy(batch))).sigmoid().numpy()
+        np.testing.assert_allclose(model.probabilities(batch), expected, rtol=0, atol=1e-4)
+    whole = path.read_bytes()
+    monkeypatch.setattr("soundfold.jobs.tagger.export_model", lambda *given: given[3].write_bytes(whole))
     path.write_bytes(b"damaged")
-    assert load(pretrained_model("mn04", cache=tmp_path / "cache")).card.labels == model.card.labels
+    assert pretrained_model("mn04", cache=tmp_path / "cache") == path
+    assert path.read_bytes() == whole, "a damaged one is made anew"
 
 
 def test_an_unknown_network_gets_the_nearest_name(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import soundfile
 from soundfold.cli.telling import tell_audit, tell_evaluate
 from soundfold.data.audit import audit
 from soundfold.data.reading import read_clips
-from soundfold.evaluation import EvaluateResult, SplitSummary, predictions_table, score
+from soundfold.evaluation import EvaluateResult, SplitSummary, predictions_table, score, score_title, unit_of
+from soundfold.evaluation.report import ReportRun, render_page
 
 
-def evaluated(labels: list[str]) -> EvaluateResult:
+def evaluated(labels: list[str], groups_known: bool = True) -> EvaluateResult:
     n = len(labels)
     clips = pd.DataFrame(
         {
@@ -21,7 +22,7 @@ def evaluated(labels: list[str]) -> EvaluateResult:
             "group": [f"r{k}" for k in range(n)], "salience": 1,
         }
     )  # fmt: skip
-    scores = score(predictions_table(clips, ("high", "low"), np.tile([0.75, 0.25], (n, 1))))
+    scores = score(predictions_table(clips, ("high", "low"), np.tile([0.75, 0.25], (n, 1))), groups_known=groups_known)
     return EvaluateResult(
         **dict(scores), recipe={}, split=SplitSummary(name="all clips", kind="all", n_test=n), leaks={}, seconds=1.0
     )
@@ -37,6 +38,25 @@ def test_a_count_of_one_is_singular(capsys: pytest.CaptureFixture[str], n: int) 
     bear = "bears a label" if n == 1 else "bear labels"
     assert f"{n:,} of {clips} {bear} that the model does not know (odd)" in told
     assert n == 1 or f"95 % interval over {n:,} recordings: 0.0 to 0.0 %" in told
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_the_interval_is_over_is_told_in_one_word_everywhere(
+    capsys: pytest.CaptureFixture[str], known: bool
+) -> None:
+    word, other = ("recording", "file") if known else ("file", "recording")
+    result = evaluated(["high", "low", "high"], groups_known=known)
+    assert (result.interval_over, f'"interval_over":"{word}s"' in result.model_dump_json()) == (f"{word}s", True)
+    tell_evaluate(result)
+    told = capsys.readouterr().out
+    assert f"95 % interval over 3 {word}s" in told
+    assert f"The interval rests on 3 {word}s only" in told
+    assert f"  clips  {word}s\n" in told
+    page = render_page([ReportRun(name="x", path="x", result=result)])
+    assert f"of 3 {word}s" in page
+    assert f">{word}s</th>" in page
+    assert f">{other}s</th>" not in page
+    assert score_title(0.5, None, 3, 3, unit=unit_of(result)).endswith(f"3 clips of 3 {word}s")
 
 
 @pytest.mark.parametrize(

@@ -362,6 +362,7 @@ def test_small_networks_share_a_gpu_and_large_steps_do_not(jobs: list[FitJob]) -
     assert networks_at_once(job, CPU) == 1
 
 
+@pytest.mark.usefixtures("hollow_model_file")
 def test_cross_validation_in_few_passes_gives_the_same_scores(
     small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from benchmarks.machine import cores
 from benchmarks.processes import Finished, probe, python, soundfold
 from benchmarks.results import OURS, Found
 from benchmarks.rows.plan import Plan, Turn, Wanted, in_turns
 from benchmarks.rows.tutorial import PEER, fastest, peer_rate
+from soundfold.cores import usable_cores
 
 __all__ = ["cold_help", "evaluation", "prediction"]
 
@@ -96,7 +96,7 @@ def prediction(plan: Plan) -> Found:
         cold = {PEER: cold_peer, OURS: cold_ours, f"import {_LIBRARIES}": cold_libraries}
         rounds = 2 if plan.quick else max(plan.rounds, 7)
         first = in_turns(plan, cold, [Wanted("cold, whole process", "s", "less")], rounds)
-        warm = {f"{PEER}, threads: {threads}": warm_peer(threads) for threads in sorted({1, cores()})}
+        warm = {f"{PEER}, threads: {threads}": warm_peer(threads) for threads in sorted({1, usable_cores()})}
         warm |= {OURS: warm_ours, _FLOOR: warm_floor}
         then = in_turns(plan, warm, [Wanted("warm, model open", "ms", "less")], plan.rounds)
     note = (

@@ -2,10 +2,11 @@
 
 import re
 
-from benchmarks.machine import cores, versions
+from benchmarks.machine import versions
 from benchmarks.processes import Finished, probe
 from benchmarks.results import Found, Measure, Result, load_results
 from benchmarks.rows.plan import Plan, Turn, Wanted, in_turns
+from soundfold.cores import usable_cores
 
 __all__ = ["PEER", "fastest", "peer_rate", "settings_known", "tutorial_settings"]
 
@@ -21,7 +22,7 @@ def tutorial_settings(plan: Plan) -> Found:
     found = in_turns(plan, turns, measures, 1)
     facts: dict[str, float | int | str] = {
         **{f"best for {measure.name}": _best(measure) for measure in found.measures},
-        "as written": _name(0, cores()),
+        "as written": _name(0, usable_cores()),
     }
     note = (
         "Each setting once; the fastest is measured again in every other row. Clips a second are counted once the "
@@ -50,7 +51,7 @@ def fastest(plan: Plan, measure: str = _TRAINING) -> tuple[int, int]:
 
 def _kept(plan: Plan) -> Result | None:
     for result in load_results(plan.results, ["tutorial"]):
-        if result.row == "tutorial" and result.machine["cores"] == cores() and result.versions == versions():
+        if result.row == "tutorial" and result.machine["cores"] == usable_cores() and result.versions == versions():
             return result
     return None
 
@@ -80,7 +81,7 @@ def _choices(plan: Plan) -> list[tuple[int, int]]:
 
     With the network on a GPU the main process has nothing to compute, so more threads for it are not tried.
     """
-    most = cores()
+    most = usable_cores()
     workers = {0, 1, most} if plan.quick else {count for count in (0, 1, 2, 3, 4, 8, 16, 32, 64, most) if count <= most}
     threads = {1} if plan.space.device.startswith("cuda") else {1, most}
     return [(count, at_once) for count in sorted(workers) for at_once in sorted(threads)]

@@ -2,6 +2,7 @@
 
     source.py        what may be given as a sound, and what an error message calls it
     complaint.py     what a file that is no sound looks like
+    hush.py          libmpg123 keeps its notes to itself
     soundfile_in.py  WAV, FLAC, OGG, MP3, AIFF… through soundfile
     wav_in.py        regular WAV files that are in memory, without soundfile
     libav_in.py      M4A, AAC, WebM, video… through PyAV

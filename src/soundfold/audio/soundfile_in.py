@@ -5,11 +5,13 @@ Here stands whatever works round that library; nothing about channels, rates or 
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
+from soundfold.audio.hush import hushed
 from soundfold.audio.source import SoundInfo, Target, Waveform
 from soundfold.errors import AudioError
 
@@ -99,7 +101,7 @@ class SoundfileSound:
         """
         position = None if isinstance(self._target, str) else self._target.tell()
         try:
-            with _open(self._target) as file:
+            with _open(self._target) as file, self._hushed():
                 return bool(file.seek(frame) == frame and len(file.read(1, "float32", always_2d=True)))
         except soundfile.SoundFileError:
             return False
@@ -143,6 +145,10 @@ class SoundfileSound:
             for _ in other.blocks(0, None, _BLOCK_SAMPLES):
                 pass
 
+    def _hushed(self) -> AbstractContextManager[None]:
+        """Return what to read within: only the decoder of MP3 speaks."""
+        return hushed() if self._file.subtype in _MPEG else nullcontext()
+
     def _seek(self, start: int) -> int:
         """Go to frame `start`, or to an earlier one where only that is exact; return the frame reached."""
         target = start
@@ -153,7 +159,8 @@ class SoundfileSound:
             target = max(0, start - _MP3_RESERVOIR)
         if target:
             try:
-                self._file.seek(target)
+                with self._hushed():
+                    self._file.seek(target)
             except soundfile.SoundFileError as error:
                 at_s = start / self.sample_rate
                 raise AudioError(
@@ -164,7 +171,8 @@ class SoundfileSound:
     def _read(self, frames: int) -> Waveform:
         block = np.empty((frames, self.channels), np.int16 if self._sixteen_bits else np.float32)
         try:
-            read = self._file.buffer_read_into(block, block.dtype.name)
+            with self._hushed():
+                read = self._file.buffer_read_into(block, block.dtype.name)
         except soundfile.SoundFileError as error:
             at_s = self._file.tell() / self.sample_rate
             raise AudioError(
@@ -185,11 +193,12 @@ def open_with_soundfile(target: Target, name: str) -> SoundfileSound | None:
 
 
 def _open(target: Target) -> _InOrder:
-    if isinstance(target, str):
-        # as bytes, because soundfile would refuse a name that is not text; Windows has no such names
-        return _InOrder(target if os.name == "nt" else os.fsencode(target))
-    target.seek(0)
-    return _InOrder(_Steady(target))
+    with hushed():  # what kind it is shows only then, and text with an MP3's name is tried as one
+        if isinstance(target, str):
+            # as bytes, because soundfile would refuse a name that is not text; Windows has no such names
+            return _InOrder(target if os.name == "nt" else os.fsencode(target))
+        target.seek(0)
+        return _InOrder(_Steady(target))
 
 
 def _reason(error: soundfile.SoundFileError) -> str:

@@ -1,4 +1,4 @@
-"""The verbs `soundfold data synth`, `get`, `check` and `show`."""
+"""The verbs `soundfold data synth`, `get`, `check`, `show` and `cache`."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from soundfold.cli.options import RECIPE, Data, Json, RecipeName, Set, Where, parse_where, path_or_refuse
+from soundfold.cli.options import RECIPE, Cache, Data, Json, RecipeName, Set, Where, parse_where, path_or_refuse
 from soundfold.cli.printing import print_json
-from soundfold.errors import needs_extra
+from soundfold.errors import DataError, needs_extra
 
 __all__ = ["app"]
 
@@ -119,3 +119,36 @@ def show(
             reporter=reporter,
         )
     print(path)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove what is kept and not in use.")] = False,
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", help="Remove what was last used longer ago.", show_default=False),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="KIND", help="sounds, features, weights or models.", show_default=False),
+    ] = None,
+    cache_: Cache = None,
+    json_: Json = False,
+) -> None:
+    """Tell what is kept from earlier work, how large it is and when it was last used; remove it when asked."""
+    with needs_extra("train", "soundfold data cache"):
+        from soundfold.data.kept import list_kept, remove_kept
+        from soundfold.data.store import cache_folder
+    folder = cache_folder(cache_)
+    if only is not None and not clear and older_than is None:
+        raise DataError(f"--only says what to remove, got {only} without --clear or --older-than. Add one of them")
+    removes = clear or older_than is not None
+    removed = remove_kept(folder, kind=only, older_than_days=older_than) if removes else []
+    kept = list_kept(folder)
+    if json_:
+        told = {"folder": str(folder), "kept": [one.as_dict() for one in kept]}
+        print_json(json.dumps(told | {"removed": [one.as_dict() for one in removed]}, indent=2, ensure_ascii=False))
+    else:
+        from soundfold.cli.telling import tell_cache
+
+        tell_cache(folder, kept, removed if removes else None)

@@ -128,6 +128,8 @@ def _system_problem(error: OSError) -> str | None:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return f"{where}: no space left. Free some, or write elsewhere with --out, --cache or SOUNDFOLD_CACHE"
+        case errno.EFBIG:
+            return f"{where}: may not grow further, the disk or a limit forbids it. Lift it, or write elsewhere"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{where}: may not be read or written. Change its permissions, or choose another place"
         case errno.ENAMETOOLONG:

@@ -12,9 +12,10 @@ from soundfold.wording import counted, format_percent
 
 if TYPE_CHECKING:
     from soundfold.data.audit import Audit
-    from soundfold.evaluation import ClassScore, CvResult, EvaluateResult, TrainResult
+    from soundfold.data.kept import Kept
+    from soundfold.evaluation import CvResult, EvaluateResult, TrainResult
 
-__all__ = ["tell_audit", "tell_cv", "tell_evaluate", "tell_train"]
+__all__ = ["tell_audit", "tell_cache", "tell_cv", "tell_evaluate", "tell_train"]
 
 
 def tell_train(result: "TrainResult") -> None:
@@ -27,7 +28,7 @@ def tell_train(result: "TrainResult") -> None:
         _say(console, f"held out: {result.split.name}, {held_out}; trained on {result.split.n_train:,}")
         _one_network(console, result)
         _scores(console, result)
-        _classes(console, result.per_class or ())
+        _classes(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
     _say(console, f"model:      {result.out}/model.onnx")
@@ -51,7 +52,7 @@ def tell_cv(result: "CvResult", data: Path) -> None:
     spread = "" if std is None else f" ± {100 * std:.1f}"
     _say(console, f"mean:       {100 * (mean or 0):.1f}{spread} %  over {counted(len(result.folds), 'fold')}")
     _scores(console, result, pooled=True)
-    _classes(console, result.per_class)
+    _classes(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
     _say(console, f"run:        {result.out}")
@@ -64,7 +65,8 @@ def tell_evaluate(result: "EvaluateResult") -> None:
     console = _console()
     _say(console, f"scored on:  {result.split.name}, {counted(result.n, 'clip')}")
     _scores(console, result)
-    _classes(console, result.per_class)
+    _met_and_not(console, result)
+    _classes(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
 
@@ -92,6 +94,28 @@ def tell_audit(audit: "Audit") -> None:
         _say(console, f"! {finding}")
     if not audit.findings:
         _say(console, "nothing found that could spoil a score")
+
+
+def tell_cache(folder: Path, kept: "Sequence[Kept]", removed: "Sequence[Kept] | None") -> None:
+    """Print what is kept, and what was removed where that was asked for."""
+    console = _console()
+    if kept:
+        rows: list[tuple[str, ...]] = [("kind", "size", "last used", "what")]
+        for one in kept:
+            busy = "  (in use)" if one.in_use else ""
+            rows.append((one.kind, _megabytes(one.n_bytes), one.day, f"{one.what}{busy}"))
+        widths = [max(cell_len(row[column]) for row in rows) for column in range(3)]
+        for kind, size, day, what in rows:
+            _say(console, f"{kind:<{widths[0]}}  {size:>{widths[1]}}  {day:<{widths[2]}}  {what}")
+    if removed is not None:
+        _say(console, f"removed:    {_megabytes(sum(one.n_bytes for one in removed))} ({len(removed):,})")
+    if busy_ones := sum(one.in_use for one in kept):
+        _say(console, f"in use:     {counted(busy_ones, 'entry', 'entries')} by a process at work, not to be removed")
+    _say(console, f"kept:       {_megabytes(sum(one.n_bytes for one in kept))} in {folder}")
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 999_500_000 else f"{n_bytes / 1e6:,.1f} MB"
 
 
 def _duration(seconds: float) -> str:
@@ -123,16 +147,28 @@ def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult",
     interval, between = "", getattr(result, f"{name}_ci95")
     if between is not None:
         low, high = between
-        what = "file" if (result.leaks or {}).get("groups_known") is False else "recording"
-        interval = (
-            f"  95 % interval over {counted(result.n_recordings or 0, what)}: {100 * low:.1f} to {100 * high:.1f} %"
-        )
+        over = counted(result.n_recordings or 0, result.interval_over.removesuffix("s"))
+        interval = f"  95 % interval over {over}: {100 * low:.1f} to {100 * high:.1f} %"
     heading = "pooled:  " if pooled else "mAP:     " if several else "accuracy:"
     _say(console, f"{heading}   {format_percent(reached)}{interval}")
     _say(console, f"macro F1:   {format_percent(result.macro_f1 or 0.0)}")
     for name, part in (("foreground", result.foreground), ("background", result.background)):
         if part is not None:
             _say(console, f"{name}: {format_percent(part.accuracy)}  of {counted(part.n, 'clip')}")
+
+
+def _met_and_not(console: Console, result: "EvaluateResult") -> None:
+    """Print the scores of recordings that the model was trained on, and of the others, where it knows a part."""
+    if result.met is None or result.met.n == result.n:
+        return
+    for name, side in (("not met", result.not_met), ("met", result.met)):
+        if side is not None:
+            reached = side.mean_average_precision if result.confusion is None else side.accuracy
+            over = counted(side.n_recordings, result.interval_over.removesuffix("s"))
+            what = "that the model was" if name == "met" else "that it was not"
+            found = "–" if reached is None else format_percent(reached)
+            told = f"{name}:".ljust(11)
+            _say(console, f"{told} {found}  of {counted(side.n, 'clip')} from {over} {what} trained on")
 
 
 def _one_network(console: Console, result: "TrainResult | CvResult") -> None:
@@ -146,9 +182,10 @@ def _one_network(console: Console, result: "TrainResult | CvResult") -> None:
     _say(console, f"one alone:  {measure} {of_one}; all else is of the mean of {len(told.seeds)} networks")
 
 
-def _classes(console: Console, classes: "tuple[ClassScore, ...]") -> None:
+def _classes(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
+    classes = result.per_class or ()
     ranked = any(row.average_precision is not None for row in classes)
-    heading = ("class", *(("AP",) if ranked else ()), "recall", "precision", "F1", "clips", "recordings")
+    heading = ("class", *(("AP",) if ranked else ()), "recall", "precision", "F1", "clips", result.interval_over)
     rows: list[tuple[str, ...]] = [heading]
     for row in classes:
         found = format_percent(row.recall), format_percent(row.precision), format_percent(row.f1)

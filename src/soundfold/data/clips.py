@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from soundfold.data.files import is_hidden
 from soundfold.errors import DataError
 from soundfold.wording import SEPARATOR, natural_order, quoted
 
-__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable", "refuse_several"]
+__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable", "mend_of_one_class", "refuse_several"]
 
 CLIP_COLUMNS = ("path", "label", "fold", "group", "start", "end")
+_MOST_LEVELS = 3
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,31 @@ def refuse_several(clips: Clips, what: str) -> None:
         )
 
 
+def mend_of_one_class(kind: str, root: Path, label: str) -> str:
+    """Return what to do about clips that all bear one label: among folders it may be the one that holds the classes.
+
+    Args:
+        kind: as in `Clips`.
+        root: as in `Clips`.
+        label: the only one.
+    """
+    inner = root / label
+    if not label or kind != "folders" or not inner.is_dir():
+        return "Add clips of another class."
+    folders = _folders_in(inner)
+    for _ in range(_MOST_LEVELS):
+        if len(folders) == 1:
+            inner = inner / folders[0]
+            folders = _folders_in(inner)
+    if len(folders) < 2:
+        return "Add a folder of another class."
+    return f"Add a folder of another class, or point at {inner} if its folders ({quoted(folders)}) are the classes."
+
+
+def _folders_in(folder: Path) -> tuple[str, ...]:
+    return natural_order(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name))
+
+
 def check_trainable(clips: Clips) -> None:
     """Raise unless there is something to tell apart; training and cross-validation ask this first.
 
@@ -153,9 +180,7 @@ def check_trainable(clips: Clips) -> None:
     if len(present) >= 2:
         return
     only = present[0] if len(present) else ""
-    mend = "Add clips of another class."
-    if clips.kind == "folders" and (clips.root / only).is_dir():
-        mend = f"Add a folder of another class, or point at {clips.root / only} if the folders in it are the classes."
+    mend = mend_of_one_class(clips.kind, clips.root, only)
     told = "the only clip has" if len(clips) == 1 else f"all {len(clips):,} clips have"
     if clips.several:
         what = f"the labels '{only}'" if only else "no label"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from soundfold.data.clips import LeftOut
+from soundfold.data.clips import LeftOut, mend_of_one_class
 from soundfold.data.leaks import UNKNOWN_RECORDINGS
 from soundfold.wording import counted
 
@@ -129,7 +129,8 @@ def _on_recordings(audit: Audit) -> Iterator[str]:
     if not present:
         yield "No clip has a label, and there is nothing to tell apart. Label some."
     elif len(present) == 1 and audit.per_class[present[0]] == audit.clips:
-        yield f"All clips have the label '{present[0]}', and there is nothing to tell apart. Add another class."
+        mend = mend_of_one_class(audit.kind, audit.root, present[0])
+        yield f"All clips have the label '{present[0]}', and there is nothing to tell apart. {mend}"
     if audit.straddling:
         named = ", ".join(f"{name} ({', '.join(folds)})" for name, folds in list(audit.straddling.items())[:5])
         yield (

@@ -8,7 +8,7 @@ from pathlib import Path
 from soundfold.audio import AUDIO_SUFFIXES
 from soundfold.data.adapters import esc50, folders, speech_commands, table, urbansound8k
 from soundfold.data.clips import Clips
-from soundfold.data.files import is_hidden, scan_sounds
+from soundfold.data.files import Scan, is_hidden, scan_sounds
 from soundfold.data.labelling import HowMany
 from soundfold.data.rows import Rows, checked
 from soundfold.errors import DataError, PathError, did_you_mean
@@ -31,6 +31,7 @@ _PUBLISHED = (
 )
 _TABLES = frozenset({urbansound8k.TABLE, esc50.TABLE})
 _MOST_NAMED = 5
+_MOST_LEVELS = 4  # so deep a published data set is looked for; a link may lead in a circle
 _PARTS = frozenset({"audio", "meta", "metadata"})  # folders of a published data set that people point at
 _WRAPPINGS = frozenset({"audio", "clips", "data", "dataset", "samples", "sounds", "wav", "wavs"})
 
@@ -97,12 +98,15 @@ def _around(folder: Path) -> Rows | None:
     return None
 
 
-def _inside(folder: Path) -> Rows | None:
-    """Read the one published data set that stands in a folder, as in an archive that was unpacked into its own name."""
+def _inside(folder: Path, levels: int = _MOST_LEVELS) -> Rows | None:
+    """Read the one published data set that stands in a folder, as in an archive that was unpacked into its own name.
+
+    It may stand deeper, where each folder on the way holds one folder alone.
+    """
     children = list(_children(folder))
     inner = {child: adapter for child in children if (adapter := _published(child))}
     if not inner:
-        return None
+        return _inside(children[0], levels - 1) if len(children) == 1 and levels > 1 else None
     kinds = {child: adapter.name for child, adapter in inner.items()}
     kinds |= {child: "sounds" for child in children if child not in inner and _holds_sounds(child)}
     if len(kinds) > 1:
@@ -128,10 +132,9 @@ def _own_folders(folder: Path) -> Rows:
                 f"{folder}: holds {len(tables)} tables of clips ({_names(tables)}). Point at one of them, or join them."
             )
         return _followed(table.read(tables[0]), f"The table {tables[0].name} was found in {folder}.")
-    if len(labels) == 1 and all(len(parts) > 2 for parts in scan.sounds):
-        inner = folder / labels[0]
-        if labels[0].casefold() in {folder.name.casefold(), *_WRAPPINGS}:
-            return _followed(folders.read(inner), f"The only folder in {folder} is '{labels[0]}'; read that.")
+    if len(labels) == 1 and all(len(parts) > 1 for parts in scan.sounds) and _is_one_too_high(folder, labels[0], scan):
+        told = f"The only folder with sounds in {folder} is '{labels[0]}'; read that."
+        return _followed(_own_folders(folder / labels[0]), told)
     rows = folders.read(folder, scan)
     if tables:
         told = f"There is a table too ({_names(tables)}); point at it to read that in place of the folders."
@@ -142,6 +145,19 @@ def _own_folders(folder: Path) -> Rows:
             told = f"Tables of clips stand in {quoted(with_tables)}; point at one to read that in place of the folders."
             rows = _followed(rows, told)
     return rows
+
+
+def _is_one_too_high(folder: Path, label: str, scan: Scan) -> bool:
+    """Tell whether the only folder with sounds must be the data set: its name is no label's, or it holds one table or
+    folds. Other folders inside a label's are its recordings.
+    """
+    if len(_clip_tables(folder / label)) == 1:
+        return True
+    if any(len(parts) < 3 for parts in scan.sounds):
+        return False
+    if label.casefold() in {folder.name.casefold(), *_WRAPPINGS}:
+        return True
+    return all(len(parts) > 3 for parts in scan.sounds) and folders.are_folds({parts[1] for parts in scan.sounds})
 
 
 def _published(folder: Path) -> _Adapter | None:

@@ -26,6 +26,7 @@ from soundfold.evaluation.results import (
     EvaluateResult,
     FoldScore,
     LeftOutClip,
+    MetScore,
     PartScore,
     Scores,
     SeedScore,
@@ -33,6 +34,7 @@ from soundfold.evaluation.results import (
     SplitSummary,
     TrainResult,
     known,
+    unit_of,
 )
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "EvaluateResult",
     "FoldScore",
     "LeftOutClip",
+    "MetScore",
     "PartScore",
     "Scores",
     "SeedScore",
@@ -67,5 +70,6 @@ __all__ = [
     "score",
     "score_folds",
     "score_title",
+    "unit_of",
     "write_predictions",
 ]

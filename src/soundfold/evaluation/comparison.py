@@ -228,11 +228,11 @@ def _notes(pair: Pairing, names: tuple[str, str], gains: Whole, groups_known: bo
             "Nothing tells which clips come from one recording, so each file counts as its own; "
             "if some share a recording, interval and p-value are too narrow."
         )
+    what = "recording" if groups_known else "file"
     if 1 < len(gains) < _FEW_RECORDINGS:
-        notes.append(f"The interval rests on {len(gains)} recordings only; with so few it is too narrow.")
+        notes.append(f"The interval rests on {len(gains)} {what}s only; with so few it is too narrow.")
     telling = int((gains != 0).sum())
     if 0 < telling < 6:
-        what = "recording" if groups_known else "file"
         notes.append(
             f"Only {counted(telling, what)} of {len(gains):,} tell the two apart; with fewer than six, no difference "
             f"can be beyond chance."

@@ -38,16 +38,18 @@ _TICKED = 60  # beyond so many classes only every second, third… is named
 
 def score_title(
     score: float, interval: tuple[float, float] | None, n: int, n_recordings: int | None = None,
-    what: str = "Accuracy",
+    what: str = "Accuracy", *, unit: str = "recording",
 ) -> str:  # fmt: skip
     """Return the title of a figure: the score, how sure it is, and how much it rests on; two lines.
+
+    `unit` is what is drawn anew for the interval: "recording", or "file" where nothing tells recordings apart.
 
     >>> print(score_title(0.7143, (0.682, 0.7451), 888, 120))
     Accuracy 71.4 %
     95 % interval 68.2–74.5 %, 888 clips of 120 recordings
     """
     sure = f"95 % interval {format_interval(*interval)}" if interval else "no interval"
-    rests = counted(n, "clip") + (f" of {counted(n_recordings, 'recording')}" if n_recordings is not None else "")
+    rests = counted(n, "clip") + (f" of {counted(n_recordings, unit)}" if n_recordings is not None else "")
     return f"{what} {format_percent(score)}\n{sure}, {rests}"
 
 

@@ -80,6 +80,7 @@ def score(
         accuracy_ci95=intervals[0] if intervals else None,
         n=len(table),
         n_recordings=coded.recordings,
+        interval_over="recordings" if groups_known else "files",
         macro_f1=float(macro_f1),
         macro_f1_ci95=intervals[1] if intervals else None,
         labels=coded.labels,

@@ -79,6 +79,7 @@ def score_several(
         mean_average_precision_ci95=_interval(probabilities, truth, recording, generator, resamples),
         n=len(table),
         n_recordings=int(recording.max()) + 1,
+        interval_over="recordings" if groups_known else "files",
         macro_f1=float(_macro_f1(counts.sum(axis=0)[None].astype(np.float64))[0, 0]),
         macro_f1_ci95=f1_interval[0] if f1_interval else None,
         labels=labels_in(table),
@@ -126,10 +127,11 @@ def notes_on_recordings(recordings: int, groups_known: bool) -> Iterator[str]:
             "Nothing tells which clips come from one recording, so each file counts as its own; "
             "if some share a recording, the interval is too narrow."
         )
+    what = "recording" if groups_known else "file"
     if recordings < 2:
-        yield "All clips come from one recording, so there is no interval."
+        yield f"All clips come from one {what}, so there is no interval."
     elif recordings < _FEW_RECORDINGS:
-        yield f"The interval rests on {recordings} recordings only; with so few it is too narrow."
+        yield f"The interval rests on {recordings} {what}s only; with so few it is too narrow."
 
 
 def _answers(table: pd.DataFrame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ scores into a result:
     TrainResult(**dict(score(table)), recipe=…, split=…)
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -20,6 +20,7 @@ __all__ = [
     "EvaluateResult",
     "FoldScore",
     "LeftOutClip",
+    "MetScore",
     "PartScore",
     "Scores",
     "SeedScore",
@@ -27,6 +28,7 @@ __all__ = [
     "SplitSummary",
     "TrainResult",
     "known",
+    "unit_of",
 ]
 
 
@@ -41,6 +43,11 @@ def known(score: float | None) -> float:
     return score
 
 
+def unit_of(result: "_Scored | _MaybeScored") -> str:
+    """Return what a result's intervals draw anew: "recording", or "file" where nothing tells recordings apart."""
+    return result.interval_over.removesuffix("s")
+
+
 def _whole_number(fold: object) -> object:
     """Fold names are text in the tables; in JSON those that are whole numbers are numbers."""
     return int(fold) if isinstance(fold, str) and fold.isdecimal() and str(int(fold)) == fold else fold
@@ -48,6 +55,7 @@ def _whole_number(fold: object) -> object:
 
 Fold = Annotated[int | str, BeforeValidator(_whole_number)]
 Interval = tuple[float, float]
+IntervalOver = Literal["recordings", "files"]
 Matrix = tuple[tuple[int, ...], ...]
 _OF_SEVERAL = "average_precision"  # in the names of fields that only clips of several labels have
 _OF_SEEDS = "seeds"  # the name of a field that only several networks have
@@ -77,7 +85,7 @@ class ClassScore(_Frozen):
     n: int
     """Clips that bear the label."""
     recordings: int
-    """Recordings that those clips come from."""
+    """Recordings that those clips come from; `interval_over` says whether they are files."""
     precision: float
     recall: float
     f1: float
@@ -90,6 +98,18 @@ class PartScore(_Frozen):
 
     accuracy: float
     n: int
+
+
+class MetScore(_Frozen):
+    """Scores of the clips whose recordings a model was trained on, or of the others alone; as in `_Scored`."""
+
+    accuracy: float | None
+    accuracy_ci95: Interval | None
+    mean_average_precision: float | None = None
+    mean_average_precision_ci95: Interval | None = None
+    macro_f1: float
+    n: int
+    n_recordings: int
 
 
 class FoldScore(_Frozen):
@@ -164,7 +184,10 @@ class _Scored(_Frozen):
     n: int
     """Clips scored."""
     n_recordings: int
-    """Recordings that the clips come from; where nothing tells recordings apart, each file counts as one."""
+    """Recordings that the clips come from; where nothing tells recordings apart, files."""
+    interval_over: IntervalOver = "recordings"
+    """What `n_recordings` and `per_class[].recordings` count and the intervals draw anew: `recordings`, or `files`
+    where nothing tells recordings apart."""
     macro_f1: float
     """Mean of F1 over the classes that occur in the truth (in cross-validation over all folds' clips together);
     scikit-learn's `f1_score(…, labels=those, average="macro", zero_division=0)`. Of several labels, one is told where
@@ -197,6 +220,7 @@ class _MaybeScored(_Frozen):
     mean_average_precision_ci95: Interval | None = None
     n: int = 0
     n_recordings: int | None = None
+    interval_over: IntervalOver = "recordings"
     macro_f1: float | None = None
     macro_f1_ci95: Interval | None = None
     labels: tuple[str, ...]
@@ -261,6 +285,12 @@ class TrainResult(_Account, _MaybeScored):
 
 class EvaluateResult(_Account, _Scored):
     """What `soundfold evaluate` answers."""
+
+    met: MetScore | None = None
+    """The clips of recordings (or files) that the model was trained on; null where there are none, or none known."""
+    not_met: MetScore | None = None
+    """The clips of recordings that it was not trained on, which is what to expect in use; null where there are none, or
+    where the model file or the data does not tell."""
 
 
 class CvResult(_Account, _CvScored):

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from onnx import numpy_helper
 
 from soundfold.atomic import replacing
 from soundfold.errors import ModelFileError
-from soundfold.export.parity import PARITY_BOUND, awkward_windows
-from soundfold.models import Classifier, to_probabilities
-from soundfold.runtime import CARD_KEY, ModelCard, load
+from soundfold.export.parity import PARITY_BOUND, awkward_windows, distance, probabilities
+from soundfold.models import Classifier
+from soundfold.runtime import CARD_KEY, ModelCard
+from soundfold.runtime.front_end_card import FRONT_END_KEY
+from soundfold.runtime.graph_cut import FEATURES, FRONT_END
 
 __all__ = ["export_ensemble"]
 
@@ -50,11 +51,9 @@ def export_ensemble(
     joint.metadata_props.append(onnx.StringStringEntryProto(key=CARD_KEY, value=card.model_dump_json()))
     with replacing(path) as part:
         part.write_bytes(joint.SerializeToString())
-        with torch.inference_mode():
-            batch, several = torch.from_numpy(windows), card.answer == "several"
-            answers = [to_probabilities(classifier.eval()(batch), several=several) for classifier in classifiers]
-        expected = torch.stack(answers).mean(dim=0).numpy()
-        difference = float(np.abs(load(part).probabilities(windows) - expected).max())
+        several = card.answer == "several"
+        answers = [probabilities(classifier, windows, several=several) for classifier in classifiers]
+        difference = distance(part, windows, np.mean(answers, axis=0))
         if not difference <= PARITY_BOUND:
             raise ModelFileError(
                 f"{path}: must answer as torch does within {PARITY_BOUND}, got {difference:.2g}. "
@@ -67,12 +66,14 @@ def _joined(models: Sequence[onnx.ModelProto], path: Path) -> onnx.ModelProto:
     """Return one graph that gives the mean of several graphs' first outputs for the same input.
 
     A node is known again by what it does and to which values. As a graph's nodes stand in order, each has been given
-    the joint graph's names by the time that it is an input to another, so whole branches fall together.
+    the joint graph's names by the time that it is an input to another, so whole branches fall together. What belongs to
+    the front end keeps its names, and shares nothing with what does not: a runtime may leave it out.
     """
     joint = onnx.ModelProto()
     joint.CopyFrom(models[0])
     graph = joint.graph
     del graph.node[:], graph.initializer[:], joint.metadata_props[:]
+    joint.metadata_props.extend(entry for entry in models[0].metadata_props if entry.key == FRONT_END_KEY)
     constants: dict[tuple[object, ...], str] = {}
     nodes: dict[tuple[object, ...], list[str]] = {}
     answers = []
@@ -82,28 +83,40 @@ def _joined(models: Sequence[onnx.ModelProto], path: Path) -> onnx.ModelProto:
         names = {"": "", **{value.name: value.name for value in model.graph.input}}
         for tensor in model.graph.initializer:
             values = numpy_helper.to_array(tensor)
-            content = (tensor.data_type, values.shape, values.tobytes())
+            content = (_in_front(tensor.name), tensor.data_type, values.shape, values.tobytes())
             if content not in constants:
-                constants[content] = f"{number}/{tensor.name}"
+                constants[content] = _numbered(tensor.name, number)
                 graph.initializer.add().CopyFrom(tensor)
                 graph.initializer[-1].name = constants[content]
             names[tensor.name] = constants[content]
         for node in model.graph.node:
             inputs = [names[name] for name in node.input]
             does = sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
-            work = (node.domain, node.op_type, tuple(inputs), tuple(does), len(node.output))
+            kind = (_in_front(node.name), node.domain, node.op_type)
+            work = (*kind, tuple(inputs), tuple(does), len(node.output))
             if work not in nodes:
-                nodes[work] = [f"{number}/{name}" if name else "" for name in node.output]
+                nodes[work] = [_numbered(name, number) for name in node.output]
                 same = graph.node.add()
                 same.CopyFrom(node)
                 del same.input[:], same.output[:]
-                same.name = f"{number}/{node.name}" if node.name else ""
+                same.name = _numbered(node.name, number)
                 same.input.extend(inputs)
                 same.output.extend(nodes[work])
             names.update(zip(node.output, nodes[work], strict=True))
         answers.append(names[model.graph.output[0].name])
     graph.node.append(onnx.helper.make_node("Mean", answers, [graph.output[0].name], "mean"))
     return joint
+
+
+def _numbered(name: str, number: int) -> str:
+    """Return a name that no other of the graphs has; the first one's front end, and nothing, keep theirs."""
+    if not name or (not number and (_in_front(name) or name == FEATURES)):
+        return name
+    return f"{number}/{name}"
+
+
+def _in_front(name: str) -> bool:
+    return name.startswith(FRONT_END)
 
 
 def _has_graph(node: onnx.NodeProto) -> bool:

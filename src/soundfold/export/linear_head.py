@@ -4,6 +4,8 @@ The exporter takes many seconds for a pretrained network, and its graph is the s
 differs is one small matrix, whose graph is written down here node by node.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 import torch
@@ -13,13 +15,19 @@ from soundfold.models import Classifier, LinearNet
 
 __all__ = ["head_graph", "join"]
 
+_IR_VERSION = 10
 
-def head_graph(classifier: Classifier, like: onnx.ModelProto, *, several: bool) -> onnx.ModelProto:
-    """Return standardisation, linear layer and softmax: features (batch, 1, values, 1) → probabilities.
+
+def head_graph(
+    classifier: Classifier, taken: str, shape: Sequence[int], opset: int, *, several: bool
+) -> onnx.ModelProto:
+    """Return standardisation, linear layer and softmax: features → probabilities.
 
     Args:
         classifier: whose `standardise` and `network` are taken.
-        like: the graph that comes before, for its versions and the name of its batch.
+        taken: what the features are called.
+        shape: of the features, without the batch.
+        opset: version of the operators.
         several: each label has a probability of its own, by a sigmoid in place of the softmax.
     """
     network = classifier.network
@@ -31,7 +39,7 @@ def head_graph(classifier: Classifier, like: onnx.ModelProto, *, several: bool) 
         "bias": network.head.bias,
     }
     nodes = [
-        helper.make_node("Sub", ["features", "mean"], ["centred"]),
+        helper.make_node("Sub", [taken, "mean"], ["centred"]),
         helper.make_node("Div", ["centred", "deviation"], ["standard"]),
         helper.make_node("Flatten", ["standard"], ["flat"], axis=1),
         helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"], transB=1),
@@ -39,21 +47,22 @@ def head_graph(classifier: Classifier, like: onnx.ModelProto, *, several: bool) 
         if several
         else helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
     ]
-    taken, given = classifier.features.shape, network.head.out_features
     graph = helper.make_graph(
         nodes,
         "linear_head",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", *taken])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", given])],
+        [helper.make_tensor_value_info(taken, TensorProto.FLOAT, ["batch", *shape])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", network.head.out_features])],
         [numpy_helper.from_array(_plain(value), name) for name, value in values.items()],
     )
-    return helper.make_model(graph, ir_version=like.ir_version, opset_imports=list(like.opset_import))
+    return helper.make_model(graph, ir_version=_IR_VERSION, opset_imports=[helper.make_opsetid("", opset)])
 
 
-def join(front_end: onnx.ModelProto, head: onnx.ModelProto) -> onnx.ModelProto:
-    """Return one graph, waveform in and probabilities out, of a front end and what takes its features."""
+def join(front: onnx.ModelProto, head: onnx.ModelProto) -> onnx.ModelProto:
+    """Return one graph of two: what the first gives, the head takes, by the same name."""
+    between = front.graph.output[0].name
     renamed = onnx.compose.add_prefix(head, "head.")  # no exported name begins like this
-    joined = onnx.compose.merge_models(front_end, renamed, io_map=[("features", "head.features")])
+    renamed.ir_version = front.ir_version
+    joined = onnx.compose.merge_models(front, renamed, io_map=[(between, f"head.{between}")])
     _rename_output(joined, "head.probabilities", "probabilities")
     return joined
 

@@ -16,17 +16,22 @@ from torch import Tensor, nn
 
 from soundfold.atomic import replacing
 from soundfold.errors import ModelFileError
+from soundfold.export.front_end import describe, join_front_end, take_front_end
 from soundfold.export.kept_graphs import forget, keep, kept_graph
 from soundfold.export.linear_head import head_graph, join
 from soundfold.export.parity import PARITY_BOUND, awkward_windows, largest_difference
 from soundfold.export.refill import refilled
-from soundfold.models import Classifier, EfficientAT, LinearNet, ProbedNetwork, build_front_end, to_probabilities
+from soundfold.models import Classifier, EfficientAT, LinearNet, ProbedNetwork, to_probabilities
 from soundfold.recipe import Recipe
 from soundfold.runtime import CARD_KEY, ModelCard
+from soundfold.runtime.front_end_card import FRONT_END_KEY
+from soundfold.runtime.graph_cut import FEATURES
 
 __all__ = ["export_model", "probe_windows"]
 
 _OPSET = 20
+_WAVEFORM = "waveform"
+_EMBEDDING = "frozen_embedding"  # the exporter calls no value of its own so
 
 
 class _Probabilities(nn.Module):
@@ -91,38 +96,69 @@ def export_model(
 
 def _graph(classifier: Classifier, recipe: Recipe, card: ModelCard, kept: Path | None) -> onnx.ModelProto:
     """Return waveform → probabilities; what is pretrained is exported once and then taken from where it is kept."""
-    network, several = classifier.network, card.answer == "several"
-    if isinstance(network, LinearNet) and network.pool == "none" and not classifier.deltas:
-        name = f"front-end-{torch.__version__}-{onnx.__version__}-{_OPSET}.onnx"
-        front_end = None if kept is None else kept_graph(kept / name)
-        if front_end is None:
-            portable = build_front_end(recipe, portable=True)
-            portable.load_state_dict(classifier.features.state_dict())
-            front_end = _exported(portable, card, "features")
-            if kept is not None:
-                keep(front_end, kept / name)
-        return join(front_end, head_graph(classifier, front_end, several=several))
-    whole = Classifier(recipe, len(card.labels), portable=True)
-    whole.load_state_dict(classifier.state_dict())
-    if isinstance(classifier.network, EfficientAT | ProbedNetwork):
+    rest = Classifier(recipe, len(card.labels), portable=True)
+    rest.load_state_dict(classifier.state_dict())
+    shape: tuple[int, ...] = (card.channels, card.window)
+    module = take_front_end(rest)
+    if module is None:
+        return _after(rest, recipe, card, _WAVEFORM, shape, kept)
+    front_end = _kept(module, _WAVEFORM, shape, FEATURES, kept, "front-end")
+    with torch.inference_mode():
+        shape = tuple(module(torch.zeros(1, *shape)).shape[1:])
+    graph = join_front_end(front_end, _after(rest, recipe, card, FEATURES, shape, kept))
+    description = describe(classifier)
+    assert description is not None
+    told = onnx.StringStringEntryProto(key=FRONT_END_KEY, value=description.model_dump_json())
+    graph.metadata_props.append(told)
+    return graph
+
+
+def _after(
+    rest: Classifier, recipe: Recipe, card: ModelCard, taken: str, shape: tuple[int, ...], kept: Path | None
+) -> onnx.ModelProto:
+    """Return what is called `taken`, of a shape without the batch, → probabilities."""
+    network, several = rest.network, card.answer == "several"
+    plain = not (rest.deltas or rest.standardise.by_clip)
+    if isinstance(network, LinearNet) and network.pool == "none" and plain:
+        if isinstance(rest.features, nn.Identity):
+            return head_graph(rest, taken, shape, _OPSET, several=several)
+        embedding = _kept(rest.features, taken, shape, _EMBEDDING, kept, "embedding")
+        values = tuple(entry.dim_value for entry in embedding.graph.output[0].type.tensor_type.shape.dim[1:])
+        return join(embedding, head_graph(rest, _EMBEDDING, values, _OPSET, several=several))
+    whole = _Probabilities(rest, several=several)
+    if isinstance(network, EfficientAT | ProbedNetwork):
         return refilled(
-            _Probabilities(whole, several=several), recipe, len(card.labels), kept, _OPSET,
-            lambda module: _exported(module, card, "probabilities"), several=several,
+            whole, recipe, len(card.labels), kept, _OPSET,
+            lambda module: _exported(module, taken, shape, "probabilities"), several=several,
         )  # fmt: skip
-    return _exported(_Probabilities(whole, several=several), card, "probabilities")
+    return _exported(whole, taken, shape, "probabilities")
 
 
-def _exported(module: nn.Module, card: ModelCard, output: str) -> onnx.ModelProto:
+def _kept(
+    module: nn.Module, taken: str, shape: tuple[int, ...], given: str, kept: Path | None, name: str
+) -> onnx.ModelProto:
+    """Return the graph of a module whose numbers the recipe's features decide, from where it is kept if it is."""
+    # 2 is the second way of parting the graph: earlier versions kept others by the name without it
+    path = None if kept is None else kept / f"{name}-{torch.__version__}-{onnx.__version__}-{_OPSET}-2.onnx"
+    graph = None if path is None else kept_graph(path)
+    if graph is None:
+        graph = _exported(module, taken, shape, given)
+        if path is not None:
+            keep(graph, path)
+    return graph
+
+
+def _exported(module: nn.Module, taken: str, shape: tuple[int, ...], given: str) -> onnx.ModelProto:
     program = torch.onnx.export(
         module.eval(),
-        (torch.zeros(2, card.channels, card.window),),
+        (torch.zeros(2, *shape),),
         dynamo=True,
         optimize=True,
         verbose=False,
         opset_version=_OPSET,
-        input_names=["waveform"],
-        output_names=[output],
-        dynamic_shapes={"waveform": {0: torch.export.Dim("batch", min=1, max=65_536)}},
+        input_names=[taken],
+        output_names=[given],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65_536)},),
     )
     assert program is not None
     graph: onnx.ModelProto = program.model_proto

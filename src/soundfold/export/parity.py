@@ -8,7 +8,7 @@ import torch
 from soundfold.models import Classifier, to_probabilities
 from soundfold.runtime import load
 
-__all__ = ["PARITY_BOUND", "awkward_windows", "largest_difference"]
+__all__ = ["PARITY_BOUND", "awkward_windows", "distance", "largest_difference", "probabilities"]
 
 PARITY_BOUND = 1e-4
 
@@ -39,9 +39,23 @@ def largest_difference(classifier: Classifier, path: Path, batch: np.ndarray) ->
         path: the model file.
         batch: (batch, channels, window) float32.
     """
-    classifier.eval()
-    opened = load(path)
+    several = load(path).card.answer == "several"
+    return distance(path, batch, probabilities(classifier, batch, several=several))
+
+
+def probabilities(classifier: Classifier, batch: np.ndarray, *, several: bool) -> np.ndarray:
+    """Return torch's probabilities (batch, labels) of windows (batch, channels, window)."""
     with torch.inference_mode():
-        logits = classifier(torch.from_numpy(batch))
-        expected = to_probabilities(logits, several=opened.card.answer == "several").numpy()
-    return float(np.abs(opened.probabilities(batch) - expected).max())
+        return to_probabilities(classifier.eval()(torch.from_numpy(batch)), several=several).numpy()
+
+
+def distance(path: Path, batch: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference between what a model file should answer and what it does, whichever way it is run.
+
+    Args:
+        path: the model file.
+        batch: (batch, channels, window) float32.
+        expected: (batch, labels).
+    """
+    ways = [load(path, portable=portable).probabilities(batch) for portable in (False, True)]
+    return float(np.abs(np.stack(ways) - expected).max())

@@ -45,7 +45,7 @@ def refilled(
     told = [recipe.model.model_dump(exclude={"weights"}), n_labels, *(["several"] if several else [])]
     shape = json.dumps(told, sort_keys=True)
     digest = hashlib.blake2b(shape.encode(), digest_size=8).hexdigest()
-    path = kept / f"network-{digest}-{torch.__version__}-{onnx.__version__}-{opset}.onnx"
+    path = kept / f"after-front-end-{digest}-{torch.__version__}-{onnx.__version__}-{opset}.onnx"
     graph = kept_graph(path)
     if graph is not None and _fill(graph, values):
         return graph

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from soundfold.features.audioset_mel import AudiosetMel
-from soundfold.features.deltas import WithDeltas, deltas, with_deltas
+from soundfold.features.deltas import deltas, with_deltas
 from soundfold.features.dft import MatmulDft, frame, power_spectrum_fft
 from soundfold.features.log_mel import LogMel, log_mel, power_to_db, power_to_log
 from soundfold.features.mel import hz_to_mel, mel_filters, mel_to_hz
@@ -19,7 +19,6 @@ __all__ = [
     "MelPower",
     "Mfcc",
     "Pcen",
-    "WithDeltas",
     "build_features",
     "dct_matrix",
     "deltas",
@@ -41,17 +40,13 @@ __all__ = [
 _KINDS: dict[str, Callable[..., LogMel | Mfcc | Pcen]] = {"log_mel": LogMel, "mfcc": Mfcc, "pcen": Pcen}
 
 
-def build_features(
-    recipe: Recipe, *, portable: bool = False, slopes: bool = True
-) -> AudiosetMel | LogMel | Mfcc | Pcen | WithDeltas:
-    """Return the front end that a recipe asks for.
+def build_features(recipe: Recipe, *, portable: bool = False) -> AudiosetMel | LogMel | Mfcc | Pcen:
+    """Return the front end that a recipe asks for, without deltas: these are added to what masks and shifts left.
 
-    `portable` is for the one that goes into a model file; without `slopes` it leaves out the deltas, which are cheap
-    to add later, when masks and shifts have been applied. It takes waveforms (batch, channels, samples) and gives
+    `portable` is for the one that goes into a model file. It takes waveforms (batch, channels, samples) and gives
     (batch, *shape), where `shape` is its attribute. It has nothing to learn and nothing to save.
     """
     features = recipe.features
     if features.kind == "audioset":
         return AudiosetMel(portable=portable, samples=recipe.sound.window)
-    front_end = _KINDS[features.kind](recipe.sound, features, portable=portable)
-    return WithDeltas(front_end, features.deltas) if features.deltas and slopes else front_end
+    return _KINDS[features.kind](recipe.sound, features, portable=portable)

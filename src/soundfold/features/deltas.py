@@ -1,14 +1,9 @@
 """Deltas: how fast each value of a spectrogram rises or falls, as further channels."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from soundfold.features.log_mel import LogMel
-from soundfold.features.mfcc import Mfcc
-from soundfold.features.pcen import Pcen
-from soundfold.features.precision import in_full_precision
-
-__all__ = ["WithDeltas", "deltas", "with_deltas"]
+__all__ = ["deltas", "with_deltas"]
 
 
 def deltas(features: Tensor) -> Tensor:
@@ -38,26 +33,3 @@ def with_deltas(features: Tensor, orders: int) -> Tensor:
     for _ in range(orders):
         blocks.append(deltas(blocks[-1]))
     return torch.cat(blocks, dim=1) if orders else features
-
-
-class WithDeltas(nn.Module):
-    """A front end with deltas: all its channels, then their slopes, then the slopes of these.
-
-    Args:
-        front_end: waveforms (batch, channels, samples) → (batch, channels, bands, frames).
-        orders: 1 for slopes, 2 for slopes of slopes too.
-
-    Attributes:
-        shape: (channels · (orders + 1), bands, frames).
-    """
-
-    def __init__(self, front_end: LogMel | Mfcc | Pcen, orders: int) -> None:
-        super().__init__()
-        self.front_end, self.orders = front_end, orders
-        channels, bands, frames = front_end.shape
-        self.shape = (channels * (orders + 1), bands, frames)
-
-    @in_full_precision
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Return features with their slopes."""
-        return with_deltas(self.front_end(waveform), self.orders)

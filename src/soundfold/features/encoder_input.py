@@ -8,7 +8,6 @@ on any device, and gradients pass through.
 import torch
 from torch import Tensor, nn
 
-from soundfold.features.audioset_mel import kaldi_mel_filters
 from soundfold.features.dft import MatmulDft, frame, power_spectrum_fft
 from soundfold.features.mel import mel_filters
 from soundfold.features.precision import in_full_precision
@@ -73,8 +72,7 @@ class AstInput(nn.Module):
         super().__init__()
         self.max_length, self.portable = max_length, portable
         self.shift, self.scale = (0.0, 1.0) if mean is None or std is None else (mean, 2.0 * std)
-        edges_hz = torch.tensor([20.0, self.sample_rate / 2])
-        filters = kaldi_mel_filters(self.sample_rate, self.n_fft, n_mels, edges_hz)
+        filters = mel_filters(self.sample_rate, self.n_fft, n_mels, 20.0, self.sample_rate / 2, scale="kaldi")
         window = torch.hann_window(self.frame_length, periodic=False)
         self.bands = _Bands(window, self.n_fft, filters, portable=portable)
 

@@ -4,9 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from torch import Tensor
-
-from soundfold.features.audioset_mel import kaldi_mel_filters
+from torch import Tensor, nn
 
 __all__ = ["MelNorm", "MelScale", "hz_to_mel", "mel_filters", "mel_to_hz"]
 
@@ -74,6 +72,9 @@ def mel_filters(
     Returns:
         (n_fft // 2 + 1, n_mels) float32.
 
+    References:
+        Kaldi's are those of its `MelBanks`, as torchaudio 2.11 has it in `compliance.kaldi`.
+
     >>> mel_filters(16_000, 512, 40, 0.0, 8_000.0).shape
     torch.Size([257, 40])
     """
@@ -82,7 +83,7 @@ def mel_filters(
     lowest, highest = hz_to_mel(torch.tensor([fmin_hz, fmax_hz], dtype=torch.float64), scale).tolist()
     edges = mel_to_hz(torch.linspace(lowest, highest, n_mels + 2), scale)
     if scale == "kaldi":
-        filters = kaldi_mel_filters(sample_rate, n_fft, n_mels, torch.tensor([fmin_hz, fmax_hz]))
+        filters = _kaldi_filters(sample_rate, n_fft, n_mels, fmin_hz, fmax_hz)
     else:
         width = edges[1:] - edges[:-1]
         slopes = edges[None, :] - bins[:, None]
@@ -90,3 +91,17 @@ def mel_filters(
         falling = slopes[:, 2:] / width[1:]
         filters = torch.minimum(rising, falling).clamp(min=0)
     return filters * (2.0 / (edges[2:] - edges[:-2])) if norm == "slaney" else filters
+
+
+def _kaldi_filters(sample_rate: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> Tensor:
+    """Return triangles that are straight on the mel scale and peak at 1; the bin at half the rate is in none."""
+    lowest, highest = _kaldi_mels(torch.tensor([fmin_hz, fmax_hz]))
+    step = (highest - lowest) / (n_mels + 1)
+    left = lowest + torch.arange(n_mels) * step
+    bins = _kaldi_mels(torch.arange(n_fft // 2) * (sample_rate / n_fft))
+    rising = (bins[:, None] - left) / step
+    return nn.functional.pad(torch.minimum(rising, 2 - rising).clamp(min=0), (0, 0, 0, 1))
+
+
+def _kaldi_mels(frequency_hz: Tensor) -> Tensor:
+    return 1127.0 * torch.log(1.0 + frequency_hz / 700.0)

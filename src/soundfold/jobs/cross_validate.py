@@ -151,7 +151,7 @@ def _pool(
     write_predictions(folder / "predictions.parquet", table)
     train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
     scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
-    save_score_figures(folder, scores, groups_known=prepared.clips.groups_known)
+    save_score_figures(folder, scores)
     kind = splits[0].kind
     parts = ", ".join(str(split.fold) for split in splits)
     name = f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording"

@@ -1,11 +1,12 @@
 """`soundfold.evaluate`: a model file against labelled sounds, through onnxruntime alone. Needs no torch."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from soundfold import __version__
 from soundfold.atomic import refuse_existing
@@ -14,16 +15,20 @@ from soundfold.data.reading import read_clips
 from soundfold.errors import DataError, SoundfoldError
 from soundfold.evaluation import (
     EvaluateResult,
+    MetScore,
     SplitSummary,
     predictions_table,
     score,
     write_predictions,
 )
 from soundfold.jobs.reporting import Reporter, Silent, told
-from soundfold.runtime import Model, load, share_of_known_recordings
-from soundfold.wording import counted, format_percent
+from soundfold.runtime import Model, load
+from soundfold.runtime.card import are_known_recordings
+from soundfold.wording import counted, format_percent, natural_order
 
 __all__ = ["evaluate"]
+
+_SPOKEN, _LISTED = 5, 20  # so many recordings are named in a sentence, and in the JSON
 
 
 def evaluate(
@@ -35,7 +40,7 @@ def evaluate(
     predictions: str | Path | None = None,
     reporter: Reporter | None = None,
 ) -> EvaluateResult:
-    """Score a model on labelled sounds; clips of recordings that it was trained on are counted and named.
+    """Score a model on labelled sounds, those of recordings that it was trained on apart from the others.
 
     Args:
         model: a model file, a run's folder, or an opened model.
@@ -63,6 +68,8 @@ def evaluate(
     if predictions is not None:
         write_predictions(predictions, table)
     scores = score(table, groups_known=clips.groups_known)
+    groups = table["group"].tolist()
+    met = _met(opened, clips, groups)
     return EvaluateResult(
         **dict(scores),
         recipe=opened.card.recipe,
@@ -72,7 +79,10 @@ def evaluate(
             fold=None if fold is None else str(fold),
             n_test=len(table),
         ),
-        leaks=_leaks(opened, clips, table["group"]),
+        leaks=_leaks(groups, met, clips.groups_known),
+        met=_alone(table, met, clips.groups_known),
+        # those of no known recording may still be of one that it was trained on
+        not_met=None if met is None or not clips.groups_known else _alone(table, ~met, clips.groups_known),
         seconds=time.perf_counter() - started,
         clips_per_second=len(table) / spent,
         left_out=told(clips.left_out + unheard),
@@ -132,21 +142,40 @@ def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray,
     return np.array(rows), np.array(heard), tuple(unheard)
 
 
-def _leaks(model: Model, clips: Clips, groups: Iterable[str]) -> dict[str, Any]:
-    """Return how many clips bear the name of a recording that the model was trained on; None where that is unknown."""
-    names = list(groups)
-    share = share_of_known_recordings(model.card, names)
+def _met(model: Model, clips: Clips, groups: Sequence[str]) -> np.ndarray | None:
+    """Return for each clip whether its recording's name is one that the model was trained on; None where unknown."""
+    met = are_known_recordings(model.card, groups)
     # where nothing tells recordings apart, files found again are a leak, but none found proves nothing
-    if share is None or (share == 0 and not clips.groups_known):
-        return {
-            "clips": None,
-            "share": None,
-            "sentence": "recordings are not known, so it cannot be seen whether the model was trained on some of these",
-        }
-    sentence = ""
-    if share > 0:
+    if met is None or (not any(met) and not clips.groups_known):
+        return None
+    return np.array(met, dtype=bool)
+
+
+def _alone(table: pd.DataFrame, side: np.ndarray | None, groups_known: bool) -> MetScore | None:
+    """Return the scores of some of the clips; None where there are none."""
+    if side is None or not side.any():
+        return None
+    return MetScore.model_validate(score(table[side].reset_index(drop=True), groups_known=groups_known))
+
+
+def _leaks(groups: Sequence[str], met: np.ndarray | None, groups_known: bool) -> dict[str, Any]:
+    """Return how many clips bear the name of a recording that the model was trained on; None where that is unknown."""
+    clips, share, names = None, None, natural_order(np.array(groups)[met] if met is not None else ())
+    sentence = "recordings are not known, so it cannot be seen whether the model was trained on some of these"
+    if met is not None:
+        clips, share, sentence = int(met.sum()), float(met.mean()), ""
+    unit = "recordings" if groups_known else "files"
+    if clips:
         sentence = (
-            f"{format_percent(share)} of these clips come from recordings that the model was trained on; expect less "
-            f"on new recordings"
+            f"{format_percent(share or 0.0)} of these clips come from {unit} that the model was trained on; expect "
+            f"less on new recordings"
         )
-    return {"clips": round(share * len(names)), "share": share, "sentence": sentence}
+        if len(names) <= _SPOKEN:
+            sentence += f". {unit.capitalize()} it was trained on: {', '.join(names)}"
+    return {
+        "clips": clips,
+        "share": share,
+        "recordings": list(names[:_LISTED]),
+        "groups_known": groups_known,
+        "sentence": sentence,
+    }

@@ -171,7 +171,7 @@ def score_split(prepared: Prepared, split: Split, probabilities: np.ndarray, fol
     table = predictions_table(clips, prepared.clips.labels, probabilities, several=prepared.clips.several)
     write_predictions(folder / "predictions.parquet", table)
     scores = score(table, groups_known=prepared.clips.groups_known)
-    save_score_figures(folder, scores, groups_known=prepared.clips.groups_known)
+    save_score_figures(folder, scores)
     return scores
 
 
@@ -219,7 +219,7 @@ def card_of(prepared: Prepared, split: Split, recipe: Recipe, result: TrainResul
     """Return what the model file says of itself; `made_of` follows what it was trained on."""
     several = prepared.clips.several
     headline = "mean_average_precision" if several else "accuracy"
-    told = (headline, f"{headline}_ci95", "macro_f1", "n", "n_recordings")
+    told = (headline, f"{headline}_ci95", "macro_f1", "n", "n_recordings", "interval_over")
     return ModelCard(
         format_version=FORMAT_VERSION,
         soundfold_version=__version__,

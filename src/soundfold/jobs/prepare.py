@@ -5,16 +5,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from soundfold.atomic import replacing
 from soundfold.data.backgrounds import read_backgrounds
 from soundfold.data.clips import Clips, check_trainable
+from soundfold.data.kept import User
 from soundfold.data.leaks import find_leaks
 from soundfold.data.reading import read_clips
 from soundfold.data.splits import Split
-from soundfold.data.store import WaveformStore, open_store
+from soundfold.data.store import WaveformStore, cache_folder, open_store
 from soundfold.errors import DataError
 from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter
@@ -39,6 +41,7 @@ class Prepared:
         weights: file of pretrained weights; None where the recipe has no use for any.
         store_s: seconds spent on decoding and on features.
         backgrounds: .npy of the backgrounds that training mixes in; None where the recipe names none.
+        user: keeps what lies in the cache from being removed, as long as it is there.
     """
 
     clips: Clips
@@ -48,6 +51,11 @@ class Prepared:
     weights: Path | None
     store_s: float
     backgrounds: Path | None = None
+    user: User | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out, for another process, that this one uses the cache: it does so until the other ends."""
+        return {**self.__dict__, "user": None}
 
     @property
     def sounds(self) -> str:
@@ -100,12 +108,16 @@ def prepare(
     check_trainable(clips)
     check(clips)
     started = time.perf_counter()
-    store = open_store(
-        clips,
-        recipe.sound,
-        cache=cache,
-        on_progress=lambda done, total: reporter.progress("decoding", done, total),
-        on_wait=lambda: reporter.note("another process is decoding into the same cache; waiting for it"),
+    user = User(cache_folder(cache))
+    store = user.takes(
+        lambda: open_store(
+            clips,
+            recipe.sound,
+            cache=cache,
+            on_progress=lambda done, total: reporter.progress("decoding", done, total),
+            on_wait=lambda: reporter.note("another process is decoding into the same cache; waiting for it"),
+        ),
+        lambda store: store.folder,
     )
     rows = np.flatnonzero(store.usable)
     unheard = store.left_out(clips)
@@ -126,14 +138,17 @@ def prepare(
     if len(usable.left_out) > _NAMED:
         reporter.note(f"left out {len(usable.left_out):,} clips in all; metrics.json lists them")
     backgrounds = _keep_backgrounds(recipe, store.folder)
-    features = build_feature_cache(
-        store,
-        recipe,
-        weights=weights,
-        device=hardware.torch_device,
-        on_progress=lambda done, total: reporter.progress("computing features", done, total),
+    features = user.takes(
+        lambda: build_feature_cache(
+            store,
+            recipe,
+            weights=weights,
+            device=hardware.torch_device,
+            on_progress=lambda done, total: reporter.progress("computing features", done, total),
+        ),
+        lambda folder: folder,
     )
-    return Prepared(usable, store, rows, features, weights, time.perf_counter() - started, backgrounds)
+    return Prepared(usable, store, rows, features, weights, time.perf_counter() - started, backgrounds, user)
 
 
 def _keep_backgrounds(recipe: Recipe, folder: Path) -> Path | None:

@@ -10,27 +10,27 @@ from soundfold.evaluation import (
     draw_folds,
     save_png,
     score_title,
+    unit_of,
 )
 
 __all__ = ["save_score_figures"]
 
 
-def save_score_figures(folder: Path, scores: Scores | CvScores, *, groups_known: bool) -> None:
+def save_score_figures(folder: Path, scores: Scores | CvScores) -> None:
     """Draw scores into a run's folder.
 
     Args:
         folder: gets confusion.png, or average_precision.png where clips bear several labels; of a cross-validation
             folds.png too.
         scores: of all clips that were held out.
-        groups_known: the data set tells recordings apart.
     """
     pooled, average = scores.accuracy, scores.mean_average_precision
     if isinstance(scores, CvScores):
         pooled, average = scores.accuracy_pooled, scores.mean_average_precision_pooled
-    rests = scores.n, scores.n_recordings if groups_known else None
+    rests, unit = (scores.n, scores.n_recordings), unit_of(scores)
     if scores.confusion is None:
         told = "Mean average precision"
-        title = score_title(average or 0.0, scores.mean_average_precision_ci95, *rests, told)
+        title = score_title(average or 0.0, scores.mean_average_precision_ci95, *rests, told, unit=unit)
         figure = draw_average_precisions(
             [each.label for each in scores.per_class],
             [each.average_precision for each in scores.per_class],
@@ -39,7 +39,7 @@ def save_score_figures(folder: Path, scores: Scores | CvScores, *, groups_known:
         )
         save_png(folder / "average_precision.png", figure)
     else:
-        title = score_title(pooled or 0.0, scores.accuracy_ci95, *rests)
+        title = score_title(pooled or 0.0, scores.accuracy_ci95, *rests, unit=unit)
         save_png(folder / "confusion.png", draw_confusion(scores.confusion, scores.labels, title=title))
     if isinstance(scores, CvScores):
         names = [fold.fold for fold in scores.folds]

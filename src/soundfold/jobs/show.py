@@ -197,7 +197,7 @@ def _views(table: Clips, sounds: dict[int, np.ndarray], recipe: Recipe, seed: in
     own = torch.from_numpy(table.membership()[list(sounds)]).float()
     with torch.inference_mode():
         waveform = torch.from_numpy(waveforms)
-        front_end = build_features(recipe, slopes=False)
+        front_end = build_features(recipe)
         features = front_end(waveform)
         augmented, targets = _augment(waveform, features, own, silence, recipe, front_end, seed)
     told = [_shares(target, table.labels, before) for target, before in zip(targets, own, strict=True)]

@@ -43,7 +43,7 @@ def pretrained_model(name: str, *, cache: str | Path | None = None, reporter: Re
     )
     weights = pretrained_weights(recipe, cache, reporter)
     assert weights is not None
-    classifier = build_classifier(recipe, len(AUDIOSET_LABELS), seed=0, weights=weights).eval()
+    classifier = build_classifier(recipe, len(AUDIOSET_LABELS), seed=0).eval()
     assert isinstance(classifier.network, EfficientAT)
     load_state(classifier.network, read_weights(weights), str(weights))
     card = ModelCard(

@@ -19,6 +19,7 @@ from soundfold.evaluation import (
     save_png,
     score_folds,
     score_title,
+    unit_of,
     write_predictions,
 )
 from soundfold.evaluation.comparison import compare_predictions
@@ -68,8 +69,8 @@ def score_searches(
     write_predictions(folder / "predictions.parquet", after)
     groups_known = material.of(task.recipe).clips.groups_known
     scores = score_folds(after, train_s=train_s, groups_known=groups_known)
-    recordings = scores.n_recordings if groups_known else None
-    title = score_title(known(scores.accuracy_pooled), scores.accuracy_ci95, scores.n, recordings)
+    rests = scores.n, scores.n_recordings
+    title = score_title(known(scores.accuracy_pooled), scores.accuracy_ci95, *rests, unit=unit_of(scores))
     save_png(folder / "confusion.png", draw_confusion(scores.confusion or (), scores.labels, title=title))
     gain = compare_predictions(before, after, names=("untuned", "tuned"), groups_known=groups_known)
     gain = gain.model_copy(update={"clips_only_a_right": (), "clips_only_b_right": ()})  # both tables are there

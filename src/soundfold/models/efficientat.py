@@ -10,16 +10,16 @@ References:
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, Self
 
-import torch
 from torch import Tensor, nn
 
 from soundfold.errors import ModelFileError, RecipeError, did_you_mean
+from soundfold.models.batch_statistics import hold_statistics
 
-__all__ = ["EFFICIENTAT_WIDTHS", "EfficientAT", "build_efficientat", "load_state", "pool_maps"]
+__all__ = ["EFFICIENTAT_WIDTHS", "EfficientAT", "build_efficientat", "load_state"]
 
 EFFICIENTAT_WIDTHS = {"mn04": 0.4, "mn05": 0.5, "mn10": 1.0, "mn20": 2.0}
 """Network's name → what the channels of MobileNetV3-Large are multiplied by."""
@@ -157,17 +157,11 @@ class EfficientAT(nn.Module):
         """
         return [*self.features, self.classifier]
 
-    def replace_head(self, head: nn.Module) -> None:
-        """Put another head, (batch, width) → (batch, n_labels), behind the pooling: a fitted probe, say."""
-        self.classifier = nn.Sequential(self.classifier[0], self.classifier[1], head)
-
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation; with `frozen_statistics` batch normalisation stays in evaluation."""
         super().train(mode)
         if self.frozen_statistics:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            hold_statistics(self)
         return self
 
 
@@ -217,22 +211,6 @@ def load_state(network: EfficientAT, state: Mapping[str, Tensor], where: str, *,
             f"{len(expected.keys() | given.keys())} layers differ). Name the weights that were published for it"
         )
     network.load_state_dict(given, strict=head)
-
-
-def pool_maps(maps: Sequence[Tensor]) -> Tensor:
-    """Return one vector a clip from several blocks' maps: means, then maxima over time of the means over bands.
-
-    Args:
-        maps: each (batch, channels, h, w), as `layer_maps` gives them.
-
-    Returns:
-        (batch, 2 · all channels), block after block.
-    """
-    pooled: list[Tensor] = []
-    for entry in maps:
-        over_time = entry.mean(dim=-2)
-        pooled += [over_time.mean(dim=-1), over_time.amax(dim=-1)]
-    return torch.cat(pooled, dim=1)
 
 
 class _SqueezeExcite(nn.Module):

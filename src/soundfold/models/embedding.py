@@ -11,7 +11,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from soundfold.errors import RecipeError
 from soundfold.features import LogMel, Mfcc, Pcen, build_features
 from soundfold.features.audioset_mel import AudiosetMel
 from soundfold.models.efficientat import build_efficientat, load_state
@@ -67,8 +66,7 @@ def build_front_end(
         weights: file of pretrained weights; None for random ones, where a state dict is loaded later.
 
     Raises:
-        RecipeError: the front end wants another rate than the recipe's.
-        ModelFileError: the file holds something else than this network's weights.
+        SoundfoldError: the file holds something else than this network's weights, or as `build_encoder`.
     """
     kept = recipe.model.kept_blocks
     if kept:
@@ -79,17 +77,9 @@ def build_front_end(
             frozen.blocks.load_state_dict(whole.features[:kept].state_dict())
         return frozen
     if recipe.features.kind != "embedding":
-        front_end = build_features(recipe, portable=portable, slopes=False)
-        assert not hasattr(front_end, "orders")
-        return front_end  # type: ignore[return-value]
+        return build_features(recipe, portable=portable)
     if recipe.features.network.startswith(ENCODER_PREFIX):
         return build_encoder(recipe, portable=portable, weights=weights)
-    if recipe.sound.sample_rate != Embedding.sample_rate or recipe.sound.channels != 1:
-        raise RecipeError(
-            f"sound must be {Embedding.sample_rate} Hz and one channel for features.kind = embedding, got "
-            f"{recipe.sound.sample_rate} Hz and {recipe.sound.channels}. Say sample_rate={Embedding.sample_rate} and "
-            f"channels=1"
-        )
     embedding = Embedding(recipe.features.network, portable=portable)
     if weights is not None:
         load_state(embedding.network, read_weights(weights), str(weights))

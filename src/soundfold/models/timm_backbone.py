@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from soundfold.errors import ModelFileError, PathError, RecipeError, did_you_mean, needs_extra
+from soundfold.models.batch_statistics import hold_statistics
 from soundfold.models.hub import fetch_from_hub
 from soundfold.models.torchvision_fit import check_torchvision
 from soundfold.recipe import Recipe
@@ -68,9 +69,7 @@ class TimmBackbone(nn.Module):
         """Switch to training or evaluation; with `frozen_statistics` batch normalisation stays in evaluation."""
         super().train(mode)
         if self.frozen_statistics:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            hold_statistics(self)
         return self
 
 

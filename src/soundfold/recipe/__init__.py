@@ -3,7 +3,6 @@
 from soundfold.recipe.augment_section import AugmentRecipe
 from soundfold.recipe.feature_section import FeatureRecipe
 from soundfold.recipe.files import (
-    DEFAULT_PRESET,
     build_recipe,
     change_recipe,
     load_recipe,
@@ -18,7 +17,6 @@ from soundfold.recipe.sound_section import SoundRecipe
 from soundfold.recipe.training_section import TrainingRecipe
 
 __all__ = [
-    "DEFAULT_PRESET",
     "AugmentRecipe",
     "FeatureRecipe",
     "ModelRecipe",

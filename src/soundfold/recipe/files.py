@@ -18,7 +18,6 @@ from soundfold.recipe.schema import Recipe
 from soundfold.wording import counted
 
 __all__ = [
-    "DEFAULT_PRESET",
     "build_recipe",
     "change_recipe",
     "load_recipe",
@@ -27,9 +26,6 @@ __all__ = [
     "recipe_to_ship",
     "save_recipe",
 ]
-
-DEFAULT_PRESET = "tutorial"
-"""The recipe that is taken where none is named."""
 
 _SUFFIXES = {".yaml", ".yml"}
 _RULES = {

@@ -10,7 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from soundfold.errors import ModelFileError
 
-__all__ = ["CARD_KEY", "FORMAT_VERSION", "ModelCard", "read_card", "recordings_digest", "share_of_known_recordings"]
+__all__ = [
+    "CARD_KEY",
+    "FORMAT_VERSION",
+    "ModelCard",
+    "are_known_recordings",
+    "read_card",
+    "recordings_digest",
+    "share_of_known_recordings",
+]
 
 CARD_KEY = "soundfold"
 FORMAT_VERSION = 1
@@ -88,12 +96,19 @@ def share_of_known_recordings(card: ModelCard, groups: Iterable[str]) -> float |
         card: the model's.
         groups: the recording of each clip.
     """
+    asked = are_known_recordings(card, groups)
+    if asked is None:
+        return None
+    return sum(asked) / len(asked) if asked else 0.0
+
+
+def are_known_recordings(card: ModelCard, groups: Iterable[str]) -> list[bool] | None:
+    """Return for each clip whether the model was trained on its recording; see `share_of_known_recordings`."""
     if not card.training_recordings:
         return None
     raw = base64.b64decode(card.training_recordings)
     known = {raw[start : start + _DIGEST_BYTES] for start in range(0, len(raw), _DIGEST_BYTES)}
-    asked = [_short_hash(group) in known for group in groups]
-    return sum(asked) / len(asked) if asked else 0.0
+    return [_short_hash(group) in known for group in groups]
 
 
 def _refuse_later_format(text: str, where: str) -> None:

@@ -1,4 +1,4 @@
-"""A model file in use: sound in, probabilities out, through onnxruntime alone."""
+"""A model file in use: sounds in, answers out."""
 
 import math
 import os
@@ -8,31 +8,36 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import onnxruntime
 
 from soundfold.audio import fit_length, remix, resample, stream
 from soundfold.cores import usable_cores
-from soundfold.errors import AudioError, ModelFileError, SoundfoldError
+from soundfold.errors import AudioError, SoundfoldError
 from soundfold.runtime.answer import Prediction, Span
-from soundfold.runtime.card import CARD_KEY, ModelCard, read_card
+from soundfold.runtime.card import ModelCard
 from soundfold.runtime.model_path import find_model
+from soundfold.runtime.session import Session
 
 __all__ = ["Model", "load"]
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 Part = tuple[Source, float | None, float | None]
-_BATCH = 16
+_BATCH = 4  # windows that go through the network together; more take longer each, as they no longer fit the cache
 _THRESHOLD = 0.5  # as `evaluation.predictions` has it, which this installation may lack
 
 
-def load(path: str | os.PathLike[str]) -> "Model":
+def load(path: str | os.PathLike[str], *, portable: bool = False) -> "Model":
     """Open a model file, or the model of a run's folder. Needs no torch.
+
+    Args:
+        path: the file or the folder.
+        portable: compute features by the file's own graph, as any other program that runs the file does. The answers
+            are the same within 1e-4; it takes longer.
 
     Raises:
         PathError: there is nothing at the path.
         ModelFileError: the file is not a model of soundfold, or the run is not finished.
     """
-    return Model(find_model(Path(path)))
+    return Model(find_model(Path(path)), portable=portable)
 
 
 class Model:
@@ -43,30 +48,10 @@ class Model:
         card: labels, rate, window, recipe and scores.
     """
 
-    def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = 1  # several sounds at once fill the cores better than several threads in one
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
-            reason = str(error).splitlines()[0].removeprefix("[ONNXRuntimeError] : ")[:200]
-            raise ModelFileError(
-                f"{path}: is not a model file that can be opened ({reason}). Export it again"
-            ) from error
+    def __init__(self, path: Path, *, portable: bool = False) -> None:
         self.path = path
-        self.card: ModelCard = read_card(self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY), str(path))
-        classes = self._session.get_outputs()[0].shape[-1]
-        if isinstance(classes, int) and classes != len(self.card.labels):
-            raise ModelFileError(
-                f"{path}: must have a label for each output ({classes}), got {len(self.card.labels)}. Export it again"
-            )
-        shape = list(self._session.get_inputs()[0].shape[1:])
-        if shape != [self.card.channels, self.card.window]:
-            raise ModelFileError(
-                f"{path}: its input must be (batch, {self.card.channels}, {self.card.window}) as its card says, "
-                f"got {shape}. Export it again"
-            )
+        self._session = Session(path, portable=portable)
+        self.card: ModelCard = self._session.card
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -82,8 +67,7 @@ class Model:
         Returns:
             (batch, labels) float32; rows sum to 1, unless the model answers with several labels.
         """
-        answer: np.ndarray = self._session.run(None, {"waveform": np.ascontiguousarray(batch, dtype=np.float32)})[0]
-        return answer
+        return self._session.probabilities(batch)
 
     def predict(
         self,

@@ -10,6 +10,8 @@ memory as the batch.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from soundfold.training.stand_ins import replace_layers
+
 __all__ = ["ColumnConv2d", "use_columns"]
 
 
@@ -32,28 +34,19 @@ class ColumnConv2d(nn.Conv2d):
 
 def use_columns(module: nn.Module) -> None:
     """Replace every Conv2d inside a module that a matrix product can stand for; the new weights have no values yet."""
-    for name, child in module.named_children():
-        if _fits(child):
-            assert isinstance(child, nn.Conv2d)
-            columns = ColumnConv2d(
-                child.in_channels,
-                child.out_channels,
-                child.kernel_size,  # type: ignore[arg-type]  # Conv2d has made pairs of them
-                child.stride,  # type: ignore[arg-type]
-                child.padding,  # type: ignore[arg-type]
-                bias=child.bias is not None,
-                device="meta",
-            )
-            setattr(module, name, columns)
-        else:
-            use_columns(child)
+    replace_layers(module, nn.Conv2d, _columns_like)
 
 
-def _fits(module: nn.Module) -> bool:
-    return (
-        type(module) is nn.Conv2d
-        and module.groups == 1
-        and module.dilation == (1, 1)
-        and module.padding_mode == "zeros"
-        and not isinstance(module.padding, str)
+def _columns_like(layer: nn.Conv2d) -> ColumnConv2d | None:
+    plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+    if not plain or isinstance(layer.padding, str):
+        return None
+    return ColumnConv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,  # type: ignore[arg-type]  # Conv2d has made pairs of them
+        layer.stride,  # type: ignore[arg-type]
+        layer.padding,  # type: ignore[arg-type]
+        bias=layer.bias is not None,
+        device="meta",
     )

@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from soundfold.training.stand_ins import batch_norm_like, move_statistics, replace_layers
+
 __all__ = ["SharedBatchNorm2d", "share_batch_norm"]
 
 
@@ -34,9 +36,6 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         """Return the normalised batch (batch, channels, height, width); a process may hold no clip at all."""
         if not self.training:
             return super().forward(batch)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
         values = batch.float()
         local = torch.cat([values.sum(dim=(0, 2, 3)), values.new_tensor([values.numel() // self.num_features])])
         sums: Tensor = _Sum.apply(local)  # type: ignore[no-untyped-call]
@@ -46,12 +45,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         centred = values - mean[:, None, None]
         squares: Tensor = _Sum.apply(centred.square().sum(dim=(0, 2, 3)))  # type: ignore[no-untyped-call]
         variance = squares / count
-        with torch.no_grad():
-            momentum = self.momentum if self.momentum is not None else 0.1
-            unbiased = variance * count / (count - 1).clamp(min=1)
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(unbiased, momentum)
-            self.num_batches_tracked += 1
+        move_statistics(self, mean, variance * count / (count - 1).clamp(min=1))
         scale = self.weight / (variance + self.eps).sqrt()
         normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
         return normalised.to(batch.dtype)
@@ -59,10 +53,4 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 def share_batch_norm(module: nn.Module) -> None:
     """Replace every BatchNorm2d inside a module by one that shares its statistics, weights kept."""
-    for name, child in module.named_children():
-        if type(child) is nn.BatchNorm2d:
-            shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
-            shared.load_state_dict(child.state_dict())
-            setattr(module, name, shared)
-        else:
-            share_batch_norm(child)
+    replace_layers(module, nn.BatchNorm2d, lambda layer: batch_norm_like(layer, SharedBatchNorm2d))

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from soundfold.training.stand_ins import batch_norm_like, move_statistics, replace_layers
+
 __all__ = ["WideBatchNorm2d", "widen_batch_norm"]
 
 _FEW = 16  # channels from which on torch's own kernels are as quick
@@ -90,19 +92,12 @@ class WideBatchNorm2d(nn.BatchNorm2d):
         """Return the normalised batch (batch, channels, height, width)."""
         if not self.training:
             return super().forward(batch)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
         normalised: Tensor
         normalised, mean, variance = _WideNorm.apply(  # type: ignore[no-untyped-call]
             batch, self.weight, self.bias, self.eps
         )
-        with torch.no_grad():
-            momentum = self.momentum if self.momentum is not None else 0.1
-            pixels = batch.numel() // batch.shape[1]
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance * (pixels / max(1, pixels - 1)), momentum)
-            self.num_batches_tracked += 1
+        pixels = batch.numel() // batch.shape[1]
+        move_statistics(self, mean, variance * (pixels / max(1, pixels - 1)))
         return normalised
 
 
@@ -112,10 +107,8 @@ def widen_batch_norm(module: nn.Module) -> None:
     A network whose layers write into what they are given says so by `changes_in_place`, and is left as it is: what a
     `WideBatchNorm2d` returns may not be written into.
     """
-    for name, child in module.named_children():
-        if type(child) is nn.BatchNorm2d and child.num_features <= _FEW:
-            wide = WideBatchNorm2d(child.num_features, child.eps, child.momentum)
-            wide.load_state_dict(child.state_dict())
-            setattr(module, name, wide)
-        elif not getattr(child, "changes_in_place", False):
-            widen_batch_norm(child)
+
+    def make(layer: nn.BatchNorm2d) -> nn.Module | None:
+        return batch_norm_like(layer, WideBatchNorm2d) if layer.num_features <= _FEW else None
+
+    replace_layers(module, nn.BatchNorm2d, make, spare=lambda part: getattr(part, "changes_in_place", False))

@@ -17,7 +17,7 @@ from soundfold.data.rows import Rows
 from soundfold.errors import DataError
 from soundfold.wording import counted, natural_order, quoted
 
-__all__ = ["label_folders", "read"]
+__all__ = ["are_folds", "label_folders", "read"]
 
 _FOLD = re.compile(r"fold[ _-]*([0-9]+)", re.IGNORECASE)
 _UNNAMED = ("sound but no folder to name its", "sounds but no folder to name their")
@@ -73,6 +73,14 @@ def read(folder: Path, scan: Scan | None = None) -> Rows:
 def label_folders(scan: Scan) -> tuple[str, ...]:
     """Return the first-level folders that hold sounds at any depth."""
     return natural_order(parts[0] for parts in scan.sounds if len(parts) > 1)
+
+
+def are_folds(names: Iterable[str]) -> bool:
+    """Tell whether several folders are all named like folds: `fold1`, `fold_2`… or `train`, `test`…"""
+    given = {name.strip() for name in names}
+    return len(given) > 1 and (
+        all(_FOLD.fullmatch(name) for name in given) or all(name.lower() in _SETS for name in given)
+    )
 
 
 def _folds(scan: Scan) -> dict[str, str] | None:

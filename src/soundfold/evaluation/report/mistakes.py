@@ -9,6 +9,7 @@ from soundfold.evaluation.predictions import labels_in
 from soundfold.evaluation.report.markup import Html, element, join, name
 from soundfold.evaluation.report.material import ReportClip, ReportRun, Sound
 from soundfold.evaluation.report.sounds import band_of
+from soundfold.evaluation.results import unit_of
 from soundfold.wording import counted, format_percent
 
 __all__ = ["mistakes", "surest_mistakes"]
@@ -54,7 +55,9 @@ def mistakes(run: ReportRun) -> Html:
     if not run.clips:
         return element("p", f"{of}.")
     many = "This is the one" if len(run.clips) == 1 else f"These are the {len(run.clips)}"
-    told = f"{of}. {many} with the highest probability, one a recording: the answer, and under it the truth."
+    told = (
+        f"{of}. {many} with the highest probability, one a {unit_of(run.result)}: the answer, and under it the truth."
+    )
     heard = [clip.sound for clip in run.clips if clip.sound is not None]
     if any(sound.cut for sound in heard):
         told += f" Of longer clips the first {max(sound.seconds for sound in heard):g} seconds are here."
@@ -64,11 +67,11 @@ def mistakes(run: ReportRun) -> Html:
         why = f": {reasons.pop()}" if len(reasons) == 1 else ""
         who = f"{lacking} of them" if heard else "None of them" if lacking > 1 else "It"
         parts.append(element("p", f"{who} can{'' if who.startswith('None') else 'not'} be heard{why}.", class_="warn"))
-    cards = [_card(clip, run.data) for clip in run.clips]
+    cards = [_card(clip, run.data, unit_of(run.result)) for clip in run.clips]
     return join(*parts, element("ol", *cards, class_="cards"))
 
 
-def _card(clip: ReportClip, data: str | None) -> Html:
+def _card(clip: ReportClip, data: str | None, unit: str) -> Html:
     answer = element(
         "p", name(clip.predicted, class_="answer"), " ", element("span", format_percent(clip.probability)),
         class_="answered",
@@ -76,7 +79,7 @@ def _card(clip: ReportClip, data: str | None) -> Html:
     of_truth = ", a label it does not know" if clip.of_truth is None else f", given {format_percent(clip.of_truth)}"
     truth = element("p", "in truth ", name(clip.label, class_="truth"), element("span", of_truth, class_="faint"))
     about = [f"fold {clip.fold}"] if clip.fold is not None else []
-    about.append(f"recording {clip.group}")
+    about.append(f"{unit} {clip.group}")
     if clip.others:
         about.append(f"{counted(clip.others, 'more clip')} of it wrong")
     where = element("p", name(_told_path(clip, data)), class_="where")

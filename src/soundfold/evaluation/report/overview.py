@@ -91,7 +91,8 @@ def _comparison(runs: Sequence[ReportRun]) -> Html | None:
     sentences = [element("li", name(each.sentence)) for each in corrected]
     notes = [element("li", name(note)) for note in dict.fromkeys(note for each in corrected for note in each.notes)]
     many = " The p-values are corrected for their number (Holm)." if len(corrected) > 1 else ""
-    told = "Clip by clip on what both answered; interval and p-value take whole recordings."
+    over = "recordings" if all(run.result.interval_over == "recordings" for run in runs) else "files"
+    told = f"Clip by clip on what both answered; interval and p-value take whole {over}."
     return join(
         element("ul", *sentences, class_="verdicts"),
         table(heads, rows, caption=f"Each run against {first.name}"),
@@ -106,7 +107,7 @@ def _compared(first: ReportRun, run: ReportRun) -> Comparison:
         raise DataError(f"{lacking} kept no predictions")
     if type(first.result) is not type(run.result):
         raise DataError(f"one is a {kind_of(first.result)}, the other a {kind_of(run.result)}")
-    known = all((each.result.leaks or {}).get("groups_known", True) for each in (first, run))
+    known = all(each.result.interval_over == "recordings" for each in (first, run))
     return compare_predictions(
         first.predictions, run.predictions, names=(first.name, run.name), roots=(first.data, run.data),
         groups_known=known,

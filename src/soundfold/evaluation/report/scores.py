@@ -4,9 +4,9 @@ from soundfold.evaluation.metrics import score
 from soundfold.evaluation.report.charts import SCALE, barred_percent, curves, strip
 from soundfold.evaluation.report.confusion import confusion_matrix, frequent_mistakes
 from soundfold.evaluation.report.markup import Html, element, facts, join, name, table
-from soundfold.evaluation.report.material import ReportRun
+from soundfold.evaluation.report.material import ReportRun, Result
 from soundfold.evaluation.report.verdict import headline, pooled_accuracy, unbroken
-from soundfold.evaluation.results import CvResult, EvaluateResult, Scores, known
+from soundfold.evaluation.results import CvResult, EvaluateResult, MetScore, Scores, known, unit_of
 from soundfold.wording import counted, format_interval, format_percent
 
 __all__ = ["by_class", "by_fold", "confusions", "in_all", "leaks", "training_curves"]
@@ -17,17 +17,19 @@ def in_all(run: ReportRun) -> Html | None:
     result = run.result
     if result.accuracy is None:
         return None
-    files = (result.leaks or {}).get("groups_known") is False
     tiles = [_tile("accuracy", headline(result), _accuracy_note(run))]
     if isinstance(result, CvResult) and len(result.folds) > 1:
         pooled = format_percent(known(result.accuracy_pooled))
         tiles.append(_tile("pooled accuracy", pooled, _between(result.accuracy_ci95)))
     tiles.append(_tile("macro F1", format_percent(result.macro_f1 or 0.0), _between(result.macro_f1_ci95)))
-    over = counted(result.n_recordings or 0, "file" if files else "recording")
+    over = counted(result.n_recordings or 0, unit_of(result))
     tiles.append(_tile("scored clips", f"{result.n:,}", f"of {over}"))
     for what, part in (("foreground", result.foreground), ("background", result.background)):
         if part is not None:
             tiles.append(_tile(what, format_percent(part.accuracy), f"of {counted(part.n, 'clip')}"))
+    for what, side in _met_and_not(result):
+        told = f"{counted(side.n, 'clip')} of {counted(side.n_recordings, unit_of(result))}"
+        tiles.append(_tile(what, format_percent(known(side.accuracy)), told))
     picture = element(
         "p",
         element("span", "0 %", class_="faint"),
@@ -67,7 +69,7 @@ def by_fold(run: ReportRun) -> Html | None:
                 "" if fold.train_s is None else f"{fold.train_s:,.0f} s",
             )
         )
-    heads = ("fold", "accuracy", SCALE, "95 % interval", "macro F1", "clips", "recordings", "training")
+    heads = ("fold", "accuracy", SCALE, "95 % interval", "macro F1", "clips", result.interval_over, "training")
     return join(
         element("p", "Each fold is answered by the network that was trained on all others."),
         table(heads, rows, caption="Scores by fold", class_="strips"),
@@ -91,9 +93,9 @@ def by_class(run: ReportRun) -> Html | None:
                 f"{row.recordings:,}",
             )
         )
-    heads = ("class", "recall", "precision", "F1", "clips", "recordings")
+    heads = ("class", "recall", "precision", "F1", "clips", run.result.interval_over)
     told = "Recall: of the clips of the class, how many were found. Precision: of the answers that named it, how many "
-    told += "were right. A score that rests on few recordings says little about others."
+    told += f"were right. A score that rests on few {run.result.interval_over} says little about others."
     return join(element("p", told), table(heads, rows, caption="Scores by class", class_="barred"))
 
 
@@ -171,6 +173,14 @@ def _accuracy_note(run: ReportRun) -> str:
 
 def _between(interval: tuple[float, float] | None) -> str:
     return "no interval" if interval is None else unbroken(f"95 % interval: {format_interval(*interval)}")
+
+
+def _met_and_not(result: Result) -> list[tuple[str, MetScore]]:
+    """Return the scores of what a model has met in training and of what it has not, where that is known."""
+    if not isinstance(result, EvaluateResult):
+        return []
+    sides = (("not met in training", result.not_met), ("met in training", result.met))
+    return [(what, side) for what, side in sides if side is not None]
 
 
 def _bare_interval(interval: tuple[float, float] | None) -> str:

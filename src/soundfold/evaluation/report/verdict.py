@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from soundfold.evaluation.report.material import ReportRun, Result
-from soundfold.evaluation.results import CvResult, EvaluateResult, known
+from soundfold.evaluation.results import CvResult, EvaluateResult, known, unit_of
 from soundfold.wording import counted, format_interval, format_percent
 
 __all__ = ["commonest_share", "headline", "kind_of", "overall_verdict", "pooled_accuracy", "unbroken", "verdict"]
@@ -73,7 +73,7 @@ def _of_what(result: Result) -> str:
     clips = counted(result.n, "clip")
     leaks = result.leaks or {}
     if leaks.get("share") == 0 and not leaks.get("identical_clips") and leaks.get("groups_known", True):
-        return f"{clips} from {counted(result.n_recordings or 0, 'recording')} that it had never met"
+        return f"{clips} from {counted(result.n_recordings or 0, unit_of(result))} that it had never met"
     return f"{clips} that it was scored on" if isinstance(result, EvaluateResult) else f"{clips} that were held out"
 
 
