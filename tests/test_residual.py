@@ -38,8 +38,8 @@ def test_stages_hold_all_that_learns_once() -> None:
 
 
 def test_a_clips_level_is_taken_out() -> None:
-    features = 10 * torch.randn(3, 1, 16, 20, generator=torch.Generator().manual_seed(0))
     by_clip = build_classifier(load_recipe("scratch", TINY), 3, seed=0).eval()
+    features = 10 * torch.randn(3, *by_clip.features.shape, generator=torch.Generator().manual_seed(0))
     louder = features + torch.tensor([0.0, 20.0, -35.0])[:, None, None, None]
     assert torch.allclose(by_clip.classify(features), by_clip.classify(louder), atol=1e-5)
     absolute = build_classifier(load_recipe("scratch", [*TINY, "level=absolute"]), 3, seed=0).eval()

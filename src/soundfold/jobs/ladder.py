@@ -32,7 +32,7 @@ from soundfold.training import Hardware
 
 __all__ = ["LADDER", "ladder"]
 
-LADDER = (MAJORITY, "mfcc", "tutorial", "probe", "scratch", "finetune")
+LADDER = (MAJORITY, "mfcc", "texture", "tutorial", "probe", "scratch", "finetune")
 """The rungs from cheap to dear; those that are no preset of this version are passed over."""
 
 RESULT_NAME = "ladder.json"

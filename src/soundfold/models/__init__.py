@@ -7,6 +7,7 @@ from soundfold.models.fine_tuned import FrozenBlocks, ProbedNetwork
 from soundfold.models.linear import LinearNet
 from soundfold.models.pretrained import find_weights, load_efficientat
 from soundfold.models.residual import ResidualNet
+from soundfold.models.textured import TexturedNet
 from soundfold.models.tutorial import TutorialNet
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ProbedNetwork",
     "ResidualNet",
     "Standardise",
+    "TexturedNet",
     "TutorialNet",
     "build_classifier",
     "build_efficientat",

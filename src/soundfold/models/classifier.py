@@ -13,6 +13,7 @@ from soundfold.models.embedding import build_front_end
 from soundfold.models.fine_tuned import build_learning_part
 from soundfold.models.linear import LinearNet
 from soundfold.models.residual import ResidualNet
+from soundfold.models.textured import TexturedNet
 from soundfold.models.timm_backbone import TIMM_PREFIX, build_backbone
 from soundfold.models.tutorial import TutorialNet
 from soundfold.recipe import Recipe
@@ -117,10 +118,14 @@ def _build_network(recipe: Recipe, shape: tuple[int, int, int], n_labels: int, w
     if recipe.model.name in EFFICIENTAT_WIDTHS:
         return build_learning_part(recipe, shape, n_labels, weights)
     channels = recipe.sound.channels * (recipe.features.deltas + 1)
+    hop_s = recipe.features.hop_length / recipe.sound.sample_rate
     if recipe.model.name == "linear":
-        return LinearNet((channels, *shape[1:]), n_labels, recipe.model.pool)
+        return LinearNet((channels, *shape[1:]), n_labels, recipe.model.pool, hop_s)
     if recipe.model.name == "residual":
-        return ResidualNet(channels, n_labels, recipe.model.width, recipe.model.dropout)
+        network = ResidualNet(channels, n_labels, recipe.model.width, recipe.model.dropout)
+        if not recipe.model.texture:
+            return network
+        return TexturedNet(network, LinearNet((channels, *shape[1:]), n_labels, "texture", hop_s))
     if recipe.model.name.startswith(TIMM_PREFIX):
         return build_backbone(recipe, (channels, *shape[1:]), n_labels, weights)
     return TutorialNet(channels, n_labels)

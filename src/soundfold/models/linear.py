@@ -1,9 +1,12 @@
 """A linear head: what is learned on top of features that stay as they are."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from soundfold.models.texture import Texture
 
 __all__ = ["LinearNet"]
 
@@ -15,19 +18,31 @@ class LinearNet(nn.Module):
         shape: (channels, bands, frames) of the features.
         n_labels: number of classes.
         pool: none: every value counts; mean_std: of each row its mean and its deviation over time, so that it does not
-            matter when in the window a sound is heard.
+            matter when in the window a sound is heard; texture: the statistics of `Texture`.
+        hop_s: seconds from one frame to the next; texture alone needs it.
     """
 
-    def __init__(self, shape: tuple[int, int, int], n_labels: int, pool: Literal["none", "mean_std"] = "none") -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_labels: int,
+        pool: Literal["none", "mean_std", "texture"] = "none",
+        hop_s: float = math.nan,
+    ) -> None:
         super().__init__()
         channels, bands, frames = shape
         self.pool = pool
-        self.head = nn.Linear(channels * bands * (frames if pool == "none" else 2), n_labels)
+        self.texture = Texture(shape, hop_s) if pool == "texture" else None
+        values = self.texture.size if self.texture else channels * bands * (frames if pool == "none" else 2)
+        self.head = nn.Linear(values, n_labels)
 
     def pooled(self, features: Tensor) -> Tensor:
         """Return the values that have a weight each, (batch, values)."""
         if self.pool == "none":
             return features.flatten(1)
+        if self.texture is not None:
+            values: Tensor = self.texture(features)
+            return values
         mean, deviation = features.mean(dim=-1), features.std(dim=-1, correction=0)
         return torch.cat([mean.flatten(1), deviation.flatten(1)], dim=1)
 

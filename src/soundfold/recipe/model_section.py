@@ -32,9 +32,14 @@ class ModelRecipe(Section):
         24, ge=4, le=128, description="residual: its size; 6: 32 thousand parameters, 12: 127, 24: 502, 64: 3.5 million"
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="residual: part of the last values left out in training")
-    pool: Literal["none", "mean_std"] = Field(
+    texture: bool = Field(
+        False,
+        description="residual: its answer is joined to that of a regression on the texture, fitted beforehand",
+    )
+    pool: Literal["none", "mean_std", "texture"] = Field(
         "none",
-        description="linear: none: a weight a value; mean_std: a weight each for a row's mean and deviation over time",
+        description="linear: none: a weight a value; mean_std: a weight each for a row's mean and deviation over time; "
+        "texture: for some hundred statistics of how bands vary and go together",
     )
     start: Literal["random", "pretrained", "probe"] = Field(
         "random",
@@ -83,6 +88,11 @@ def check_model(model: ModelRecipe, sound: SoundRecipe, features: FeatureRecipe,
         raise ValueError(
             f"model.pool must be none unless model.name is linear and features.kind has frames, got {model.pool} with "
             f"{model.name} and {features.kind}. Leave it out"
+        )
+    if model.texture and (model.name != "residual" or features.kind == "embedding"):
+        raise ValueError(
+            f"model.texture must be false unless model.name is residual and features.kind has frames, got true with "
+            f"{model.name} and {features.kind}. Leave it out, or say model.name=residual"
         )
     timm = model.name.startswith(_TIMM)
     if timm and (model.start == "probe" or model.kept_blocks):

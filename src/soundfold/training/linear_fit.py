@@ -24,7 +24,7 @@ from soundfold.training.scoring import clip_probabilities, held_out_scores
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
-__all__ = ["fit_linear", "fit_views"]
+__all__ = ["fit_head", "fit_linear", "fit_views"]
 
 _MOST_ITERATIONS = 1_000
 _BATCH = 256
@@ -43,14 +43,11 @@ def fit_linear(job: FitJob, path_name: str, on_epoch: Callable[[EpochRecord], No
     """
     started = time.perf_counter()
     cache = open_feature_cache(job.features)
-    first, count = cache.windows_of(job.train)
-    rows = runs_of(first, count)
-    owner = np.repeat(np.arange(len(job.train)), count)
+    rows = runs_of(*cache.windows_of(job.train))
     classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed, job.weights_file)
     classifier.standardise.set_statistics(*cache.statistics(rows, per_band=job.recipe.features.per_band))
-    weights = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
-    weight = weights[owner] / count[owner]  # a clip counts once, in however many windows it stands
-    _fit_head(classifier, cache, rows, job.train_labels[owner], weight, job.recipe.training.c)
+    assert isinstance(classifier.network, LinearNet)
+    fit_head(classifier.network, classifier, job, cache)
     train_s = time.perf_counter() - started
     classifier.eval()
     trained = _look(classifier, cache, job.train, job.train_labels)
@@ -71,12 +68,20 @@ def fit_linear(job: FitJob, path_name: str, on_epoch: Callable[[EpochRecord], No
     on_epoch(record)
 
 
-def _fit_head(
-    classifier: Classifier, cache: FeatureCache, rows: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: float
-) -> None:
-    """Set the linear layer to the mean of the views' regressions."""
-    network = classifier.network
-    assert isinstance(network, LinearNet)
+def fit_head(network: LinearNet, classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
+    """Set a linear layer to the mean of the views' regressions on the training clips.
+
+    Args:
+        network: the classifier's, or a part of it; changed in place.
+        classifier: has the statistics of the training clips already.
+        job: what to learn; `training.c` and the clips' weights are the regression's.
+        cache: the features of all clips.
+    """
+    first, count = cache.windows_of(job.train)
+    rows = runs_of(first, count)
+    owner = np.repeat(np.arange(len(job.train)), count)
+    weights = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
+    weight = weights[owner] / count[owner]  # a clip counts once, in however many windows it stands
     with torch.inference_mode():
         batches = (rows[begin : begin + _BATCH] for begin in range(0, len(rows), _BATCH))
         values = np.concatenate([network.pooled(classifier.prepare(cache.gather(part))).numpy() for part in batches])
@@ -87,7 +92,9 @@ def _fit_head(
         centre, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
         spread[spread == 0] = 1.0
         values = ((values - centre) / spread).astype(np.float32)
-    weights, bias = fit_views(values, views, labels, weight, network.head.out_features, c)
+    weights, bias = fit_views(
+        values, views, job.train_labels[owner], weight, network.head.out_features, job.recipe.training.c
+    )
     weights = weights / spread
     bias = bias - weights @ centre
     with torch.no_grad():

@@ -25,11 +25,11 @@ from soundfold.training.checkpoint import Checkpoint, load_checkpoint, save_chec
 from soundfold.training.epoch import batch_bounds, epoch_generator, hear, plan_epoch, step_bounds
 from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
 from soundfold.training.feature_source import Source, source_of
+from soundfold.training.fitted_start import begin_fitted
 from soundfold.training.fitting import FitJob, Fitting
 from soundfold.training.history import EpochRecord, History, epoch_record
 from soundfold.training.host import keep_freed_memory
 from soundfold.training.optimisers import build_optimizer
-from soundfold.training.probe_start import begin_at_probe
 from soundfold.training.schedules import build_schedule
 from soundfold.training.scoring import clip_probabilities, held_out_scores
 from soundfold.training.shared_norm import share_batch_norm
@@ -138,9 +138,11 @@ def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: Source, sou
     if job.recipe.augment.crop == "start":
         count = np.ones_like(count)
     classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed, job.weights_file)
-    begin_at_probe(classifier, job, cache)
     statistics = cache.statistics(runs_of(first, count), per_band=job.recipe.features.per_band)
     classifier.standardise.set_statistics(*statistics)
+    path = job.folder / CHECKPOINT_NAME
+    if not path.exists():
+        begin_fitted(classifier, job, cache)
     if fabric.world_size > 1:
         share_batch_norm(classifier)
     elif fabric.device.type == "cpu":
@@ -165,7 +167,6 @@ def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: Source, sou
         fitting.anchor = Anchor(classifier.network, settings.anchor)
     if sounds is not None:
         classifier.features.to(fabric.device)
-    path = job.folder / CHECKPOINT_NAME
     if path.exists():
         _restore(load_checkpoint(path), path, fitting)
     return fitting

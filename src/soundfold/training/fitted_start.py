@@ -1,6 +1,7 @@
-"""Beginning a training at the answer of the preset `probe`: the pretrained network's views and the fitted linear layer.
+"""What of a network is fitted in one go before its training begins: a linear layer, by logistic regression.
 
-The views of all windows are computed once and kept beside the features; every fold and every seed begins from them.
+A network that begins at the answer of the preset `probe` has a pretrained network's views under that layer. The views
+of all windows are computed once and kept beside the features; every fold and every seed begins from them.
 """
 
 import hashlib
@@ -13,29 +14,32 @@ from filelock import FileLock
 from torch import Tensor
 
 from soundfold.atomic import replacing
-from soundfold.models import Classifier, ProbedNetwork
+from soundfold.models import Classifier, ProbedNetwork, TexturedNet
 from soundfold.training.feature_cache import FeatureCache, runs_of
 from soundfold.training.fitting import FitJob
-from soundfold.training.linear_fit import fit_views
+from soundfold.training.linear_fit import fit_head, fit_views
 
-__all__ = ["begin_at_probe"]
+__all__ = ["begin_fitted"]
 
 _BATCH = 64
 
 
-def begin_at_probe(classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
-    """Set a probed network's linear layer to what logistic regression finds on the training clips.
-
-    Any other network is left as it is.
+def begin_fitted(classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
+    """Set a network's fitted part to what logistic regression finds on the training clips; most networks have none.
 
     Args:
-        classifier: new, with its pretrained weights; changed in place.
+        classifier: new, with its pretrained weights and the training clips' statistics; changed in place.
         job: what to learn; its recipe's `training.c` and the clips' weights are the regression's.
         cache: the features of all clips.
     """
     network = classifier.network
-    if not isinstance(network, ProbedNetwork):
-        return
+    if isinstance(network, TexturedNet):
+        fit_head(network.regression, classifier, job, cache)
+    if isinstance(network, ProbedNetwork):
+        _begin_at_probe(network, classifier, job, cache)
+
+
+def _begin_at_probe(network: ProbedNetwork, classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
     views = _kept_views(classifier, network, job.features, cache)
     first, count = cache.windows_of(job.train)
     rows = runs_of(first, count)

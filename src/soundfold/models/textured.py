@@ -1,0 +1,42 @@
+"""A network and a regression on the texture of the same sound, which answer together.
+
+They err in different ways: the network knows events and their shapes, the regression what goes on all through the clip.
+The regression is fitted before the network learns, and stays as it is. In training the network answers alone; it would
+have nothing left to learn beside a regression that already knows its training clips by heart.
+"""
+
+from torch import Tensor, nn
+
+from soundfold.models.linear import LinearNet
+from soundfold.models.residual import ResidualNet
+
+__all__ = ["TexturedNet"]
+
+_SAY = 0.6
+"""The regression's part in the mean of both logits; it is the less certain of the two, so this is about half."""
+
+
+class TexturedNet(nn.Module):
+    """Spectrograms (batch, channels, n_mels, frames) → logits (batch, n_labels): in training the network's alone.
+
+    Args:
+        network: learns.
+        regression: fitted elsewhere, on the texture of the same spectrograms.
+    """
+
+    def __init__(self, network: ResidualNet, regression: LinearNet) -> None:
+        super().__init__()
+        self.network = network
+        self.regression = regression.requires_grad_(requires_grad=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits."""
+        logits: Tensor = self.network(features)
+        if self.training:
+            return logits
+        told: Tensor = self.regression(features)
+        return (1 - _SAY) * logits + _SAY * told
+
+    def stages(self) -> list[nn.Module]:
+        """Return all that learns, from the sound to the answer."""
+        return self.network.stages()

@@ -1,0 +1,134 @@
+"""Texture: statistics that hold for the whole of a sound, the regression on them, and the network it answers beside."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import soundfold
+from conftest import SMALL
+from soundfold.errors import RecipeError
+from soundfold.models import ResidualNet, TexturedNet, build_classifier
+from soundfold.models.texture import Texture
+from soundfold.recipe import load_recipe
+
+FRAMES, HOP_S, BANDS, MELS = 400, 0.01, 32, 96
+TEXTURE = Texture((1, MELS, FRAMES), HOP_S)
+TINY = [*SMALL[:6], "features.fmax_hz=4000", "features.n_mels=16", "features.hop_length=160", "features.win_length=256"]
+SCRATCH = [*TINY, "model.width=4", "training.precision=32-true"]
+FLOOR = -4.0
+
+
+def noise(frames: int = FRAMES, seed: int = 0) -> Tensor:
+    return torch.randn(1, 1, MELS, frames, generator=torch.Generator().manual_seed(seed))
+
+
+def moments(values: Tensor) -> Tensor:
+    return values[:, : 5 * BANDS]
+
+
+def modulation(values: Tensor) -> Tensor:
+    """Return the logarithm of the power (bands, bands of modulation)."""
+    return values[0, 5 * BANDS : 5 * BANDS + BANDS * 16].reshape(BANDS, 16)
+
+
+def test_silence_around_a_sound_does_not_count_nor_where_it_stands() -> None:
+    sound = noise(120) + 6  # far above the floor, all frames
+    placed = []
+    for first in (0, 100, 250):
+        picture = torch.full((1, 1, MELS, FRAMES), FLOOR)
+        picture[..., first : first + 120] = sound
+        placed.append(moments(TEXTURE(picture)))
+    torch.testing.assert_close(placed[1], placed[0])
+    torch.testing.assert_close(placed[2], placed[0])
+    mean = sound.reshape(1, BANDS, -1, 120).mean(dim=(-2, -1))
+    torch.testing.assert_close(placed[0][:, :BANDS], mean, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("beats_hz", "band"), [(2.5, 2), (11.0, 7), (24.0, 11), (45.0, 15)])
+def test_a_beat_is_told_by_its_band_of_modulation(beats_hz: float, band: int) -> None:
+    at = torch.arange(FRAMES) * HOP_S
+    picture = torch.sin(2 * math.pi * beats_hz * at).repeat(1, 1, MELS, 1)
+    picture[..., 0, 0] = FLOOR
+    assert (modulation(TEXTURE(picture)).argmax(dim=1) == band).all()
+
+
+def test_bands_that_go_together_are_told_from_bands_that_do_not() -> None:
+    together = TEXTURE(noise()[:, :, :1].expand(1, 1, MELS, FRAMES))[0, -120:]
+    apart = TEXTURE(noise())[0, -120:]
+    assert together.min() > 0.99
+    assert apart.abs().max() < 0.3
+
+
+@pytest.mark.parametrize("picture", [torch.zeros(2, 1, MELS, FRAMES), torch.full((1, 1, MELS, FRAMES), -80.0)])
+def test_nothing_to_hear_gives_finite_numbers(picture: Tensor) -> None:
+    assert TEXTURE(picture).isfinite().all()
+
+
+@pytest.mark.parametrize(("shape", "hop_s"), [((2, 64, 345), 0.0116), ((1, 20, 63), 0.064), ((1, 4, 2), 0.5)])
+def test_takes_pictures_of_any_size(shape: tuple[int, int, int], hop_s: float) -> None:
+    texture = Texture(shape, hop_s)
+    values = texture(torch.randn(3, *shape))
+    assert values.shape == (3, texture.size)
+    assert values.isfinite().all()
+
+
+def test_a_clips_answer_does_not_depend_on_its_neighbours() -> None:
+    batch = torch.cat([noise(seed=seed) for seed in range(3)])
+    torch.testing.assert_close(TEXTURE(batch)[1:2], TEXTURE(batch[1:2]))
+
+
+def test_the_preset_goes_all_the_way(small_data: Path, tmp_path: Path) -> None:
+    result = soundfold.train(
+        small_data, recipe="texture", changes=TINY, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
+    assert any("equals torch" in note for note in result.notes)
+    assert result.accuracy is not None
+    assert result.accuracy > 0.8
+    answer = soundfold.load(tmp_path / "run").predict(next(small_data.rglob("*.wav")))
+    assert sum(answer.probabilities.values()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_network_learns_alone_and_answers_together() -> None:
+    classifier = build_classifier(load_recipe("scratch", SCRATCH), 3, seed=0)
+    network = classifier.network
+    assert isinstance(network, TexturedNet)
+    assert isinstance(network.network, ResidualNet)
+    picture = torch.randn(4, *classifier.features.shape, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.constant_(network.regression.head.bias, 5.0)
+    network.train()
+    network(picture).sum().backward()
+    assert all(values.grad is None for values in network.regression.parameters())
+    alone = network.network.eval()(picture)
+    network.eval()
+    torch.testing.assert_close(network(picture), 0.4 * alone + 0.6 * network.regression(picture))
+    learned = {id(values) for stage in network.stages() for values in stage.parameters()}
+    assert learned == {id(values) for values in network.network.parameters()}
+
+
+def test_the_regression_is_that_of_the_preset_and_stays(small_data: Path, tmp_path: Path) -> None:
+    """However many epochs the network learns, before a break or after it, what was fitted before does not move."""
+    same = [*SCRATCH, "crop=start", "place=centre"]
+    common = {"test_fold": 3, "cache": tmp_path / "cache"}
+    soundfold.train(small_data, recipe="texture", changes=TINY, out=tmp_path / "one", **common)
+    for epochs in (1, 3):
+        run = tmp_path / f"run{epochs}"
+        soundfold.train(small_data, recipe="scratch", changes=same, epochs=epochs, out=run, **common)
+        fitted, kept = load_file(tmp_path / "one" / "weights.safetensors"), load_file(run / "weights.safetensors")
+        for name in ("head.weight", "head.bias"):
+            torch.testing.assert_close(kept[f"network.regression.{name}"], fitted[f"network.{name}"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "message"),
+    [
+        ("tutorial", "model.texture=true", r"model\.texture must be false unless model\.name is residual"),
+        ("probe", "model.pool=texture", r"model\.pool must be none unless model\.name is linear and features\.kind"),
+    ],
+)
+def test_a_texture_that_nobody_would_hear_is_refused(recipe: str, change: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe, [change])
