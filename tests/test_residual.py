@@ -11,7 +11,10 @@ from soundfold.errors import RecipeError
 from soundfold.models import ResidualNet, build_classifier
 from soundfold.recipe import load_recipe
 
-TINY = [*SMALL[:6], "features.fmax_hz=4000", "model.width=4", "training.epochs=1", "training.precision=32-true"]
+TINY = [
+    *SMALL[:6], "features.fmax_hz=4000", "features.win_length=256", "model.width=4", "training.epochs=1",
+    "training.precision=32-true",
+]  # fmt: skip
 
 
 def size(width: int) -> int:

@@ -125,7 +125,7 @@ def _build_network(recipe: Recipe, shape: tuple[int, int, int], n_labels: int, w
         network = ResidualNet(channels, n_labels, recipe.model.width, recipe.model.dropout)
         if not recipe.model.texture:
             return network
-        return TexturedNet(network, LinearNet((channels, *shape[1:]), n_labels, "texture", hop_s))
+        return TexturedNet(network, LinearNet((channels, *shape[1:]), n_labels, "texture", hop_s), hop_s)
     if recipe.model.name.startswith(TIMM_PREFIX):
         return build_backbone(recipe, (channels, *shape[1:]), n_labels, weights)
     return TutorialNet(channels, n_labels)

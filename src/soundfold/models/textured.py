@@ -14,6 +14,8 @@ __all__ = ["TexturedNet"]
 
 _SAY = 0.6
 """The regression's part in the mean of both logits; it is the less certain of the two, so this is about half."""
+_NETWORK_S = 0.03
+"""What a frame of the network's lasts, about. Texture needs more of them, to hear beats of 50 Hz; shapes do not."""
 
 
 class TexturedNet(nn.Module):
@@ -22,16 +24,18 @@ class TexturedNet(nn.Module):
     Args:
         network: learns.
         regression: fitted elsewhere, on the texture of the same spectrograms.
+        hop_s: seconds from one frame to the next; the network is given the means of as many as make about 30 ms.
     """
 
-    def __init__(self, network: ResidualNet, regression: LinearNet) -> None:
+    def __init__(self, network: ResidualNet, regression: LinearNet, hop_s: float) -> None:
         super().__init__()
+        self.frames = max(1, round(_NETWORK_S / hop_s))
         self.network = network
         self.regression = regression.requires_grad_(requires_grad=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits."""
-        logits: Tensor = self.network(features)
+        logits: Tensor = self.network(nn.functional.avg_pool2d(features, (1, min(self.frames, features.shape[-1]))))
         if self.training:
             return logits
         told: Tensor = self.regression(features)
