@@ -185,3 +185,12 @@ def test_folds_must_be_named() -> None:
 def test_only_predictions_are_scored() -> None:
     with pytest.raises(DataError, match="predictions must have the columns"):
         score(pd.DataFrame({"label": ["a"], "predicted": ["a"]}))
+
+
+def test_labels_that_differ_in_writing_alone_are_told_with_their_mend() -> None:
+    table = predictions_table(
+        pd.DataFrame({"path": ["a", "b"], "label": ["Dog_bark", "siren"], "group": ["a", "b"], "fold": ["", ""]}),
+        ("dog bark", "siren"), np.array([[0.9, 0.1], [0.2, 0.8]]),
+    )  # fmt: skip
+    (note,) = [note for note in score(table).notes if "does not know" in note]
+    assert note.endswith("counted as wrong. Perhaps they are the same: rename 'Dog_bark' to 'dog bark'.")

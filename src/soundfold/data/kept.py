@@ -176,7 +176,8 @@ def _found(cache: Path) -> Iterator[Kept]:
         yield from sorted(told, key=lambda kept: -kept.used)
     for kind in ("weights", "models"):
         for file in _entries(cache / kind):
-            if _PUBLISHED.fullmatch(file.name) and file.is_file():
+            locks = file.suffix == ".lock" and not file.with_suffix("").exists()  # all that is left of a failed fetch
+            if _PUBLISHED.fullmatch(file.name) and file.is_file() and not locks:
                 state = file.stat()
                 used = max(state.st_atime, state.st_mtime)
                 yield Kept(kind, file, file.name, state.st_size, used, in_use=False)

@@ -7,7 +7,7 @@ the truth, unknown ones too; a class that was only predicted costs the others pr
 Where clips bear several labels, `multi_label` computes the scores; they come through here too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,6 +224,17 @@ def _part(table: pd.DataFrame, salience: int) -> PartScore | None:
     return PartScore(accuracy=float((part["label"] == part["predicted"]).mean()), n=len(part))
 
 
+def _alike(unknown: Sequence[str], labels: Sequence[str]) -> str:
+    """Return a mend where strange labels differ from the model's in spaces, underscores or case alone, else nothing."""
+
+    def plain(label: str) -> str:
+        return label.replace("_", " ").replace("-", " ").casefold()
+
+    known = {plain(label): label for label in labels}
+    pairs = [f"'{label}' to '{known[plain(label)]}'" for label in unknown if plain(label) in known]
+    return f" Perhaps they are the same: rename {', '.join(pairs[:5])}." if pairs else ""
+
+
 def _notes(coded: _Coded, groups_known: bool) -> tuple[str, ...]:
     """Say in sentences what the numbers rest on, where it is less than a reader would think."""
     notes = []
@@ -233,7 +244,8 @@ def _notes(coded: _Coded, groups_known: bool) -> tuple[str, ...]:
         strangers = int((coded.truth >= len(coded.labels)).sum())
         told = f"{strangers:,} of {counted(clips, 'clip')} {'bears a label' if strangers == 1 else 'bear labels'}"
         named = ", ".join(coded.unknown[:5]) + (", …" if len(coded.unknown) > 5 else "")
-        notes.append(f"{told} that the model does not know ({named}): counted as wrong.")
+        alike = _alike(coded.unknown, coded.labels)
+        notes.append(f"{told} that the model does not know ({named}): counted as wrong.{alike}")
     notes += notes_on_recordings(recordings, groups_known)
     if recordings > 1 and right in (0, clips):
         notes.append(
