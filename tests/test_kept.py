@@ -144,6 +144,29 @@ def test_only_what_is_ours_goes(tmp_path: Path) -> None:
     assert not left.exists()
 
 
+def test_a_users_own_folder_of_the_same_name_stays(tmp_path: Path) -> None:
+    """Neither listing nor removing takes what only looks like a trace of a process, nor follows a link."""
+    for name in ("users/2024-budget.txt", "users/1763769600000000000-12-0123abcd", "far/weights/mn04_as_mAP_432.pt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (tmp_path / "users").rename(cache / "users")
+    elsewhere = tmp_path / "far" / "store"
+    elsewhere.mkdir()
+    (elsewhere / "index.parquet").write_text("precious")
+    try:
+        (cache / "weights").symlink_to(tmp_path / "far" / "weights")
+        (cache / "sounds-8000-0123456789abcdef").symlink_to(elsewhere)
+    except OSError:
+        pytest.skip("this system makes no links")
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert list_kept(cache) == []
+    assert remove_kept(cache) == []
+    assert {path for path in tmp_path.rglob("*") if path.is_file() and path.name != "gate.lock"} == before
+    assert all(path.read_text() == "precious" for path in before)
+
+
 def test_an_empty_cache_and_idle_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = tmp_path / "none"
     assert main(["data", "cache", "--cache", str(gone), "--clear"]) == 0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import soundfold
 from conftest import SMALL
@@ -61,3 +62,17 @@ def test_the_preset_goes_all_the_way(small_data: Path, tmp_path: Path) -> None:
 def test_a_level_is_taken_out_of_power_in_bands_only() -> None:
     with pytest.raises(RecipeError, match=r"features\.level must be absolute with features\.kind = mfcc, got clip"):
         load_recipe("scratch", ["features.kind=mfcc"])
+
+
+def test_dropout_draws_the_same_every_time(small_data: Path, tmp_path: Path) -> None:
+    weights = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)  # the caller's own numbers must not matter
+        run = tmp_path / f"run{seed}"
+        changes = [*TINY, "model.dropout=0.5", "model.texture=false"]
+        soundfold.train(
+            small_data, recipe="scratch", changes=changes, epochs=2, test_fold=3, out=run, cache=tmp_path / "cache"
+        )
+        weights.append(load_file(run / "weights.safetensors"))
+    for name, values in weights[0].items():
+        assert torch.equal(values, weights[1][name]), name

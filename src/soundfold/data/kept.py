@@ -32,6 +32,7 @@ _STORE = re.compile(r"sounds-(\d+)-[0-9a-f]{16}")
 _FEATURES = re.compile(r"features-[0-9a-f]{16}(\.part)?")
 _PUBLISHED = re.compile(r"mn\d\d_as_mAP_\d+\.pt(\.sha256|\.lock|-.+\.onnx)?")
 _USERS, _GATE, _USED = "users", "gate.lock", "used"
+_USER = re.compile(r"\d{19}-\d+-[0-9a-f]{8}")
 _GONE = re.compile(r"\.gone-[0-9a-f]{8}")
 _SLACK_S = 60.0  # clocks of computers that share a cache differ
 _DAY_S = 86_400.0
@@ -169,15 +170,15 @@ def _goes_with_its_store(kept: Kept, kind: str, stay: list[Kept]) -> bool:
 
 def _found(cache: Path) -> Iterator[Kept]:
     """Yield stores, features, weights and models; features before the stores they lie in, so that they go first."""
-    stores = [folder for folder in _entries(cache) if _STORE.fullmatch(folder.name) and folder.is_dir()]
-    features = [one for store in stores for one in _entries(store) if _FEATURES.fullmatch(one.name)]
+    stores = [folder for folder in _entries(cache) if _STORE.fullmatch(folder.name) and _is_own(folder)]
+    features = [one for store in stores for one in _entries(store) if _FEATURES.fullmatch(one.name) and _is_own(one)]
     for kind, folders in (("features", features), ("sounds", stores)):
         told = [_folder(kind, folder) for folder in folders]
         yield from sorted(told, key=lambda kept: -kept.used)
     for kind in ("weights", "models"):
-        for file in _entries(cache / kind):
+        for file in _entries(cache / kind) if _is_own(cache / kind) else ():
             locks = file.suffix == ".lock" and not file.with_suffix("").exists()  # all that is left of a failed fetch
-            if _PUBLISHED.fullmatch(file.name) and file.is_file() and not locks:
+            if _PUBLISHED.fullmatch(file.name) and _is_own(file) and not locks:
                 state = file.stat()
                 used = max(state.st_atime, state.st_mtime)
                 yield Kept(kind, file, file.name, state.st_size, used, in_use=False)
@@ -229,7 +230,7 @@ def _oldest_user(cache: Path) -> float:
     """Return when the first of the processes that are at work began; infinity if none is. The traces of others go."""
     began = [float("inf")]
     for file in _entries(cache / _USERS):
-        if file.name == _GATE or not file.name.split("-")[0].isdecimal():
+        if not _USER.fullmatch(file.name) or not _is_own(file) or file.stat().st_size:
             continue
         try:
             with FileLock(file, timeout=0):
@@ -243,6 +244,11 @@ def _oldest_user(cache: Path) -> float:
     return min(began)
 
 
+def _is_own(path: Path) -> bool:
+    """Return whether something was put here, and is no link to what lies elsewhere and may be somebody's."""
+    return path.exists() and not path.is_symlink()
+
+
 def _left_over(cache: Path) -> list[Path]:
     """Return what a removal that was killed has left."""
     folders = [
@@ -251,7 +257,8 @@ def _left_over(cache: Path) -> list[Path]:
         cache / "models",
         *(one for one in _entries(cache) if _STORE.fullmatch(one.name)),
     ]
-    return [entry for folder in folders for entry in _entries(folder) if _GONE.fullmatch(entry.name)]
+    entries = [entry for folder in folders if _is_own(folder) for entry in _entries(folder)]
+    return [entry for entry in entries if _GONE.fullmatch(entry.name) and _is_own(entry)]
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -44,12 +44,12 @@ class Pcen(_Entry):
     """Energies E = power / full_scale, normalised: (E / (floor + mean)^gain + bias)^power − bias^power."""
 
     kind: Literal["pcen"] = "pcen"
-    full_scale: float = Field(gt=0)
+    full_scale: float = Field(gt=1e-12)
     weight: float = Field(gt=0, le=1, description="of the newest frame in the running mean")
     gain: float = Field(ge=0, le=1)
     bias: float = Field(gt=0)
     power: float = Field(gt=0, le=1)
-    floor: float = Field(gt=0)
+    floor: float = Field(gt=1e-12)
 
 
 class FrontEndCard(_Entry):

@@ -36,7 +36,7 @@ class Session:
     def __init__(self, path: Path, *, portable: bool = False) -> None:
         description, cut = (None, None) if portable else _cut(path)
         self._session = _open(path, cut)
-        self.card: ModelCard = read_card(self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY), str(path))
+        self.card: ModelCard = read_card(_metadata(self._session, path).get(CARD_KEY), str(path))
         classes = self._session.get_outputs()[0].shape[-1]
         if isinstance(classes, int) and classes != len(self.card.labels):
             raise ModelFileError(
@@ -60,6 +60,14 @@ class Session:
             values = self.front_end(values)
         answer: np.ndarray = self._session.run(None, {self._input: values})[0]
         return answer
+
+
+def _metadata(session: onnxruntime.InferenceSession, path: Path) -> dict[str, str]:
+    try:
+        told: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError:
+        raise ModelFileError(f"{path}: its card is damaged: it is no text. Export it again") from None
+    return told
 
 
 def _cut(path: Path) -> tuple[FrontEndCard, bytes] | tuple[None, None]:

@@ -4,6 +4,7 @@ Everything is drawn for the whole epoch from a generator of its own, whoever the
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Generator, Tensor
 from soundfold.augment import Draws, WaveDraws, apply_and_mix, draw, draw_waveform
 from soundfold.training.fitting import Fitting, parts_of
 
-__all__ = ["Epoch", "Heard", "batch_bounds", "epoch_generator", "hear", "plan_epoch", "step_bounds"]
+__all__ = ["Epoch", "Heard", "batch_bounds", "epoch_chance", "epoch_generator", "hear", "plan_epoch", "step_bounds"]
 
 Heard = tuple[Tensor, ...]
 """What the network takes, and then what `judge` needs beside its answer, in that order; a row a clip of each.
@@ -158,3 +159,14 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     """Return the generator of one epoch's random numbers: the same for every number of devices and after a resume."""
     # an odd multiplier keeps neighbouring seeds from replaying each other's epochs
     return torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + epoch) % 2**63)
+
+
+@contextmanager
+def epoch_chance(seed: int, epoch: int, process: int, device: torch.device) -> Iterator[None]:
+    """Let layers that draw by themselves, as dropout does, draw the same in an epoch every time, after a resume too.
+
+    They know no generator but torch's own, which gets its state back afterwards. Each process draws for its share.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(epoch_generator(seed, epoch).initial_seed() + process)
+        yield

@@ -29,6 +29,8 @@ __all__ = ["fit_head", "fit_linear", "fit_views"]
 _MOST_ITERATIONS = 1_000
 _BATCH = 256
 _NEVER = 20.0  # in a logit
+_LEAST_SPREAD = 0.1
+"""Of a pooled value, beside that of the median one; a smaller one is taken for that."""
 _NEAR_ENOUGH = 1e-4
 """Largest gradient at the end; ten times as much halves the time, and shows in the second digit of small fits."""
 
@@ -90,6 +92,8 @@ def fit_head(network: LinearNet, classifier: Classifier, job: FitJob, cache: Fea
     centre, spread = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if network.pool != "none":  # means and deviations differ in size, and the weights' size is what `c` holds down
         centre, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        # what hardly varies here, rounding noise at the worst, must not shout when it varies elsewhere
+        spread = np.maximum(spread, _LEAST_SPREAD * np.median(spread))
         spread[spread == 0] = 1.0
         values = ((values - centre) / spread).astype(np.float32)
     weights, bias = fit_views(

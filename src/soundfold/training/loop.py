@@ -22,7 +22,7 @@ from soundfold.models import build_classifier
 from soundfold.training.anchoring import Anchor
 from soundfold.training.averaging import WeightAverage
 from soundfold.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from soundfold.training.epoch import batch_bounds, epoch_generator, hear, plan_epoch, step_bounds
+from soundfold.training.epoch import batch_bounds, epoch_chance, epoch_generator, hear, plan_epoch, step_bounds
 from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
 from soundfold.training.feature_source import Source, source_of
 from soundfold.training.fitted_start import begin_fitted
@@ -193,15 +193,16 @@ def _train_epoch(fabric: Fabric, fitting: Fitting, epoch: int) -> tuple[float, f
     right = torch.zeros((), device=fabric.device)
     steps = step_bounds(plan.bounds, settings.accumulate)
     batches = zip(hear(fitting, plan, shares), plan.bounds, steps, strict=True)
-    for (features, *told), (start, stop), (begin, end) in batches:
-        if start == begin:
-            fitting.optimizer.zero_grad()
-        losses, hits = fitting.judge(fitting.network(features).float(), *told)
-        fabric.backward(losses * (fabric.world_size / (end - begin)))
-        if stop == end:
-            fitting.step()
-        loss_sum += losses.detach()
-        right += hits
+    with epoch_chance(settings.seed, epoch, fabric.global_rank, fabric.device):
+        for (features, *told), (start, stop), (begin, end) in batches:
+            if start == begin:
+                fitting.optimizer.zero_grad()
+            losses, hits = fitting.judge(fitting.network(features).float(), *told)
+            fabric.backward(losses * (fabric.world_size / (end - begin)))
+            if stop == end:
+                fitting.step()
+            loss_sum += losses.detach()
+            right += hits
     loss, accuracy = _summed(fabric, torch.stack([loss_sum, right])) / len(fitting.job.train)
     return float(loss), float(accuracy)
 
