@@ -6,13 +6,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test install check benchmarks clean
+.PHONY: demo test test-long install check benchmarks clean
 
 demo: $(STAMP)
 	$(BIN)/soundfold demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q --numprocesses 2
+
+# what takes minutes: soak, load and kills
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -q -m long
 
 install: $(STAMP)
 

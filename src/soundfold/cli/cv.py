@@ -1,9 +1,5 @@
 """The verb `soundfold cv`: its options, and how its answer is printed."""
 
-from typing import Annotated
-
-import typer
-
 from soundfold.cli.options import (
     DEVICE,
     RECIPE,
@@ -12,6 +8,7 @@ from soundfold.cli.options import (
     Device,
     Devices,
     Epochs,
+    Folds,
     Jobs,
     Json,
     Out,
@@ -21,6 +18,7 @@ from soundfold.cli.options import (
     Seeds,
     Set,
     Where,
+    listed,
     parse_where,
 )
 from soundfold.cli.printing import print_json
@@ -33,12 +31,7 @@ def cv(
     data: Data,
     recipe: RecipeName = RECIPE,
     set_: Set = None,
-    folds: Annotated[
-        str | None,
-        typer.Option(
-            "--folds", metavar="1,2,…", help="Test on these folds only; all if not given.", show_default=False
-        ),
-    ] = None,
+    folds: Folds = None,
     epochs: Epochs = None,
     seed: Seed = None,
     seeds: Seeds = 1,
@@ -57,13 +50,12 @@ def cv(
 
     with needs_extra("train", "soundfold cv"):
         from soundfold.jobs.cross_validate import cross_validate
-    asked = None if folds is None else [name.strip() for name in folds.split(",") if name.strip()]
     with ConsoleReporter() as reporter:
         result = cross_validate(
             data,
             recipe=recipe,
             changes=set_ or (),
-            folds=asked,
+            folds=listed(folds),
             epochs=epochs,
             seed=seed,
             seeds=seeds,

@@ -7,7 +7,20 @@ import typer
 from rich.console import Console
 
 from soundfold.cli.columns import print_columns, print_line
-from soundfold.cli.options import DEVICE, Cache, Data, Device, Jobs, Json, Out, Resume, Where, parse_where
+from soundfold.cli.options import (
+    DEVICE,
+    Cache,
+    Data,
+    Device,
+    Folds,
+    Jobs,
+    Json,
+    Out,
+    Resume,
+    Where,
+    listed,
+    parse_where,
+)
 from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 from soundfold.wording import counted, format_percent
@@ -20,12 +33,7 @@ __all__ = ["ladder"]
 
 def ladder(
     data: Data,
-    folds: Annotated[
-        str | None,
-        typer.Option(
-            "--folds", metavar="1,2,…", help="Test on these folds only; all if not given.", show_default=False
-        ),
-    ] = None,
+    folds: Folds = None,
     epochs: Annotated[
         int | None,
         typer.Option("--epochs", help="For the rungs that learn in epochs; each recipe's own if not given."),
@@ -53,10 +61,10 @@ def ladder(
     with ConsoleReporter() as reporter:
         result = job(
             data,
-            folds=_listed(folds),
+            folds=listed(folds),
             epochs=epochs,
             seed=seed,
-            only=_listed(only),
+            only=listed(only),
             device=device,
             jobs=jobs,
             out=out,
@@ -69,10 +77,6 @@ def ladder(
         print_json(result.model_dump_json(indent=2))
     else:
         _tell(result)
-
-
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _tell(result: "LadderResult") -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "Device",
     "Devices",
     "Epochs",
+    "Folds",
     "Jobs",
     "Json",
     "ModelPath",
@@ -25,6 +26,7 @@ __all__ = [
     "Seeds",
     "Set",
     "Where",
+    "listed",
     "parse_where",
 ]
 
@@ -55,6 +57,10 @@ RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="A preset's name
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.", show_default=False),
+]
+Folds = Annotated[
+    str | None,
+    typer.Option("--folds", metavar="1,2,…", help="Test on these folds only; all if not given.", show_default=False),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Short for --set training.epochs=N.", show_default=False)]
 Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set training.seed=S.", show_default=False)]
@@ -92,6 +98,11 @@ Cache = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return the names in a text with commas; None where no text was given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parse_where(texts: list[str] | None) -> dict[str, str]:

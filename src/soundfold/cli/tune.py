@@ -21,6 +21,7 @@ from soundfold.cli.options import (
     Seed,
     Set,
     Where,
+    listed,
     parse_where,
 )
 from soundfold.cli.printing import print_json
@@ -79,7 +80,6 @@ def tune(
 
     with needs_extra("train", "soundfold tune"):
         from soundfold.jobs.tune import tune as search
-    asked = None if folds is None else [name.strip() for name in folds.split(",") if name.strip()]
     with ConsoleReporter() as reporter:
         result = search(
             data,
@@ -88,7 +88,7 @@ def tune(
             space=space,
             trials=trials,
             minutes=minutes,
-            folds=asked,
+            folds=listed(folds),
             inner=inner,
             epochs=epochs,
             seed=seed,

@@ -3,7 +3,6 @@
 A sigmoid stands for the softmax where sounds bear several labels.
 """
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from soundfold.export.linear_head import head_graph, join
 from soundfold.export.parity import PARITY_BOUND, awkward_windows, largest_difference
 from soundfold.export.refill import refilled
 from soundfold.models import Classifier, EfficientAT, LinearNet, ProbedNetwork, to_probabilities
+from soundfold.quiet import quiet_loggers
 from soundfold.recipe import Recipe
 from soundfold.runtime import CARD_KEY, ModelCard
 from soundfold.runtime.front_end_card import FRONT_END_KEY
@@ -183,14 +183,6 @@ def _strip(model: onnx.ModelProto) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's remarks on packages that we do not use off the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with quiet_loggers("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -52,7 +52,6 @@ class Texture(nn.Module):
         bands = min(_BANDS, n_mels)
         self.averages: Tensor
         self.fewer: Tensor
-        self.window: Tensor
         self.waves: Tensor
         self.modulations: Tensor
         self.pairs: Tensor

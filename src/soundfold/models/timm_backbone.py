@@ -8,10 +8,8 @@ References:
 """
 
 import importlib
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +20,7 @@ from soundfold.errors import ModelFileError, PathError, RecipeError, did_you_mea
 from soundfold.models.batch_statistics import hold_statistics
 from soundfold.models.hub import fetch_from_hub
 from soundfold.models.torchvision_fit import check_torchvision
+from soundfold.quiet import quiet_loggers
 from soundfold.recipe import Recipe
 
 __all__ = ["TIMM_PREFIX", "TimmBackbone", "build_backbone", "find_backbone_weights", "import_timm"]
@@ -115,7 +114,7 @@ def build_backbone(
         raise RecipeError(f"model.name must be a network that timm {timm.__version__} knows, got {name}.{hint}")
     given = {"in_chans": shape[0]} if weights is not None else {"in_chans": shape[0], "num_classes": n_labels}
     try:
-        with _quiet():
+        with quiet_loggers("timm"):  # it remarks on what it loads
             network = _fitting(timm, name, shape, given, weights)
     except (OSError, KeyError, ValueError) as error:
         raise ModelFileError(f"{weights}: does not fit timm's {name} ({_first_line(error)})") from error
@@ -182,18 +181,6 @@ def _fitting(timm: Any, name: str, shape: tuple[int, int, int], given: dict[str,
         f"model.name = {TIMM_PREFIX}{name} must take pictures of {shape[1]} × {shape[2]}, and does not "
         f"({refusals[0]}). Choose another network, or more of features.n_mels"
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep timm's remarks on what it loads off the screen."""
-    logger = logging.getLogger("timm")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:

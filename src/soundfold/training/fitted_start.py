@@ -15,9 +15,9 @@ from torch import Tensor
 
 from soundfold.atomic import replacing
 from soundfold.models import Classifier, ProbedNetwork, TexturedNet
-from soundfold.training.feature_cache import FeatureCache, runs_of
+from soundfold.training.feature_cache import FeatureCache
 from soundfold.training.fitting import FitJob
-from soundfold.training.linear_fit import fit_head, fit_views
+from soundfold.training.linear_fit import fit_head, fit_views, training_windows
 
 __all__ = ["begin_fitted"]
 
@@ -41,18 +41,12 @@ def begin_fitted(classifier: Classifier, job: FitJob, cache: FeatureCache) -> No
 
 def _begin_at_probe(network: ProbedNetwork, classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
     views = _kept_views(classifier, network, job.features, cache)
-    first, count = cache.windows_of(job.train)
-    rows = runs_of(first, count)
-    owner = np.repeat(np.arange(len(job.train)), count)
+    rows, labels, counts = training_windows(job, cache)
     values = views[rows].astype(np.float64)
     mean, std = values.mean(axis=0), values.std(axis=0)
     std[std == 0] = 1.0
     values = ((values - mean) / std).astype(np.float32)
-    weights = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
-    weight, bias = fit_views(
-        values, network.views, job.train_labels[owner], weights[owner] / count[owner], job.n_labels,
-        job.recipe.training.c,
-    )  # fmt: skip
+    weight, bias = fit_views(values, network.views, labels, counts, job.n_labels, job.recipe.training.c)
     mean_, std_, weight_, bias_ = (torch.from_numpy(part).float() for part in (mean, std, weight, bias))
     network.set_head(mean_, std_, weight_, bias_)
 

@@ -5,8 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from soundfold.errors import RunError, SoundfoldError, did_you_mean
 from soundfold.models import build_classifier
+from soundfold.quiet import quiet_loggers
 from soundfold.training.checkpoint import load_checkpoint
 from soundfold.training.fitting import FitJob
 from soundfold.training.history import EpochRecord
@@ -201,7 +201,7 @@ def _launched_outside(hardware: Hardware) -> bool:
 def _fabric(job: FitJob, hardware: Hardware) -> Fabric:
     """Return the processes of a training, not started yet."""
     wished = job.recipe.training.precision
-    with _without_banners():
+    with quiet_loggers("lightning_fabric", level=logging.WARNING):  # its banners
         return Fabric(
             accelerator=hardware.device,
             devices=hardware.devices,
@@ -214,18 +214,6 @@ def _fabric(job: FitJob, hardware: Hardware) -> Fabric:
             else "auto",
             precision=native_precision(hardware.torch_device) if wished == "auto" else wished,
         )
-
-
-@contextmanager
-def _without_banners() -> Iterator[None]:
-    """Keep Fabric's banners, which are no news to our user, off the screen."""
-    logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
@@ -260,7 +248,7 @@ def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord
 def _spawned(fabric: Fabric, job: FitJob, queue: Any) -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the parent tells of Ctrl-C, once
     try:
-        with _without_banners():
+        with quiet_loggers("lightning_fabric", level=logging.WARNING):  # its banners
             fit_in_process(fabric, [job], lambda _, record: queue.put(record))
     except SoundfoldError as error:
         queue.put(error)

@@ -24,7 +24,7 @@ from soundfold.training.scoring import clip_probabilities, held_out_scores
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
-__all__ = ["fit_head", "fit_linear", "fit_views"]
+__all__ = ["fit_head", "fit_linear", "fit_views", "training_windows"]
 
 _MOST_ITERATIONS = 1_000
 _BATCH = 256
@@ -79,11 +79,7 @@ def fit_head(network: LinearNet, classifier: Classifier, job: FitJob, cache: Fea
         job: what to learn; `training.c` and the clips' weights are the regression's.
         cache: the features of all clips.
     """
-    first, count = cache.windows_of(job.train)
-    rows = runs_of(first, count)
-    owner = np.repeat(np.arange(len(job.train)), count)
-    weights = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
-    weight = weights[owner] / count[owner]  # a clip counts once, in however many windows it stands
+    rows, labels, weight = training_windows(job, cache)
     with torch.inference_mode():
         batches = (rows[begin : begin + _BATCH] for begin in range(0, len(rows), _BATCH))
         values = np.concatenate([network.pooled(classifier.prepare(cache.gather(part))).numpy() for part in batches])
@@ -96,14 +92,23 @@ def fit_head(network: LinearNet, classifier: Classifier, job: FitJob, cache: Fea
         spread = np.maximum(spread, _LEAST_SPREAD * np.median(spread))
         spread[spread == 0] = 1.0
         values = ((values - centre) / spread).astype(np.float32)
-    weights, bias = fit_views(
-        values, views, job.train_labels[owner], weight, network.head.out_features, job.recipe.training.c
-    )
+    weights, bias = fit_views(values, views, labels, weight, network.head.out_features, job.recipe.training.c)
     weights = weights / spread
     bias = bias - weights @ centre
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(weights))
         network.head.bias.copy_(torch.from_numpy(bias))
+
+
+def training_windows(job: FitJob, cache: FeatureCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of all windows of the training clips, the label of each, and what each counts.
+
+    A clip counts once, in however many windows it stands.
+    """
+    first, count = cache.windows_of(job.train)
+    owner = np.repeat(np.arange(len(job.train)), count)
+    weights = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
+    return runs_of(first, count), job.train_labels[owner], weights[owner] / count[owner]
 
 
 def fit_views(
