@@ -166,7 +166,12 @@ def _tell(path: str, answer: "Prediction") -> None:
 
 
 def _words(answer: "Prediction | Span") -> str:
-    """Return label and probability; of several labels all above 0.5, or the likeliest where none is."""
+    """Return label and probability; of several labels all that are told, or the likeliest where none is.
+
+    Of an unknown sound the probability is that of the nearest class, which follows.
+    """
+    if answer.nearest is not None:
+        return f"{answer.label}\t{answer.probability:.3f}\tnearest {answer.nearest}"
     told = answer.labels or (answer.label,)
     probabilities = SEPARATOR.join(f"{answer.probabilities[label]:.3f}" for label in told)
     return f"{SEPARATOR.join(told)}\t{probabilities}"

@@ -1,6 +1,7 @@
 """Model file and sound in, answer out. Works on the base installation, without torch."""
 
-from soundfold.runtime.answer import Prediction, Span
+from soundfold.runtime.answer import UNKNOWN, Prediction, Span
+from soundfold.runtime.calibration import Calibration
 from soundfold.runtime.card import (
     CARD_KEY,
     FORMAT_VERSION,
@@ -14,6 +15,8 @@ from soundfold.runtime.model import Model, load
 __all__ = [
     "CARD_KEY",
     "FORMAT_VERSION",
+    "UNKNOWN",
+    "Calibration",
     "Model",
     "ModelCard",
     "Prediction",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from soundfold.errors import ModelFileError
+from soundfold.runtime.calibration import Calibration
 
 __all__ = [
     "CARD_KEY",
@@ -47,6 +48,7 @@ class ModelCard(BaseModel):
     split: dict[str, Any] = Field(default_factory=dict, description="which clips were held out")
     scores: dict[str, Any] = Field(default_factory=dict, description="scores on the held-out clips")
     training_recordings: str = Field("", description="digest of the recordings that it was trained on")
+    calibration: Calibration | None = Field(default=None, description="how far its answers can be trusted, if known")
 
     @field_validator("labels")
     @classmethod

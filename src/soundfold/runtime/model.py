@@ -16,13 +16,13 @@ from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.model_path import find_model
 from soundfold.runtime.session import Session
+from soundfold.runtime.verdict import judge
 
 __all__ = ["Model", "load"]
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 Part = tuple[Source, float | None, float | None]
 _BATCH = 4  # windows that go through the network together; more take longer each, as they no longer fit the cache
-_THRESHOLD = 0.5  # as `evaluation.predictions` has it, which this installation may lack
 
 
 def load(path: str | os.PathLike[str], *, portable: bool = False) -> "Model":
@@ -122,15 +122,16 @@ class Model:
         mean = np.average(np.stack(rows), axis=0, weights=weights)
         if not np.isfinite(mean).all():
             raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
-        best = int(mean.argmax())
+        verdict = judge(card, mean)
         return Prediction(
             path=name,
-            label=card.labels[best],
-            probability=float(mean[best]),
+            label=verdict.label,
+            probability=verdict.probability,
             probabilities=dict(zip(card.labels, mean.tolist(), strict=True)),
             duration_s=spans[-1].end_s,
             timeline=tuple(spans),
-            labels=self._told(mean),
+            labels=verdict.labels,
+            nearest=verdict.nearest,
         )
 
     def timeline(self, sound: Source | np.ndarray, sample_rate: int | None = None, *, hop_s: float) -> tuple[Span, ...]:
@@ -204,23 +205,16 @@ class Model:
         return resample(fitted, sample_rate, self.card.sample_rate)
 
     def _span(self, start: int, stop: int, row: np.ndarray) -> Span:
-        best = int(row.argmax())
-        rate = self.card.sample_rate
+        verdict, rate = judge(self.card, row), self.card.sample_rate
         return Span(
             start_s=start / rate,
             end_s=stop / rate,
-            label=self.card.labels[best],
-            probability=float(row[best]),
+            label=verdict.label,
+            probability=verdict.probability,
             probabilities=dict(zip(self.card.labels, row.tolist(), strict=True)),
-            labels=self._told(row),
+            labels=verdict.labels,
+            nearest=verdict.nearest,
         )
-
-    def _told(self, row: np.ndarray) -> tuple[str, ...] | None:
-        """Return the labels above the threshold, the likeliest first, of a model that answers with several."""
-        if self.card.answer == "one":
-            return None
-        order = np.argsort(-row, kind="stable")
-        return tuple(self.card.labels[k] for k in order if row[k] > _THRESHOLD)
 
 
 def _unit(samples: np.ndarray) -> np.ndarray:

@@ -1,0 +1,38 @@
+"""From probabilities to what is told: the likeliest label, all labels above their thresholds, or "unknown"."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from soundfold.runtime.answer import UNKNOWN
+from soundfold.runtime.card import ModelCard
+
+__all__ = ["Verdict", "judge"]
+
+_THRESHOLD = 0.5  # as `evaluation.predictions` has it, which this installation may lack
+
+
+class Verdict(NamedTuple):
+    """What is told of a row of probabilities; the fields are those of `Prediction`."""
+
+    label: str
+    probability: float
+    labels: tuple[str, ...] | None
+    nearest: str | None
+
+
+def judge(card: ModelCard, row: np.ndarray) -> Verdict:
+    """Return what a model tells by its probabilities (labels,) of a window, or of a sound.
+
+    A model of several labels that tells none of them does not know the sound; "unknown" is then an empty `labels`.
+    """
+    best = int(row.argmax())
+    label, probability = card.labels[best], float(row[best])
+    thresholds = {} if card.calibration is None else card.calibration.thresholds
+    if card.answer == "several":
+        order = np.argsort(-row, kind="stable")
+        told = tuple(card.labels[k] for k in order if row[k] > thresholds.get(card.labels[k], _THRESHOLD))
+        return Verdict(label, probability, told, None)
+    if probability < thresholds.get(label, 0.0):
+        return Verdict(UNKNOWN, probability, None, label)
+    return Verdict(label, probability, None, None)
