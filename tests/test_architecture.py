@@ -35,7 +35,7 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("room", ["errors", "atomic", "wording", "recipe", "audio", "runtime", "cli"])
+@pytest.mark.parametrize("room", ["errors", "atomic", "wording", "recipe", "audio", "runtime", "formats", "cli"])
 def test_room_works_where_torch_and_tables_are_not_installed(room: str) -> None:
     done = run(f"{BLOCK}\nimport soundfold.{room}")
     assert done.returncode == 0, done.stderr

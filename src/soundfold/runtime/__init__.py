@@ -10,6 +10,7 @@ from soundfold.runtime.card import (
     recordings_digest,
     share_of_known_recordings,
 )
+from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.model import Model, load
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "FORMAT_VERSION",
     "UNKNOWN",
     "Calibration",
+    "Event",
+    "EventJoiner",
+    "Joining",
     "Model",
     "ModelCard",
     "Prediction",

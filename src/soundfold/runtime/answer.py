@@ -8,6 +8,8 @@ the label: a class may be called "unknown" too.
 from dataclasses import dataclass
 from typing import Any
 
+from soundfold.runtime.events import Event
+
 __all__ = ["UNKNOWN", "Prediction", "Span"]
 
 UNKNOWN = "unknown"
@@ -47,6 +49,7 @@ class Prediction:
         labels: all above their thresholds (0.5, where the model was not given others), the likeliest first, of a model
             that answers with several; None of another.
         nearest: the likeliest class of a sound that the model does not know; None of one that it knows.
+        events: the windows joined into what was heard from when to when, in order; see `runtime.events`.
     """
 
     path: str
@@ -57,6 +60,7 @@ class Prediction:
     timeline: tuple[Span, ...]
     labels: tuple[str, ...] | None = None
     nearest: str | None = None
+    events: tuple[Event, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `predict --json` prints of a sound; the timeline only where there is more than one window."""
@@ -66,6 +70,7 @@ class Prediction:
             "probability": self.probability,
             "probabilities": self.probabilities,
             "duration_s": self.duration_s,
+            "events": [event.as_dict() for event in self.events],
         }
         if len(self.timeline) > 1:
             answer["timeline"] = [span.as_dict() for span in self.timeline]

@@ -1,0 +1,46 @@
+"""Answers as a table with commas, which every spreadsheet and data frame opens."""
+
+import csv
+import io
+from collections.abc import Iterable
+
+from soundfold.errors import SoundfoldError
+from soundfold.formats.rows import Row, rows
+from soundfold.runtime import Prediction
+
+__all__ = ["CsvRows"]
+
+_DECIMALS = 6
+
+
+class CsvRows:
+    """Answers as CSV with a heading.
+
+    Args:
+        windows: windows in place of events.
+    """
+
+    def __init__(self, windows: bool = False) -> None:
+        self._windows = windows
+
+    def head(self) -> str:
+        """Return the heading."""
+        return _lines([Row._fields])
+
+    def sound(self, path: str, answer: Prediction | SoundfoldError) -> str:
+        """Return a sound's rows."""
+        return _lines([_rounded(value) for value in row] for row in rows(path, answer, self._windows))
+
+    def tail(self) -> str:
+        """Return nothing."""
+        return ""
+
+
+def _lines(table: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    return text.getvalue()
+
+
+def _rounded(value: str | float | None) -> str | float | None:
+    return round(value, _DECIMALS) if isinstance(value, float) else value

@@ -1,0 +1,56 @@
+"""Answers as rows of one table, the same for every kind of table."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from soundfold.errors import SoundfoldError
+from soundfold.formats.shape import told_spans
+from soundfold.runtime import Event, Prediction
+
+__all__ = ["Row", "rows"]
+
+
+class Row(NamedTuple):
+    """A row.
+
+    Attributes:
+        path: the sound, as it was named.
+        kind: `sound` for the answer over all of it, `event`, `window`, or `error`.
+        start_s, end_s: which part of it.
+        label: the class; a model of several labels has a row for each that it tells.
+        probability: of that class; of an event, the mean.
+        peak: the highest probability of an event.
+        error: what is wrong with a sound that failed; it has no other row.
+    """
+
+    path: str
+    kind: str
+    start_s: float | None = None
+    end_s: float | None = None
+    label: str | None = None
+    probability: float | None = None
+    peak: float | None = None
+    error: str | None = None
+
+
+def rows(path: str, answer: Prediction | SoundfoldError, windows: bool = False) -> Iterator[Row]:
+    """Yield a sound's rows: the sound, then its events, or its windows.
+
+    Args:
+        path: as it was named.
+        answer: what the model told, or what is wrong.
+        windows: windows in place of events.
+    """
+    if isinstance(answer, SoundfoldError):
+        yield Row(path, "error", error=str(answer))
+        return
+    for label in answer.labels or (answer.label,):
+        probability = answer.probabilities.get(label, answer.probability)
+        yield Row(path, "sound", 0.0, answer.duration_s, label, probability)
+    for event in told_spans(answer, windows):
+        yield _row(path, event, None if windows else event.peak)
+
+
+def _row(path: str, event: Event, peak: float | None) -> Row:
+    kind = "window" if peak is None else "event"
+    return Row(path, kind, event.start_s, event.end_s, event.label, event.probability, peak)

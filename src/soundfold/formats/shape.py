@@ -1,0 +1,50 @@
+"""What every text format has in common, and which spans of a sound are told."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from soundfold.errors import SoundfoldError
+from soundfold.runtime import Event, Prediction, Span
+
+__all__ = ["TextFormat", "on_one_line", "told_spans"]
+
+
+class TextFormat(Protocol):
+    """Answers as text, piece by piece; the pieces in order are the whole."""
+
+    def head(self) -> str:
+        """Return what stands before all sounds."""
+        ...
+
+    def sound(self, path: str, answer: Prediction | SoundfoldError) -> str:
+        """Return a sound's answer, or what is told of one that failed."""
+        ...
+
+    def tail(self) -> str:
+        """Return what stands after all sounds."""
+        ...
+
+
+def told_spans(answer: Prediction, windows: bool = False) -> Sequence[Event]:
+    """Return a sound's events, or every window as if it were one: of a model of several labels, one for each it told.
+
+    Args:
+        answer: of the sound.
+        windows: tell windows in place of events.
+    """
+    return [event for span in answer.timeline for event in _as_events(span)] if windows else answer.events
+
+
+def on_one_line(text: str) -> str:
+    """Return a text without what would end a line or a cell of a table with tabs.
+
+    >>> on_one_line("a\\tb\\nc")
+    'a b c'
+    """
+    return "".join(sign if sign.isprintable() or "\ud800" <= sign <= "\udfff" else " " for sign in text)
+
+
+def _as_events(span: Span) -> list[Event]:
+    labels = span.labels or (span.label,)
+    each = [(label, span.probabilities.get(label, span.probability)) for label in labels]
+    return [Event(span.start_s, span.end_s, label, probability, probability) for label, probability in each]
