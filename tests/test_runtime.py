@@ -15,6 +15,8 @@ from soundfold.audio import fit_length, windows
 from soundfold.errors import AudioError, ModelFileError, PathError, SoundfoldError
 from soundfold.runtime import (
     FORMAT_VERSION,
+    EventJoiner,
+    Joining,
     Model,
     ModelCard,
     Prediction,
@@ -106,10 +108,38 @@ def test_array_and_file_agree_at_any_rate_and_channel_count(
 
 def test_timeline_follows_the_hop(model: Model) -> None:
     waveform = noise(3.3)
-    spans = model.timeline(waveform, RATE, hop_s=0.25)
+    spans = model.predict(waveform, RATE, hop_s=0.25).timeline
     assert [(round(span.start_s * RATE), round(span.end_s * RATE)) for span in spans] == windows(26_400, WINDOW, 2000)
     quiet_then_loud = [span.probabilities["high"] for span in spans[:-1]]
     assert quiet_then_loud == sorted(quiet_then_loud)
+
+
+def test_events_are_the_windows_joined(model: Model) -> None:
+    waveform = np.zeros(9_600, np.float32)
+    waveform[3_200:6_400] = 1.0
+    joining = Joining(threshold=0.6, min_s=0.1, gap_s=0.05)
+    answer = model.predict(waveform, RATE, hop_s=0.1, joining=joining)
+    assert answer.events == model.timeline(waveform, RATE, hop_s=0.1, threshold=0.6, min_s=0.1, gap_s=0.05)
+    joiner = EventJoiner(model.card, joining)
+    for span in answer.timeline:
+        row = np.array([span.probabilities[label] for label in model.labels])
+        joiner.add(round(span.start_s * RATE), round(span.end_s * RATE), row)
+    assert answer.events == tuple(joiner.finish())
+    assert [event.label for event in answer.events] == ["high"]
+    (whole,) = model.predict(np.ones(4_000, np.float32), RATE).events
+    assert (whole.start_s, whole.end_s, whole.label) == (0.0, 0.5, "high")
+    with pytest.raises(SoundfoldError, match="threshold must be above 0"):
+        model.timeline(waveform, RATE, threshold=2)
+
+
+def test_windows_keep_what_they_tell_where_no_more_is_wanted(model: Model) -> None:
+    waveform = noise(3.3)
+    whole, lean = (model.predict(waveform, RATE, hop_s=0.5, every_probability=every) for every in (True, False))
+    assert told(whole) == told(lean)
+    assert whole.events == lean.events
+    for every, some in zip(whole.timeline, lean.timeline, strict=True):
+        assert some.as_dict() == every.as_dict()
+        assert some.probabilities == {every.label: every.probability}
 
 
 def test_part_of_a_file(model: Model, tmp_path: Path) -> None:

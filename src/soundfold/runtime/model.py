@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ from soundfold.cores import usable_cores
 from soundfold.errors import AudioError, SoundfoldError
 from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
+from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.model_path import find_model
 from soundfold.runtime.session import Session
 from soundfold.runtime.verdict import judge
@@ -78,6 +80,8 @@ class Model:
         start_s: float | None = None,
         end_s: float | None = None,
         max_s: float = math.inf,
+        joining: Joining | None = None,
+        every_probability: bool = True,
         on_heard: Callable[[float], object] | None = None,
     ) -> Prediction:
         """Return the answer for a sound of any format, rate, number of channels and length.
@@ -88,6 +92,9 @@ class Model:
             hop_s: seconds from one window to the next; None for windows side by side.
             start_s, end_s: the part of a file to listen to.
             max_s: the longest file (or part of one) that is listened to, in seconds; as `audio.stream` takes it.
+            joining: how windows become events; None for `Joining()`.
+            every_probability: keep all probabilities of each window, 30 kB where there are 527 labels; otherwise those
+                of the labels that the window is told to have.
             on_heard: called now and then with the seconds of sound that were heard since the last call.
 
         Raises:
@@ -104,22 +111,26 @@ class Model:
             blocks = stream(
                 sound, card.sample_rate, card.channels, downmix=card.downmix, start_s=start_s, end_s=end_s, max_s=max_s
             )
+        joiner = EventJoiner(card, joining)
         spans: list[Span] = []
-        weights: list[int] = []
-        rows: list[np.ndarray] = []
+        events: list[Event] = []
+        total, samples = np.zeros(len(card.labels)), 0
         heard_s = 0.0
         for batch in _batched(_cut(blocks, card.window, hop)):
             answers = self.probabilities(np.stack([fit_length(part, card.window) for _, part in batch]))
             for (start, part), row in zip(batch, answers, strict=True):
-                spans.append(self._span(start, start + part.shape[1], row))
-                weights.append(part.shape[1])
-                rows.append(row.astype(np.float64))
+                stop = start + part.shape[1]
+                span = self._span(start, stop, row)
+                spans.append(span if every_probability else _lean(span))
+                events += joiner.add(start, stop, row)
+                total += row.astype(np.float64) * part.shape[1]
+                samples += part.shape[1]
             if on_heard is not None:
                 on_heard(spans[-1].end_s - heard_s)
                 heard_s = spans[-1].end_s
-        if not rows:
+        if not samples:
             raise AudioError(f"{name or 'sound'}: holds no samples. Give a sound that lasts at least one sample")
-        mean = np.average(np.stack(rows), axis=0, weights=weights)
+        mean = total / samples
         if not np.isfinite(mean).all():
             raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
         verdict = judge(card, mean)
@@ -132,17 +143,40 @@ class Model:
             timeline=tuple(spans),
             labels=verdict.labels,
             nearest=verdict.nearest,
+            events=tuple(sorted([*events, *joiner.finish()], key=lambda event: (event.start_s, event.end_s))),
         )
 
-    def timeline(self, sound: Source | np.ndarray, sample_rate: int | None = None, *, hop_s: float) -> tuple[Span, ...]:
-        """Return the answer of each window of a sound, `hop_s` seconds from one to the next."""
-        return self.predict(sound, sample_rate, hop_s=hop_s).timeline
+    def timeline(
+        self,
+        sound: Source | np.ndarray,
+        sample_rate: int | None = None,
+        *,
+        hop_s: float | None = None,
+        threshold: float | None = None,
+        min_s: float = 0.0,
+        gap_s: float = 0.0,
+    ) -> tuple[Event, ...]:
+        """Return what is heard in a sound from when to when; `runtime.events` says how windows are joined to it.
+
+        The answer of every window is in `predict(…).timeline`.
+
+        Args:
+            sound, sample_rate, hop_s: as `predict` takes them.
+            threshold, min_s, gap_s: as `Joining` takes them.
+
+        Raises:
+            SoundfoldError: as `predict` and `Joining` do.
+        """
+        joining = Joining(threshold, min_s, gap_s)
+        return self.predict(sound, sample_rate, hop_s=hop_s, joining=joining, every_probability=False).events
 
     def predict_many(
         self,
         sounds: Iterable[Source | Part],
         *,
         hop_s: float | None = None,
+        joining: Joining | None = None,
+        every_probability: bool = True,
         workers: int | None = None,
         on_heard: Callable[[float], object] | None = None,
     ) -> Iterator[Prediction | SoundfoldError]:
@@ -150,7 +184,7 @@ class Model:
 
         Args:
             sounds: as `predict` takes them, or (sound, start_s, end_s) for a part of one.
-            hop_s: seconds from one window to the next; None for windows side by side.
+            hop_s, joining, every_probability: as `predict` takes them.
             workers: threads; None for one a core.
             on_heard: as `predict` takes it; called in these threads.
         """
@@ -158,7 +192,15 @@ class Model:
         def answer(asked: Source | Part) -> Prediction | SoundfoldError:
             sound, start_s, end_s = asked if isinstance(asked, tuple) else (asked, None, None)
             try:
-                return self.predict(sound, hop_s=hop_s, start_s=start_s, end_s=end_s, on_heard=on_heard)
+                return self.predict(
+                    sound,
+                    hop_s=hop_s,
+                    start_s=start_s,
+                    end_s=end_s,
+                    joining=joining,
+                    every_probability=every_probability,
+                    on_heard=on_heard,
+                )
             except SoundfoldError as error:
                 return error
 
@@ -215,6 +257,12 @@ class Model:
             labels=verdict.labels,
             nearest=verdict.nearest,
         )
+
+
+def _lean(span: Span) -> Span:
+    """Return a window's answer with the probabilities of what it tells alone."""
+    told = {span.nearest or span.label, *(span.labels or ())}
+    return replace(span, probabilities={label: span.probabilities[label] for label in told})
 
 
 def _unit(samples: np.ndarray) -> np.ndarray:
