@@ -15,7 +15,7 @@ def pair(channels: int, dtype: torch.dtype = torch.float32) -> tuple[nn.BatchNor
         plain.bias.copy_(torch.linspace(-1.0, 1.0, channels))
     holder = nn.Sequential(nn.BatchNorm2d(channels))
     holder[0].load_state_dict(plain.state_dict())
-    widen_batch_norm(holder)
+    widen_batch_norm(holder, torch.bfloat16)
     return plain.to(dtype), holder.to(dtype)[0]
 
 
@@ -71,13 +71,16 @@ def test_gradients_in_bfloat16_are_as_close_as_torchs() -> None:
     assert errors[1] < 2 * errors[0]
 
 
-def test_only_layers_of_few_channels_are_replaced_and_the_state_dict_stays() -> None:
+@pytest.mark.parametrize(("number_format", "widened"), [(torch.float32, {8}), (torch.bfloat16, {8, 16})])
+def test_only_layers_that_fill_no_vector_are_replaced_and_the_state_dict_stays(
+    number_format: torch.dtype, widened: set[int]
+) -> None:
     network = nn.Sequential(nn.BatchNorm2d(8), nn.Sequential(nn.BatchNorm2d(64), nn.BatchNorm2d(16)))
     before = network.state_dict()
-    widen_batch_norm(network)
-    assert [type(layer) for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)] == [
-        WideBatchNorm2d, nn.BatchNorm2d, WideBatchNorm2d,
-    ]  # fmt: skip
+    widen_batch_norm(network, number_format)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {layer.num_features for layer in norms if type(layer) is WideBatchNorm2d} == widened
+    assert {layer.num_features for layer in norms if type(layer) is nn.BatchNorm2d} == {8, 16, 64} - widened
     after = network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -146,7 +146,8 @@ def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: Source, sou
     if fabric.world_size > 1:
         share_batch_norm(classifier)
     elif fabric.device.type == "cpu":
-        widen_batch_norm(classifier)
+        mixed = fabric.strategy.precision.precision == "bf16-mixed"
+        widen_batch_norm(classifier, torch.bfloat16 if mixed else torch.float32)
     layout = _layout(fabric)
     classifier.network.to(memory_format=layout)  # type: ignore[call-overload]
     settings = job.recipe.training
