@@ -19,6 +19,7 @@ from soundfold.runtime import FORMAT_VERSION, ModelCard, load
 from soundfold.runtime.front_end import FrontEnd
 from soundfold.runtime.front_end_card import FRONT_END_KEY, FrontEndCard, read_front_end_card
 from soundfold.runtime.graph_cut import FRONT_END, metadata, without_front_end
+from soundfold.runtime.seal import SEAL_KEY
 
 SMALL = ("sample_rate=8000", "channels=1", "length_s=0.5", "n_fft=256", "hop_length=100", "n_mels=16")
 
@@ -116,7 +117,7 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changed(path: Path, to: Path, text: str | None, name: str = "features") -> Path:
     """Write a model file with another card of its front end, or none, and another name for what lies between."""
     model = onnx.load(path)
-    kept = [entry for entry in model.metadata_props if entry.key != FRONT_END_KEY]
+    kept = [entry for entry in model.metadata_props if entry.key not in (FRONT_END_KEY, SEAL_KEY)]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     if text is not None:

@@ -3,7 +3,7 @@
 Here stands whatever works round that library; nothing about channels, rates or limits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
@@ -30,6 +30,10 @@ _CONTAINER_NAMES = {"mov": "MP4", "matroska": "Matroska"}
 _PREROLL_S = 1
 
 _MICROSECONDS = 1_000_000
+
+# PyAV reads the planes of a frame from FFmpeg's first array of them, which has room for eight: what it takes for the
+# ninth is no address, and ends the process. Channels that take turns in one plane need no second.
+_MOST_PLANES = 8
 
 
 class LibavSound:
@@ -60,7 +64,8 @@ class LibavSound:
         self._format = _frame_format(first)
         self.sample_rate: int = first.sample_rate
         self.channels: int = first.layout.nb_channels
-        self._resampler = av.AudioResampler(format="fltp", layout=first.layout, rate=first.sample_rate)
+        layout = "fltp" if self.channels <= _MOST_PLANES else "flt"
+        self._resampler = av.AudioResampler(format=layout, layout=first.layout, rate=first.sample_rate)
 
     def info(self) -> SoundInfo:
         """Return what the header says, and the rate and channels of the first frame."""
@@ -107,7 +112,8 @@ class LibavSound:
                         "Split it there."
                     )
                 for converted in self._resampler.resample(frame):
-                    piece: Waveform = converted.to_ndarray().astype(np.float32, copy=False)
+                    samples = converted.to_ndarray().astype(np.float32, copy=False)
+                    piece: Waveform = samples if len(samples) > 1 else samples.reshape(-1, self.channels).T
                     end = position + piece.shape[1]
                     if end > start:
                         skipped = max(0, start - position)
@@ -167,7 +173,7 @@ def opened_with_libav(target: Target, name: str) -> Iterator[LibavSound]:
     """
     with binary(target, name) as file:
         # PyAV gets only these three, so that it neither closes the file nor guesses from its name.
-        bare = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
+        bare = SimpleNamespace(read=file.read, seek=_steady_seek(file), tell=file.tell)
         options = {"format_whitelist": _CONTAINERS}
         try:
             container = av.open(bare, mode="r", container_options=options, metadata_errors="replace")
@@ -179,6 +185,18 @@ def opened_with_libav(target: Target, name: str) -> Iterator[LibavSound]:
                     raise AudioError(f"{name}: holds no sound, only pictures. Remove it.")
                 raise _not_a_sound(file, name)
             yield LibavSound(container, name)
+
+
+def _steady_seek(file: Any) -> Callable[[int, int], int]:
+    """Return a `seek` that answers -1 in place of raising, as FFmpeg expects where a header points to nowhere."""
+
+    def seek(offset: int, whence: int) -> int:
+        try:
+            return int(file.seek(offset, whence))
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+    return seek
 
 
 def _not_a_sound(file: Any, name: str) -> AudioError:

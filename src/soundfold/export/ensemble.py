@@ -18,6 +18,7 @@ from soundfold.models import Classifier
 from soundfold.runtime import CARD_KEY, ModelCard
 from soundfold.runtime.front_end_card import FRONT_END_KEY
 from soundfold.runtime.graph_cut import FEATURES, FRONT_END
+from soundfold.runtime.seal import sealed
 
 __all__ = ["export_ensemble"]
 
@@ -50,7 +51,7 @@ def export_ensemble(
     joint = _joined([onnx.load(file) for file in files], path)
     joint.metadata_props.append(onnx.StringStringEntryProto(key=CARD_KEY, value=card.model_dump_json()))
     with replacing(path) as part:
-        part.write_bytes(joint.SerializeToString())
+        part.write_bytes(sealed(joint.SerializeToString()))
         several = card.answer == "several"
         answers = [probabilities(classifier, windows, several=several) for classifier in classifiers]
         difference = distance(part, windows, np.mean(answers, axis=0))

@@ -26,6 +26,7 @@ from soundfold.recipe import Recipe
 from soundfold.runtime import CARD_KEY, ModelCard
 from soundfold.runtime.front_end_card import FRONT_END_KEY
 from soundfold.runtime.graph_cut import FEATURES
+from soundfold.runtime.seal import sealed
 
 __all__ = ["export_model", "probe_windows"]
 
@@ -82,7 +83,7 @@ def export_model(
             with _quiet():
                 graph = _graph(classifier, recipe, card, kept)
             graph.metadata_props.append(onnx.StringStringEntryProto(key=CARD_KEY, value=card.model_dump_json()))
-            part.write_bytes(graph.SerializeToString())
+            part.write_bytes(sealed(graph.SerializeToString()))
             difference = largest_difference(classifier, part, windows)
             if difference <= PARITY_BOUND:
                 break

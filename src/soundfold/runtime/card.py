@@ -43,6 +43,7 @@ class ModelCard(BaseModel):
     channels: Literal[1, 2] = Field(description="channels of the input")
     downmix: Literal["first", "mean"] = Field(description="how more channels become fewer")
     window: int = Field(ge=16, le=384_000 * 60, description="samples of the input")
+    precision: Literal["float32", "float16", "int8"] = Field(default="float32", description="of the network's numbers")
     recipe: dict[str, Any] = Field(default_factory=dict, description="the recipe that it was trained by")
     data: str = Field("", description="what it was trained on")
     split: dict[str, Any] = Field(default_factory=dict, description="which clips were held out")

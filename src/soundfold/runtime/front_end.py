@@ -16,6 +16,7 @@ from soundfold.runtime.front_end_card import Db, FrontEndCard, Log, Pcen
 __all__ = ["FrontEnd"]
 
 _SMALLEST_POWER = 1e-10  # as `features.power_to_db` has it
+_MOST_VALUES = 2**30  # of frames before the transform, and of bands: an hour at 44,100 Hz with a hop of a quarter frame
 _GROUP = 16  # bands that are summed together, at most: most of a filter is zeros
 # Samples of overlapping frames that are transformed together. More would not stay in the cache, and with fewer the
 # threads of several sounds would wait for each other, as Python lets them change places at each operation.
@@ -68,6 +69,12 @@ class FrontEnd:
                 f"Export it again"
             )
         self._frames = self._samples // card.hop_length + 1
+        rows = filters.shape[1]
+        if self._frames * max(rows, card.n_fft) > _MOST_VALUES:
+            raise ModelFileError(
+                f"{where}: its front end must make at most {_MOST_VALUES:,} values of a window, got "
+                f"{self._frames:,} frames of {card.n_fft} samples and {rows} bands. Use a file that soundfold wrote"
+            )
         self._part = max(1, _AT_ONCE // card.n_fft)
         self._groups = _groups(filters, _ONE_THREAD // self._part)
         self._n_mels = filters.shape[1]

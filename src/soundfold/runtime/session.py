@@ -2,20 +2,29 @@
 
 Where the file describes its front end, features are computed here and the graph gets them without its own front end.
 Anything else (an older file, an encoder that takes the waveform itself) runs as it is.
+
+Whoever wrote it, a file is looked through before anything of it runs: its seal, what its graph holds, and how much
+memory and work it takes. The bytes that were looked through are the bytes that are opened.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from soundfold.errors import ModelFileError
+from soundfold.errors import ModelFileError, PathError
 from soundfold.runtime.card import CARD_KEY, ModelCard, read_card
 from soundfold.runtime.front_end import FrontEnd
-from soundfold.runtime.front_end_card import FRONT_END_KEY, FrontEndCard, read_front_end_card
+from soundfold.runtime.front_end_card import FRONT_END_KEY, read_front_end_card
+from soundfold.runtime.graph_check import MOST_BYTES, check_graph
+from soundfold.runtime.graph_cost import check_cost, open_session, reason, session_options
 from soundfold.runtime.graph_cut import metadata, without_front_end
+from soundfold.runtime.seal import check_seal
 
 __all__ = ["Session"]
+
+_BATCH = 4  # as many windows as `Model.predict` gives at once
+_ALIKE = 1e-3  # what rounding can make of the two ways, with room: the proof at export allows a tenth of it
 
 
 class Session:
@@ -30,64 +39,75 @@ class Session:
         front_end: what computes features in the graph's place; None where the graph does.
 
     Raises:
-        ModelFileError: the file is not a model of soundfold, or damaged.
+        ModelFileError: the file is not a model of soundfold, damaged, or none that may run.
     """
 
     def __init__(self, path: Path, *, portable: bool = False) -> None:
-        description, cut = (None, None) if portable else _cut(path)
-        self._session = _open(path, cut)
-        self.card: ModelCard = read_card(_metadata(self._session, path).get(CARD_KEY), str(path))
-        classes = self._session.get_outputs()[0].shape[-1]
-        if isinstance(classes, int) and classes != len(self.card.labels):
-            raise ModelFileError(
-                f"{path}: must have a label for each output ({classes}), got {len(self.card.labels)}. Export it again"
-            )
-        self.front_end = None if description is None else FrontEnd(description, self.card.window, str(path))
-        taken = self._session.get_inputs()[0]
-        self._input = taken.name
-        inner = [self.card.window] if self.front_end is None else list(self.front_end.shape)
-        if taken.shape[1:] != [self.card.channels, *inner]:
-            expected = ", ".join(map(str, [self.card.channels, *inner]))
-            raise ModelFileError(
-                f"{path}: its input must be (batch, {expected}) as its card says, got {taken.shape[1:]}. "
-                f"Export it again"
-            )
+        where, content = str(path), _read(path)
+        try:
+            told = metadata(content)
+            if CARD_KEY not in told:
+                check_graph(content, where)  # what is no model at all is told as such
+            self.card: ModelCard = read_card(told.get(CARD_KEY), where)
+            is_sealed = check_seal(content, where)
+            check_graph(content, where)
+            description = None if portable else read_front_end_card(told.get(FRONT_END_KEY), where)
+            graph = content if description is None else without_front_end(content)
+            self._path = path
+            self.front_end = None if description is None else FrontEnd(description, self.card.window, where)
+            self._open(graph)
+        except ValueError as error:  # of bytes that are no message of protocol buffers
+            raise ModelFileError(f"{path}: is not a model file that can be opened ({error}). Export it again") from None
+        if self.front_end is not None and not is_sealed:
+            self._compare_ways()
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
         """Return class probabilities (batch, labels) of whole windows (batch, channels, window) float32."""
         values = np.ascontiguousarray(batch, dtype=np.float32)
         if self.front_end is not None:
             values = self.front_end(values)
-        answer: np.ndarray = self._session.run(None, {self._input: values})[0]
+        try:
+            answer: np.ndarray = self._session.run(None, {self._input: values})[0]
+        except Exception as error:  # onnxruntime raises a class of its own for each kind of failure
+            raise ModelFileError(f"{self._path}: cannot be run ({reason(error)}). Export it again") from error
         return answer
 
+    def _open(self, graph: bytes) -> None:
+        """Open the graph that is to run, if it fits the card and takes no more than a graph may."""
+        card, path = self.card, self._path
+        inner = [card.window] if self.front_end is None else list(self.front_end.shape)
+        shape = [card.channels, *inner]
+        check_cost(graph, [_BATCH, *shape], str(path))
+        self._session = open_session(graph, session_options(), str(path))
+        taken, given = self._session.get_inputs(), self._session.get_outputs()
+        if len(given) != 1 or given[0].type != "tensor(float)" or len(given[0].shape) != 2:
+            raise ModelFileError(f"{path}: must give probabilities (batch, labels) and nothing else. Export it again")
+        classes = given[0].shape[-1]
+        if classes != len(card.labels):
+            raise ModelFileError(
+                f"{path}: must have a label for each output ({classes}), got {len(card.labels)}. Export it again"
+            )
+        if taken[0].type != "tensor(float)":
+            raise ModelFileError(f"{path}: must take float32 samples, got {taken[0].type}. Export it again")
+        self._input = taken[0].name
 
-def _metadata(session: onnxruntime.InferenceSession, path: Path) -> dict[str, str]:
+    def _compare_ways(self) -> None:
+        """Raise unless the graph's own front end gives the same answer; of a file without a seal nothing else tells."""
+        card = self.card
+        noise = np.random.default_rng(0).normal(0, 0.1, (1, card.channels, card.window)).astype(np.float32)
+        fade = np.sin(np.linspace(0, math.pi, card.window, dtype=np.float32))
+        windows = np.concatenate([noise * fade, np.zeros_like(noise)])
+        own = Session(self._path, portable=True).probabilities(windows)
+        if not np.abs(own - self.probabilities(windows)).max() <= _ALIKE:
+            raise ModelFileError(
+                f"{self._path}: the front end that its card describes is not the one in its graph. Export it again"
+            )
+
+
+def _read(path: Path) -> bytes:
     try:
-        told: dict[str, str] = session.get_modelmeta().custom_metadata_map
-    except UnicodeDecodeError:
-        raise ModelFileError(f"{path}: its card is damaged: it is no text. Export it again") from None
-    return told
-
-
-def _cut(path: Path) -> tuple[FrontEndCard, bytes] | tuple[None, None]:
-    """Return the card of a file's front end and the file's content without it; nothing where there is no such card."""
-    try:
-        content = path.read_bytes()
-        card = read_front_end_card(metadata(content).get(FRONT_END_KEY), str(path))
-        return (None, None) if card is None else (card, without_front_end(content))
-    except (OSError, ValueError):
-        return None, None  # onnxruntime tells what is wrong with it
-
-
-def _open(path: Path, content: bytes | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1  # several sounds at once fill the cores better than several threads in one
-    try:
-        return onnxruntime.InferenceSession(
-            str(path) if content is None else content, options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
-        reason = str(error).splitlines()[0].removeprefix("[ONNXRuntimeError] : ")[:200]
-        raise ModelFileError(f"{path}: is not a model file that can be opened ({reason}). Export it again") from error
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelFileError(f"{path}: is larger than any model file ({MOST_BYTES >> 20} MiB). Name another file")
+        return path.read_bytes()
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read ({error.strerror or error}). Check that you may read it") from None
