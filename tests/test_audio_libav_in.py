@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from soundfold.audio import load, probe, read, stream
+from soundfold.audio.libav_in import opened_with_libav
 from soundfold.errors import AudioError
 
 pytestmark = pytest.mark.runtime
@@ -183,3 +185,22 @@ def test_a_range_may_end_a_little_after_the_sound(files, name):
         load(files[name], RATE, 1, start_s=0.5, end_s=length_s + 0.2, name="x")
     with pytest.raises(AudioError, match="lies outside it"):
         load(files[name], RATE, 1, start_s=length_s + 0.01, end_s=length_s + 0.02)
+
+
+def test_more_than_eight_channels_are_read_and_do_not_end_the_process():
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (9, 4_000)).astype(np.float32)
+    file = io.BytesIO()
+    soundfile.write(file, wave.T, 8_000, format="CAF", subtype="FLOAT")
+    with opened_with_libav(file, "x") as sound:
+        assert sound.channels == 9
+        blocks = np.concatenate(list(sound.blocks(0, None, 1_000)), axis=1)
+    np.testing.assert_array_equal(blocks, wave)
+
+
+def test_a_header_that_points_to_nowhere_is_told():
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(4_000), 8_000, format="CAF", subtype="PCM_16")
+    content = bytearray(file.getvalue())
+    content[content.index(b"free") + 4 : content.index(b"free") + 12] = (2**63 - 4_096).to_bytes(8, "big")
+    with pytest.raises(AudioError, match=r"^x: is not a sound that can be decoded: its CAF header is damaged"):
+        load(bytes(content), 8_000, 1, name="x")

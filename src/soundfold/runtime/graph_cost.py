@@ -55,10 +55,12 @@ def check_cost(model: bytes, shape: Sequence[int], where: str) -> None:
     rest = [field.whole for field in fields(model) if field.number != _GRAPH]
     found = _shapes(b"".join([*rest, message(_GRAPH, changed)]), where)
     sizes = {name: _size(name, *known, where) for name, known in found.items()}
-    shapes = {taken[0]: list(shape), **constants, **{name: known[0] for name, known in found.items()}}
     _check_memory(nodes, sizes, where)
-    work = sum(_work(kind, [shapes.get(name, []) for name in given], [shapes.get(name, []) for name in made])
-               for kind, given, made in nodes)  # fmt: skip
+    shapes: dict[str, list[int]] = {taken[0]: list(shape), **constants}
+    shapes |= {name: [size for size in known if isinstance(size, int)] for name, (known, _) in found.items()}
+    work = 0.0
+    for kind, given, made in nodes:
+        work += _work(kind, [shapes.get(name, []) for name in given], [shapes.get(name, []) for name in made])
     if work > MOST_WORK:
         raise ModelFileError(
             f"{where}: would take {work:.1g} operations for a few windows, more than {MOST_WORK:.0g}. "
