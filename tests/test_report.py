@@ -242,7 +242,7 @@ def test_curve_that_broke_off_or_ran_away_is_drawn_as_far_as_it_goes() -> None:
     nan = float("nan")
     lines = {"train_loss": (2.0, nan, float("inf"), 1.0), "val_loss": (None, None, None, 3.0),
              "train_accuracy": (0.1, 0.2, 0.3, 0.4), "val_accuracy": (None, None, None, 0.2)}  # fmt: skip
-    text = render_page([made_up(tuple("abcd"), curves=(Curve(None, (1, 2, 3, 4), lines),))])
+    text = render_page([made_up(tuple("abcd"), curves=(Curve(None, (1, 2, 3, 4), lines),), predictions=None)])
     page = Page(text)
     assert [len(line.split()) for line in page.values("points", "polyline")] == [2, 4]
     assert "nan" not in " ".join(page.values("points") + page.values("y1"))

@@ -52,6 +52,7 @@ def tell_cv(result: "CvResult", data: Path) -> None:
     spread = "" if std is None else f" ± {100 * std:.1f}"
     _say(console, f"mean:       {100 * (mean or 0):.1f}{spread} %  over {counted(len(result.folds), 'fold')}")
     _scores(console, result, pooled=True)
+    _trust(console, result)
     _classes(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
@@ -155,6 +156,14 @@ def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult",
     for name, part in (("foreground", result.foreground), ("background", result.background)):
         if part is not None:
             _say(console, f"{name}: {format_percent(part.accuracy)}  of {counted(part.n, 'clip')}")
+
+
+def _trust(console: Console, result: "TrainResult | CvResult") -> None:
+    """Print how far the probabilities can be trusted, and what a temperature would make of them."""
+    told = result.calibration
+    if told is not None:
+        change = f"{format_percent(told.before.ece)} → {format_percent(told.after.ece)}"
+        _say(console, f"calibrated: error of probabilities (ECE) {change} with temperature {told.temperature:.2f}")
 
 
 def _met_and_not(console: Console, result: "EvaluateResult") -> None:

@@ -1,5 +1,13 @@
 """Scores from predictions: the table that is kept, metrics with their intervals, typed results, figures. No torch."""
 
+from soundfold.evaluation.calibration import calibrate, fit_temperature, reliability, tempered
+from soundfold.evaluation.calibration_result import (
+    CalibrationScores,
+    Reliability,
+    ReliabilityBin,
+    ThresholdScore,
+    UnknownScores,
+)
 from soundfold.evaluation.figures import (
     draw_average_precisions,
     draw_confusion,
@@ -39,6 +47,7 @@ from soundfold.evaluation.results import (
 
 __all__ = [
     "RESAMPLES",
+    "CalibrationScores",
     "ClassScore",
     "CvResult",
     "CvScores",
@@ -47,18 +56,24 @@ __all__ = [
     "LeftOutClip",
     "MetScore",
     "PartScore",
+    "Reliability",
+    "ReliabilityBin",
     "Scores",
     "SeedScore",
     "SeedScores",
     "SplitSummary",
+    "ThresholdScore",
     "TrainResult",
+    "UnknownScores",
     "bootstrap_interval",
+    "calibrate",
     "check_predictions",
     "draw_average_precisions",
     "draw_confusion",
     "draw_curves",
     "draw_folds",
     "draw_recordings",
+    "fit_temperature",
     "fixed_generator",
     "is_of_several",
     "known",
@@ -66,10 +81,12 @@ __all__ = [
     "predictions_table",
     "probabilities_in",
     "read_predictions",
+    "reliability",
     "save_png",
     "score",
     "score_folds",
     "score_title",
+    "tempered",
     "unit_of",
     "write_predictions",
 ]

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from soundfold.evaluation.calibration_result import CalibrationScores
+
 __all__ = [
     "ClassScore",
     "CvResult",
@@ -58,7 +60,7 @@ Interval = tuple[float, float]
 IntervalOver = Literal["recordings", "files"]
 Matrix = tuple[tuple[int, ...], ...]
 _OF_SEVERAL = "average_precision"  # in the names of fields that only clips of several labels have
-_OF_SEEDS = "seeds"  # the name of a field that only several networks have
+_OF_SOME = ("seeds", "calibration")  # the names of fields that only some runs have
 
 
 class _Frozen(BaseModel):
@@ -71,7 +73,7 @@ class _Frozen(BaseModel):
         return {
             name: value
             for name, value in handler(self).items()
-            if value is not None or (_OF_SEVERAL not in name and name != _OF_SEEDS)
+            if value is not None or (_OF_SEVERAL not in name and name not in _OF_SOME)
         }
 
 
@@ -281,6 +283,8 @@ class TrainResult(_Account, _MaybeScored):
 
     seeds: SeedScores | None = None
     """Of several networks, whose mean answer is scored in the other fields: what one of them alone is worth."""
+    calibration: CalibrationScores | None = None
+    """What the model was calibrated by, on the answers of the cross-validation that `--calibrate` named."""
 
 
 class EvaluateResult(_Account, _Scored):
@@ -298,3 +302,5 @@ class CvResult(_Account, _CvScored):
 
     seeds: SeedScores | None = None
     """As for a training."""
+    calibration: CalibrationScores | None = None
+    """How far its probabilities can be trusted, and by which temperature they could be more."""

@@ -16,6 +16,7 @@ from soundfold.evaluation import (
     CvResult,
     SplitSummary,
     TrainResult,
+    calibrate,
     read_predictions,
     score_folds,
     write_predictions,
@@ -167,6 +168,7 @@ def _pool(
         out=str(folder),
         versions=versions(),
         hardware=hardware_line(),
+        calibration=calibrate(table) if scores.n_recordings > 1 else None,
     )
 
 

@@ -12,6 +12,7 @@ from soundfold.evaluation.report.markup import Html, element, join, name, sectio
 from soundfold.evaluation.report.material import ReportRun
 from soundfold.evaluation.report.mistakes import mistakes
 from soundfold.evaluation.report.overview import side_by_side
+from soundfold.evaluation.report.trust import trust
 from soundfold.evaluation.report.verdict import kind_of, overall_verdict, verdict
 
 __all__ = ["is_ours", "render_page"]
@@ -22,6 +23,7 @@ _SECTIONS = (
     ("scores", "Scores", scores.in_all),
     ("folds", "By fold", scores.by_fold),
     ("classes", "By class", scores.by_class),
+    ("trust", "How far to trust the probabilities", trust),
     ("confusion", "Who is taken for whom", scores.confusions),
     ("curves", "Training", scores.training_curves),
     ("leaks", "What leaked", scores.leaks),

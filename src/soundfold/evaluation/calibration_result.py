@@ -1,0 +1,96 @@
+"""What is told of trust in a model's probabilities: typed, frozen, as JSON has it. Fields alone, no computing."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["CalibrationScores", "Reliability", "ReliabilityBin", "ThresholdScore", "UnknownScores"]
+
+Interval = tuple[float, float]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class ReliabilityBin(_Frozen):
+    """Answers of about the same probability."""
+
+    confidence: float
+    """Mean probability of the answers."""
+    accuracy: float
+    """How many of them are right."""
+    n: int
+
+
+class Reliability(_Frozen):
+    """How often answers of each probability are right. Where clips bear several labels, each label is an answer."""
+
+    ece: float
+    """Expected calibration error: the mean of |confidence - accuracy| over bins of equally many answers."""
+    ece_ci95: Interval | None
+    """Drawing recordings anew; null with fewer than two."""
+    log_loss: float
+    """Mean of -ln(probability of the truth): lower is better, and a sure mistake costs most."""
+    bins: tuple[ReliabilityBin, ...]
+
+
+class ThresholdScore(_Frozen):
+    """The probability from which a label is told so that a wished precision is reached, and what that costs.
+
+    All but the threshold is cross-fitted.
+    """
+
+    label: str
+    threshold: float | None
+    """Null where no threshold reaches the wish: the label is then never told."""
+    told: int
+    """Clips that are told to bear the label."""
+    precision: float | None
+    """Of those; null where there are none."""
+    precision_ci95: Interval | None
+    recall: float
+    recall_without: float
+    """Recall with no threshold (of several labels: with 0.5)."""
+
+
+class UnknownScores(_Frozen):
+    """How well a rule tells sounds of the classes from background."""
+
+    wished_per_hour: float
+    false_alarms_per_hour: float
+    """Windows of background in an hour that are told to be a class; by kinds that the rule was not fitted on."""
+    hours: float
+    """How much background that is measured on."""
+    kept: float
+    """Clips of the classes that are not called unknown; by folds that the rule was not fitted on."""
+    kept_ci95: Interval | None
+    right_before: float
+    """Accuracy over all clips."""
+    right_after: float
+    """Accuracy over the clips that are kept."""
+    auroc: float
+    """How well the score alone ranks clips of the classes above background: 0.5 is chance."""
+    kinds: dict[str, float]
+    """False alarms an hour of each kind of background, by a rule that was fitted without it."""
+
+
+class CalibrationScores(_Frozen):
+    """How far probabilities can be trusted, before and after they are divided by a temperature.
+
+    Those after are cross-fitted: each part's temperature was fitted on the other parts alone.
+    """
+
+    temperature: float
+    """Fitted on all clips; above 1 the network was too sure, below 1 not sure enough."""
+    temperatures: tuple[float, ...]
+    """The same fitted without each part in turn: how far it depends on the clips."""
+    parts: Literal["folds", "recordings"]
+    """What was left out in turn: folds, or (where there is one) fifths of the recordings."""
+    before: Reliability
+    after: Reliability
+    precision: float | None = None
+    """The precision that `thresholds` were made for; null where none was wished."""
+    thresholds: tuple[ThresholdScore, ...] | None = None
+    unknown: UnknownScores | None = None
+    """How the rule for unknown sounds does; null where there is none."""
