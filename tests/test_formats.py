@@ -3,12 +3,22 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from soundfold.errors import AudioError
-from soundfold.formats import AudacityLabels, CsvRows, JsonList, ParquetRows, RavenSelections, Table, TextFormat
+from soundfold.formats import (
+    AudacityLabels,
+    CsvRows,
+    EventFormat,
+    JsonList,
+    ParquetRows,
+    RavenSelections,
+    Table,
+    TextFormat,
+)
 from soundfold.runtime import Event, Prediction, Span
 
 pytestmark = pytest.mark.runtime
@@ -98,3 +108,10 @@ def test_raven_counts_over_the_sequence_of_sounds() -> None:
     assert told["Begin Path"] == ["0.wav", "0.wav", "2.wav", "2.wav"]
     assert (set(told["Low Freq (Hz)"]), set(told["High Freq (Hz)"])) == ({"0"}, {"16000"})
     assert (set(told["View"]), set(told["Channel"])) == ({"Spectrogram 1"}, {"1"})
+
+
+@pytest.mark.parametrize("kind", [AudacityLabels, CsvRows, lambda: RavenSelections(4_000)])
+def test_events_told_one_by_one_are_those_of_the_whole(kind: Callable[[], EventFormat]) -> None:
+    whole = [line for line in text(kind(), LONG).splitlines(keepends=True) if ",sound," not in line]
+    form = kind()
+    assert form.head() + "".join(form.events("0.wav", [event]) for event in EVENTS) == "".join(whole)

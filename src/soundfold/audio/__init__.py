@@ -21,12 +21,13 @@ Example:
 """
 
 from soundfold.audio.decode import load, probe, read, stream
-from soundfold.audio.resample import resample, resample_blocks, resampled_length
+from soundfold.audio.resample import BlockResampler, resample, resample_blocks, resampled_length
 from soundfold.audio.shape import Downmix, fit_length, remix, windows
 from soundfold.audio.source import AUDIO_SUFFIXES, SoundInfo, Source
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "BlockResampler",
     "Downmix",
     "SoundInfo",
     "Source",

@@ -13,7 +13,7 @@ import soxr
 from soundfold.audio.source import Waveform
 from soundfold.errors import AudioError
 
-__all__ = ["resample", "resample_blocks", "resampled_length"]
+__all__ = ["BlockResampler", "resample", "resample_blocks", "resampled_length"]
 
 _QUALITY = "HQ"
 
@@ -88,32 +88,59 @@ def resample_blocks(blocks: Iterable[Waveform], sample_rate: int, new_rate: int)
     Raises:
         AudioError: a rate is below 1, or the number of channels changes.
     """
-    resampled_length(1, sample_rate, new_rate)
-    if sample_rate == new_rate:
-        yield from blocks
-        return
-    resampler = None
-    n_in = n_out = 0
-    last: Waveform | None = None
+    resampler = BlockResampler(sample_rate, new_rate)
     for block in blocks:
-        if block.shape[1] == 0:
-            continue
-        if resampler is None or last is None:
-            resampler = _resampler(sample_rate, new_rate, block.shape[0])
-        elif block.shape[0] != last.shape[0]:
-            raise AudioError(f"block must have {last.shape[0]} channels like those before, got {block.shape[0]}.")
-        resampled = resampler.resample_chunk(_plain(block.T)).T
-        last = block[:, -1:].copy()
-        n_in += block.shape[1]
-        n_out += resampled.shape[1]
+        resampled = resampler.feed(block)
         if resampled.shape[1]:
-            yield np.ascontiguousarray(resampled)
-    if resampler is None or last is None:
-        return
-    rest = resampler.resample_chunk(np.empty((0, last.shape[0]), np.float32), last=True).T
-    rest = _with_length(np.ascontiguousarray(rest), resampled_length(n_in, sample_rate, new_rate) - n_out, last)
+            yield resampled
+    rest = resampler.finish()
     if rest.shape[1]:
         yield rest
+
+
+class BlockResampler:
+    """Resamples a sound whose blocks are handed to it one by one, as `resample_blocks` does.
+
+    Args:
+        sample_rate: rate of the blocks in Hz.
+        new_rate: the wanted rate in Hz.
+
+    Raises:
+        AudioError: a rate is below 1.
+    """
+
+    def __init__(self, sample_rate: int, new_rate: int) -> None:
+        resampled_length(1, sample_rate, new_rate)
+        self._rates = sample_rate, new_rate
+        self._stream: soxr.ResampleStream | None = None
+        self._last: Waveform = np.empty((0, 0), np.float32)  # the last sample of each channel
+        self._n_in = self._n_out = 0
+
+    def feed(self, block: Waveform) -> Waveform:
+        """Return what a block `(channels, n)` brings: `(channels, m)`, possibly without samples.
+
+        Raises:
+            AudioError: the block has another number of channels than those before.
+        """
+        if self._rates[0] == self._rates[1] or block.shape[1] == 0:
+            return block
+        if self._stream is None:
+            self._stream = _resampler(*self._rates, block.shape[0])
+        elif block.shape[0] != self._last.shape[0]:
+            raise AudioError(f"block must have {self._last.shape[0]} channels like those before, got {block.shape[0]}.")
+        self._last = block[:, -1:].copy()
+        self._n_in += block.shape[1]
+        resampled: Waveform = np.ascontiguousarray(self._stream.resample_chunk(_plain(block.T)).T)
+        self._n_out += resampled.shape[1]
+        return resampled
+
+    def finish(self) -> Waveform:
+        """Return the rest `(channels, m)`, possibly without samples; nothing can be fed after it."""
+        if self._stream is None:
+            return self._last
+        rest = self._stream.resample_chunk(np.empty((0, self._last.shape[0]), np.float32), last=True).T
+        length = resampled_length(self._n_in, *self._rates) - self._n_out
+        return _with_length(np.ascontiguousarray(rest), length, self._last)
 
 
 def _resampler(sample_rate: int, new_rate: int, channels: int) -> soxr.ResampleStream:

@@ -17,12 +17,13 @@ from soundfold.formats.csv_rows import CsvRows
 from soundfold.formats.json_list import JsonList
 from soundfold.formats.parquet import ParquetRows
 from soundfold.formats.raven import RavenSelections
-from soundfold.formats.shape import TextFormat, told_spans
+from soundfold.formats.shape import EventFormat, TextFormat, told_spans
 from soundfold.formats.table import Table
 
 __all__ = [
     "AudacityLabels",
     "CsvRows",
+    "EventFormat",
     "JsonList",
     "ParquetRows",
     "RavenSelections",

@@ -1,8 +1,10 @@
 """Label tracks for Audacity: start, end and label a line, with tabs between. A track belongs to one sound."""
 
+from collections.abc import Sequence
+
 from soundfold.errors import SoundfoldError
 from soundfold.formats.shape import on_one_line, told_spans
-from soundfold.runtime import Prediction
+from soundfold.runtime import Event, Prediction
 
 __all__ = ["AudacityLabels"]
 
@@ -24,11 +26,14 @@ class AudacityLabels:
         """Return nothing: a label track has no heading."""
         return ""
 
-    def sound(self, path: str, answer: Prediction | SoundfoldError) -> str:  # noqa: ARG002 (a track has no path)
+    def sound(self, path: str, answer: Prediction | SoundfoldError) -> str:
         """Return the track of a sound."""
         if isinstance(answer, SoundfoldError):
             return ""
-        events = told_spans(answer, self._windows)
+        return self.events(path, told_spans(answer, self._windows))
+
+    def events(self, path: str, events: Sequence[Event]) -> str:  # noqa: ARG002 (a track has no path)
+        """Return the lines of events alone."""
         return "".join(f"{event.start_s:.6f}\t{event.end_s:.6f}\t{on_one_line(event.label)}\n" for event in events)
 
     def tail(self) -> str:

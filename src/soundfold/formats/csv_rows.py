@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable
 
 from soundfold.errors import SoundfoldError
-from soundfold.formats.rows import Row, rows
-from soundfold.runtime import Prediction
+from soundfold.formats.rows import Row, event_row, rows
+from soundfold.runtime import Event, Prediction
 
 __all__ = ["CsvRows"]
 
@@ -30,6 +30,10 @@ class CsvRows:
     def sound(self, path: str, answer: Prediction | SoundfoldError) -> str:
         """Return a sound's rows."""
         return _lines([_rounded(value) for value in row] for row in rows(path, answer, self._windows))
+
+    def events(self, path: str, events: Iterable[Event]) -> str:
+        """Return the rows of events alone."""
+        return _lines([_rounded(value) for value in event_row(path, event, event.peak)] for event in events)
 
     def tail(self) -> str:
         """Return nothing."""

@@ -4,9 +4,11 @@ Raven opens several sounds as one sequence and counts `Begin Time (s)` from the 
 counts from the start of the sound that `Begin Path` names.
 """
 
+from collections.abc import Sequence
+
 from soundfold.errors import SoundfoldError
 from soundfold.formats.shape import on_one_line, told_spans
-from soundfold.runtime import Prediction
+from soundfold.runtime import Event, Prediction
 
 __all__ = ["RavenSelections"]
 
@@ -38,8 +40,14 @@ class RavenSelections:
         """Return a sound's lines."""
         if isinstance(answer, SoundfoldError):
             return ""
+        lines = self.events(path, told_spans(answer, self._windows))
+        self._before_s += answer.duration_s
+        return lines
+
+    def events(self, path: str, events: Sequence[Event]) -> str:
+        """Return the lines of events of one sound alone."""
         lines = []
-        for event in told_spans(answer, self._windows):
+        for event in events:
             self._count += 1
             begin, end = (f"{self._before_s + at:.6f}" for at in (event.start_s, event.end_s))
             cells = (
@@ -47,7 +55,6 @@ class RavenSelections:
                 f"{event.start_s:.6f}", on_one_line(event.label), f"{event.probability:.4f}", f"{event.peak:.4f}",
             )  # fmt: skip
             lines.append("\t".join(cells) + "\n")
-        self._before_s += answer.duration_s
         return "".join(lines)
 
     def tail(self) -> str:

@@ -7,7 +7,7 @@ from soundfold.errors import SoundfoldError
 from soundfold.formats.shape import told_spans
 from soundfold.runtime import Event, Prediction
 
-__all__ = ["Row", "rows"]
+__all__ = ["Row", "event_row", "rows"]
 
 
 class Row(NamedTuple):
@@ -48,9 +48,10 @@ def rows(path: str, answer: Prediction | SoundfoldError, windows: bool = False) 
         probability = answer.probabilities.get(label, answer.probability)
         yield Row(path, "sound", 0.0, answer.duration_s, label, probability)
     for event in told_spans(answer, windows):
-        yield _row(path, event, None if windows else event.peak)
+        yield event_row(path, event, None if windows else event.peak)
 
 
-def _row(path: str, event: Event, peak: float | None) -> Row:
+def event_row(path: str, event: Event, peak: float | None) -> Row:
+    """Return the row of an event; of a window where there is no peak."""
     kind = "window" if peak is None else "event"
     return Row(path, kind, event.start_s, event.end_s, event.label, event.probability, peak)

@@ -6,7 +6,7 @@ from typing import Protocol
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import Event, Prediction, Span
 
-__all__ = ["TextFormat", "on_one_line", "told_spans"]
+__all__ = ["EventFormat", "TextFormat", "on_one_line", "told_spans"]
 
 
 class TextFormat(Protocol):
@@ -22,6 +22,18 @@ class TextFormat(Protocol):
 
     def tail(self) -> str:
         """Return what stands after all sounds."""
+        ...
+
+
+class EventFormat(Protocol):
+    """Events as text, as they come."""
+
+    def head(self) -> str:
+        """Return what stands before all events."""
+        ...
+
+    def events(self, path: str, events: Sequence[Event]) -> str:
+        """Return events of the sound at a path."""
         ...
 
 

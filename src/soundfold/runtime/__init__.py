@@ -12,6 +12,7 @@ from soundfold.runtime.card import (
 )
 from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.model import Model, load
+from soundfold.runtime.stream import Gap, Stream
 
 __all__ = [
     "CARD_KEY",
@@ -20,11 +21,13 @@ __all__ = [
     "Calibration",
     "Event",
     "EventJoiner",
+    "Gap",
     "Joining",
     "Model",
     "ModelCard",
     "Prediction",
     "Span",
+    "Stream",
     "load",
     "read_card",
     "recordings_digest",

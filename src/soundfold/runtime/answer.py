@@ -18,7 +18,10 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Span:
-    """The answer for one window of a sound; its fields mean what those of a `Prediction` do."""
+    """The answer for one window of a sound; its fields mean what those of a `Prediction` do.
+
+    `latency_s` only a stream tells: the seconds from the moment when the window's last sample was there to its answer.
+    """
 
     start_s: float
     end_s: float
@@ -27,11 +30,13 @@ class Span:
     probabilities: dict[str, float]
     labels: tuple[str, ...] | None = None
     nearest: str | None = None
+    latency_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the window as JSON tells it."""
         told: dict[str, Any] = {"start_s": self.start_s, "end_s": self.end_s, "label": self.label}
-        return {**told, "probability": self.probability, **_told_if_there(self)}
+        late = {} if self.latency_s is None else {"latency_s": self.latency_s}
+        return {**told, "probability": self.probability, **_told_if_there(self), **late}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,14 +18,16 @@ from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.model_path import find_model
+from soundfold.runtime.samples import as_waveform
 from soundfold.runtime.session import Session
-from soundfold.runtime.verdict import judge
+from soundfold.runtime.stream import Stream
+from soundfold.runtime.verdict import judge, span_of
+from soundfold.runtime.windowing import WindowCutter, batched, hop_samples
 
 __all__ = ["Model", "load"]
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 Part = tuple[Source, float | None, float | None]
-_BATCH = 4  # windows that go through the network together; more take longer each, as they no longer fit the cache
 
 
 def load(path: str | os.PathLike[str], *, portable: bool = False) -> "Model":
@@ -103,7 +106,7 @@ class Model:
             PathError: there is no such file.
         """
         card = self.card
-        hop = self._hop(hop_s)
+        cutter = WindowCutter(card.window, hop_samples(card, hop_s))
         if isinstance(sound, np.ndarray):
             name, blocks = "", iter([self._fit(sound, sample_rate)])
         else:
@@ -116,11 +119,11 @@ class Model:
         events: list[Event] = []
         total, samples = np.zeros(len(card.labels)), 0
         heard_s = 0.0
-        for batch in _batched(_cut(blocks, card.window, hop)):
+        for batch in batched(chain((part for block in blocks for part in cutter.feed(block)), cutter.finish())):
             answers = self.probabilities(np.stack([fit_length(part, card.window) for _, part in batch]))
             for (start, part), row in zip(batch, answers, strict=True):
                 stop = start + part.shape[1]
-                span = self._span(start, stop, row)
+                span = span_of(card, start, stop, row)
                 spans.append(span if every_probability else _lean(span))
                 events += joiner.add(start, stop, row)
                 total += row.astype(np.float64) * part.shape[1]
@@ -170,6 +173,23 @@ class Model:
         joining = Joining(threshold, min_s, gap_s)
         return self.predict(sound, sample_rate, hop_s=hop_s, joining=joining, every_probability=False).events
 
+    def stream(self, blocks: Iterable[np.ndarray], sample_rate: int, *, hop_s: float | None = None) -> Iterator[Span]:
+        """Yield the answer of each window as soon as its sound has come, those of `predict` for the whole.
+
+        To push blocks rather than have them pulled, for events, or to tell of lost blocks, use `runtime.Stream`.
+
+        Args:
+            blocks: (samples,) or (channels, samples) each, of any size, as `predict` takes waveforms; endless if need
+                be.
+            sample_rate: their rate in Hz.
+            hop_s: seconds from one window to the next; None for windows side by side.
+
+        Raises:
+            AudioError: a block is no sound, or the rate or the hop cannot be.
+        """
+        opened = Stream(self, sample_rate, hop_s=hop_s)
+        return (answer for answer in opened.hear(blocks) if isinstance(answer, Span))
+
     def predict_many(
         self,
         sounds: Iterable[Source | Part],
@@ -204,7 +224,7 @@ class Model:
             except SoundfoldError as error:
                 return error
 
-        self._hop(hop_s)
+        hop_samples(self.card, hop_s)
         size = workers or usable_cores()
         with ThreadPoolExecutor(size) as pool:
             waiting: list[Future[Prediction | SoundfoldError]] = []
@@ -218,95 +238,14 @@ class Model:
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _hop(self, hop_s: float | None) -> int:
-        """Return a hop in samples."""
-        if hop_s is None:
-            return self.card.window
-        hop = round(hop_s * self.card.sample_rate) if math.isfinite(hop_s) else 0
-        if not 1 <= hop <= self.card.window:
-            raise AudioError(
-                f"hop must be more than 0 (a sample at least) and at most the window of {self.card.window_s:g} s, "
-                f"got {hop_s}. Leave it out for windows side by side"
-            )
-        return hop
-
     def _fit(self, waveform: np.ndarray, sample_rate: int | None) -> np.ndarray:
         if sample_rate is None:
             raise AudioError("sample_rate must be given with a waveform. Say model.predict(waveform, 44_100)")
-        channels_first = np.atleast_2d(_unit(np.asarray(waveform)))
-        if channels_first.ndim != 2 or channels_first.size == 0:
-            raise AudioError(
-                f"waveform must be (samples,) or (channels, samples) and not empty, got {waveform.shape}. "
-                f"Give one sound with at least one sample"
-            )
-        if channels_first.shape[0] > channels_first.shape[1] and channels_first.shape[0] > 64:
-            raise AudioError(f"waveform must be (channels, samples), got {waveform.shape}. Transpose it")
-        if not np.isfinite(channels_first).all():
-            raise AudioError("waveform must hold finite numbers, got NaN or infinity. Mend or cut those samples")
-        fitted = remix(channels_first, self.card.channels, self.card.downmix)
+        fitted = remix(as_waveform(waveform), self.card.channels, self.card.downmix)
         return resample(fitted, sample_rate, self.card.sample_rate)
-
-    def _span(self, start: int, stop: int, row: np.ndarray) -> Span:
-        verdict, rate = judge(self.card, row), self.card.sample_rate
-        return Span(
-            start_s=start / rate,
-            end_s=stop / rate,
-            label=verdict.label,
-            probability=verdict.probability,
-            probabilities=dict(zip(self.card.labels, row.tolist(), strict=True)),
-            labels=verdict.labels,
-            nearest=verdict.nearest,
-        )
 
 
 def _lean(span: Span) -> Span:
     """Return a window's answer with the probabilities of what it tells alone."""
     told = {span.nearest or span.label, *(span.labels or ())}
     return replace(span, probabilities={label: span.probabilities[label] for label in told})
-
-
-def _unit(samples: np.ndarray) -> np.ndarray:
-    """Return samples as float32 in -1 to 1; whole numbers are taken for PCM of their width, as files hold it.
-
-    Raises:
-        AudioError: of whole numbers of such a width no file is made, so nobody can tell what is loud.
-    """
-    if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - 128.0) / 128.0
-    if samples.dtype in (np.int16, np.int32):
-        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
-    if samples.dtype.kind != "f":
-        raise AudioError(
-            f"waveform must hold floats in -1 to 1, or PCM as uint8, int16 or int32, got {samples.dtype}. "
-            f"Divide it by its full scale"
-        )
-    return samples.astype(np.float32, copy=False)
-
-
-def _cut(blocks: Iterator[np.ndarray], window: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first sample, waveform) of every window that is needed to hear all samples; the last may be shorter.
-
-    The same windows as `audio.windows` names, from blocks of any size, holding no more than a window and a block.
-    """
-    held: np.ndarray | None = None
-    start = 0
-    for block in blocks:
-        held = block if held is None else np.concatenate([held, block], axis=1)
-        # a window is sent only when more sound than it holds is known, so that the last one is known to be the last
-        while held.shape[1] > window:
-            yield start, held[:, :window]
-            held = held[:, hop:]
-            start += hop
-    if held is not None and held.shape[1]:
-        yield start, held
-
-
-def _batched(parts: Iterator[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
-    batch: list[tuple[int, np.ndarray]] = []
-    for part in parts:
-        batch.append(part)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soundfold.runtime.answer import UNKNOWN
+from soundfold.runtime.answer import UNKNOWN, Span
 from soundfold.runtime.card import ModelCard
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "span_of"]
 
 _THRESHOLD = 0.5  # as `evaluation.predictions` has it, which this installation may lack
 
@@ -36,3 +36,23 @@ def judge(card: ModelCard, row: np.ndarray) -> Verdict:
     if probability < thresholds.get(label, 0.0):
         return Verdict(UNKNOWN, probability, None, label)
     return Verdict(label, probability, None, None)
+
+
+def span_of(card: ModelCard, start: int, stop: int, row: np.ndarray) -> Span:
+    """Return the answer for a window.
+
+    Args:
+        card: the model's.
+        start, stop: its first sample and the one after its last, at the model's rate.
+        row: (labels,) probabilities.
+    """
+    verdict = judge(card, row)
+    return Span(
+        start_s=start / card.sample_rate,
+        end_s=stop / card.sample_rate,
+        label=verdict.label,
+        probability=verdict.probability,
+        probabilities=dict(zip(card.labels, row.tolist(), strict=True)),
+        labels=verdict.labels,
+        nearest=verdict.nearest,
+    )

@@ -1,0 +1,85 @@
+"""The windows that a sound is heard through, cut from blocks of any size as they come."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from soundfold.errors import AudioError
+from soundfold.runtime.card import ModelCard
+
+__all__ = ["WindowCutter", "batched", "hop_samples"]
+
+_BATCH = 4  # windows that go through the network together; more take longer each, as they no longer fit the cache
+
+Part = tuple[int, np.ndarray]
+"""First sample of a window, and its waveform (channels, samples)."""
+
+
+def hop_samples(card: ModelCard, hop_s: float | None) -> int:
+    """Return a hop in samples; None stands for windows side by side.
+
+    Raises:
+        AudioError: it is shorter than a sample, or longer than a window and would pass over samples.
+    """
+    if hop_s is None:
+        return card.window
+    hop = round(hop_s * card.sample_rate) if math.isfinite(hop_s) else 0
+    if not 1 <= hop <= card.window:
+        raise AudioError(
+            f"hop must be more than 0 (a sample at least) and at most the window of {card.window_s:g} s, "
+            f"got {hop_s}. Leave it out for windows side by side"
+        )
+    return hop
+
+
+class WindowCutter:
+    """Cuts the windows that `audio.windows` names, holding one window of samples.
+
+    A window leaves as soon as its last sample is there. Whether it was the sound's last is known at the end alone, and
+    then a shorter one holds what no window has held so far.
+
+    Args:
+        window: samples in a window.
+        hop: samples from one beginning to the next, 1 to `window`.
+    """
+
+    def __init__(self, window: int, hop: int) -> None:
+        self._window, self._hop = window, hop
+        self._held: np.ndarray | None = None
+        self._filled = 0
+        self._known = 0  # samples at the beginning of `_held` that a window has held already
+        self._start = 0
+
+    def feed(self, block: np.ndarray) -> Iterator[Part]:
+        """Yield the windows that a block (channels, n) completes; all must be taken before the next one is fed."""
+        if self._held is None:
+            self._held = np.empty((block.shape[0], self._window), np.float32)
+        at = 0
+        while at < block.shape[1]:
+            taken = min(self._window - self._filled, block.shape[1] - at)
+            self._held[:, self._filled : self._filled + taken] = block[:, at : at + taken]
+            self._filled += taken
+            at += taken
+            if self._filled == self._window:
+                yield self._start, self._held.copy()
+                self._known = self._filled = self._window - self._hop
+                self._held[:, : self._filled] = self._held[:, self._hop :].copy()
+                self._start += self._hop
+
+    def finish(self) -> Iterator[Part]:
+        """Yield the shorter window at the end, if there is one."""
+        if self._held is not None and self._filled > self._known:
+            yield self._start, self._held[:, : self._filled].copy()
+
+
+def batched(parts: Iterator[Part]) -> Iterator[list[Part]]:
+    """Yield windows in the numbers that go through a network together."""
+    batch: list[Part] = []
+    for part in parts:
+        batch.append(part)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
