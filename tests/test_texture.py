@@ -56,6 +56,29 @@ def test_a_beat_is_told_by_its_band_of_modulation(beats_hz: float, band: int) ->
     assert (modulation(TEXTURE(picture)).argmax(dim=1) == band).all()
 
 
+def ripples(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how strong ripples are in the mean (4 sizes, 12 places), and by modulation (4, 12, 16 bands)."""
+    first = 5 * BANDS + BANDS * 16
+    return values[0, first : first + 48].reshape(4, 12), values[0, first + 48 : first + 48 * 17].reshape(4, 12, 16)
+
+
+@pytest.mark.parametrize(("waves", "size"), [(4, 0), (8, 1), (14, 2), (27, 3)])
+@pytest.mark.parametrize("phase", [0.0, 1.0, 2.5])
+def test_a_wave_along_the_bands_is_told_by_its_ripple_wherever_its_crests_are(
+    waves: int, size: int, phase: float
+) -> None:
+    place = torch.arange(MELS)[:, None] / MELS
+    still = 3 + torch.cos(2 * math.pi * waves * place + phase).repeat(1, 1, 1, FRAMES)
+    still[..., 0] = FLOOR
+    moving = 2 * torch.cos(2 * math.pi * (waves * place - 9.0 * torch.arange(FRAMES) * HOP_S))[None, None]
+    moving[..., 0] = FLOOR
+    in_mean, _ = ripples(TEXTURE(still))
+    assert (in_mean[:, 2:-2].argmax(dim=0) == size).all()
+    _, by_modulation = ripples(TEXTURE(moving))
+    told = by_modulation[:, 2:-2].permute(1, 0, 2).flatten(1).argmax(dim=1)
+    assert (told == size * 16 + 6).all()
+
+
 def test_bands_that_go_together_are_told_from_bands_that_do_not() -> None:
     together = TEXTURE(noise()[:, :, :1].expand(1, 1, MELS, FRAMES))[0, -120:]
     apart = TEXTURE(noise())[0, -120:]
@@ -74,6 +97,12 @@ def test_takes_pictures_of_any_size(shape: tuple[int, int, int], hop_s: float) -
     values = texture(torch.randn(3, *shape))
     assert values.shape == (3, texture.size)
     assert values.isfinite().all()
+
+
+def test_ripples_are_as_many_as_the_bands_hold_and_none_answers_to_a_flat_spectrum() -> None:
+    assert [len(Texture((1, bands, 63), 0.02).ripples) for bands in (8, 12, 40, 96)] == [0, 24, 48, 96]
+    for bands in (12, 40, 96):
+        assert Texture((1, bands, 63), 0.02).ripples.sum(dim=1).abs().max() < 1e-6
 
 
 def test_a_clips_answer_does_not_depend_on_its_neighbours() -> None:
