@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 VERBS = {
     "demo": ["demo"], "train": ["train"], "cv": ["cv"], "evaluate": ["evaluate"], "predict": ["predict"],
-    "serve": ["serve"], "tune": ["tune"], "ladder": ["ladder"], "compare": ["compare"],
+    "serve": ["serve"], "listen": ["listen"], "tune": ["tune"], "ladder": ["ladder"], "compare": ["compare"],
     "report": ["report"],
     "data": ["data synth", "data get", "data check", "data show", "data cache"],
 }  # fmt: skip
