@@ -8,12 +8,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from soundfold.wording import counted, format_percent
+from soundfold.wording import counted, format_interval, format_percent
 
 if TYPE_CHECKING:
     from soundfold.data.audit import Audit
     from soundfold.data.kept import Kept
-    from soundfold.evaluation import CvResult, EvaluateResult, TrainResult
+    from soundfold.evaluation import CalibrationScores, CvResult, EvaluateResult, TrainResult
 
 __all__ = ["tell_audit", "tell_cache", "tell_cv", "tell_evaluate", "tell_train"]
 
@@ -29,6 +29,7 @@ def tell_train(result: "TrainResult") -> None:
         _one_network(console, result)
         _scores(console, result)
         _classes(console, result)
+    _trust(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
     _say(console, f"model:      {result.out}/model.onnx")
@@ -164,6 +165,38 @@ def _trust(console: Console, result: "TrainResult | CvResult") -> None:
     if told is not None:
         change = f"{format_percent(told.before.ece)} → {format_percent(told.after.ece)}"
         _say(console, f"calibrated: error of probabilities (ECE) {change} with temperature {told.temperature:.2f}")
+        _unknown(console, told)
+        _thresholds(console, told)
+
+
+def _unknown(console: Console, told: "CalibrationScores") -> None:
+    """Print what the rule for unknown sounds does, on background and folds that it was not fitted on."""
+    rule = told.unknown
+    if rule is None:
+        return
+    interval = "" if rule.kept_ci95 is None else f" (95 % interval {format_interval(*rule.kept_ci95)})"
+    alarms = f"{rule.false_alarms_per_hour:.0f} false alarms an hour of background of other kinds"
+    kept = f"{format_percent(rule.kept)}{interval} of the clips are kept"
+    right = f"{format_percent(rule.right_after)} are right ({format_percent(rule.right_before)} of all)"
+    _say(console, f"unknown:    {alarms}, {rule.wished_per_hour:g} wished; {kept}, of which {right}")
+    worst = sorted(rule.kinds.items(), key=lambda pair: -pair[1])[:3]
+    _say(console, "            worst kinds: " + ", ".join(f"{kind} {rate:.0f}" for kind, rate in worst))
+
+
+def _thresholds(console: Console, told: "CalibrationScores") -> None:
+    """Print what a wished precision costs, class by class."""
+    if told.thresholds is None:
+        return
+    rows: list[tuple[str, ...]] = [("class", "told from", "precision", "95 % interval", "recall", "without")]
+    for one in told.thresholds:
+        start = "never" if one.threshold is None else format_percent(one.threshold)
+        reached = "–" if one.precision is None else format_percent(one.precision)
+        interval = "" if one.precision_ci95 is None else format_interval(*one.precision_ci95)
+        rows.append(
+            (one.label, start, reached, interval, format_percent(one.recall), format_percent(one.recall_without))
+        )
+    _say(console, f"thresholds for a precision of {format_percent(told.precision or 0)}:")
+    _table(console, rows)
 
 
 def _met_and_not(console: Console, result: "EvaluateResult") -> None:

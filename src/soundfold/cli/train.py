@@ -1,5 +1,6 @@
 """The verb `soundfold train`: its options, and how its answer is printed."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ from soundfold.cli.options import (
     Set,
     Where,
     parse_where,
+    path_or_refuse,
 )
 from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
@@ -45,6 +47,31 @@ def train(
     epochs: Epochs = None,
     seed: Seed = None,
     seeds: Seeds = 1,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            parser=path_or_refuse,
+            metavar="RUN",
+            help="A cross-validation by the same recipe: calibrate the model on its answers.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            "--precision", metavar="PART", help="Tell a label only where it is right so often.", show_default=False
+        ),
+    ] = None,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            "--false-alarms",
+            metavar="N",
+            help="Call sounds unknown, so that N windows of background an hour are told to be a class.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = DEVICE,
     devices: Devices = 1,
     num_nodes: Annotated[int, typer.Option("--num-nodes", help="Machines, started by torchrun or a cluster.")] = 1,
@@ -75,6 +102,9 @@ def train(
             epochs=epochs,
             seed=seed,
             seeds=seeds,
+            calibrate=calibrate,
+            precision=precision,
+            false_alarms=false_alarms,
             device=device,
             devices=devices,
             num_nodes=num_nodes,

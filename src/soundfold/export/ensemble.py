@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from soundfold.atomic import replacing
 from soundfold.errors import ModelFileError
 from soundfold.export.parity import PARITY_BOUND, awkward_windows, distance, probabilities
+from soundfold.export.temperature import set_temperature
 from soundfold.models import Classifier
 from soundfold.runtime import CARD_KEY, ModelCard
 from soundfold.runtime.front_end_card import FRONT_END_KEY
@@ -49,12 +50,17 @@ def export_ensemble(
     if probes is not None and len(probes):
         windows = np.concatenate([windows, probes])
     joint = _joined([onnx.load(file) for file in files], path)
+    set_temperature(joint, card.temperature)
     joint.metadata_props.append(onnx.StringStringEntryProto(key=CARD_KEY, value=card.model_dump_json()))
     with replacing(path) as part:
         part.write_bytes(sealed(joint.SerializeToString()))
         several = card.answer == "several"
         answers = [probabilities(classifier, windows, several=several) for classifier in classifiers]
-        difference = distance(part, windows, np.mean(answers, axis=0))
+        mean = np.stack(answers).astype(np.float64).mean(axis=0)
+        if card.temperature != 1:
+            mean = mean ** (1 / card.temperature)
+            mean /= mean.sum(axis=1, keepdims=True)
+        difference = distance(part, windows, mean)
         if not difference <= PARITY_BOUND:
             raise ModelFileError(
                 f"{path}: must answer as torch does within {PARITY_BOUND}, got {difference:.2g}. "

@@ -20,6 +20,7 @@ from soundfold.export.kept_graphs import forget, keep, kept_graph
 from soundfold.export.linear_head import head_graph, join
 from soundfold.export.parity import PARITY_BOUND, awkward_windows, largest_difference
 from soundfold.export.refill import refilled
+from soundfold.export.temperature import set_temperature
 from soundfold.models import Classifier, EfficientAT, LinearNet, ProbedNetwork, to_probabilities
 from soundfold.quiet import quiet_loggers
 from soundfold.recipe import Recipe
@@ -82,6 +83,7 @@ def export_model(
                 forget(kept)
             with _quiet():
                 graph = _graph(classifier, recipe, card, kept)
+            set_temperature(graph, card.temperature)
             graph.metadata_props.append(onnx.StringStringEntryProto(key=CARD_KEY, value=card.model_dump_json()))
             part.write_bytes(sealed(graph.SerializeToString()))
             difference = largest_difference(classifier, part, windows)

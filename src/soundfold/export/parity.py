@@ -39,14 +39,16 @@ def largest_difference(classifier: Classifier, path: Path, batch: np.ndarray) ->
         path: the model file.
         batch: (batch, channels, window) float32.
     """
-    several = load(path).card.answer == "several"
-    return distance(path, batch, probabilities(classifier, batch, several=several))
+    card = load(path).card
+    expected = probabilities(classifier, batch, several=card.answer == "several", temperature=card.temperature)
+    return distance(path, batch, expected)
 
 
-def probabilities(classifier: Classifier, batch: np.ndarray, *, several: bool) -> np.ndarray:
+def probabilities(classifier: Classifier, batch: np.ndarray, *, several: bool, temperature: float = 1.0) -> np.ndarray:
     """Return torch's probabilities (batch, labels) of windows (batch, channels, window)."""
     with torch.inference_mode():
-        return to_probabilities(classifier.eval()(torch.from_numpy(batch)), several=several).numpy()
+        logits = classifier.eval()(torch.from_numpy(batch)) / temperature
+        return to_probabilities(logits, several=several).numpy()
 
 
 def distance(path: Path, batch: np.ndarray, expected: np.ndarray) -> float:

@@ -13,8 +13,17 @@ from safetensors.torch import load_file
 from soundfold.atomic import write_text
 from soundfold.data.splits import Split
 from soundfold.errors import RunError
-from soundfold.evaluation import Scores, SeedScore, SeedScores, TrainResult, probabilities_in, read_predictions
+from soundfold.evaluation import (
+    Scores,
+    SeedScore,
+    SeedScores,
+    TrainResult,
+    probabilities_in,
+    read_predictions,
+    tempered,
+)
 from soundfold.export.ensemble import export_ensemble
+from soundfold.jobs.calibrating import Calibrated
 from soundfold.jobs.learning import card_of, probes_of, result_of, score_split
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
@@ -53,8 +62,9 @@ def lessons_of(split: Split, folder: Path, what: str, recipe: Recipe, seeds: int
 
 
 def join_networks(
-    prepared: Prepared, recipe: Recipe, lessons: Sequence[Lesson], results: Sequence[TrainResult]
-) -> TrainResult:
+    prepared: Prepared, recipe: Recipe, lessons: Sequence[Lesson], results: Sequence[TrainResult],
+    calibrated: Calibrated | None = None,
+) -> TrainResult:  # fmt: skip
     """Make one model of a split's networks, in the folder above theirs; return what was made earlier if it is whole.
 
     Args:
@@ -62,6 +72,7 @@ def join_networks(
         recipe: the settings, with the first seed.
         lessons: the networks' trainings, as `lessons_of` gives them.
         results: what came of them.
+        calibrated: how their joint answer is calibrated; None for the mean as it is.
     """
     split, folder = lessons[0].split, lessons[0].folder.parent
     finished = folder / METRICS_NAME
@@ -72,12 +83,14 @@ def join_networks(
     if len(split.test):
         tables = [read_predictions(lesson.folder / "predictions.parquet") for lesson in lessons]
         mean = np.stack([probabilities_in(table) for table in tables]).mean(axis=0, dtype=np.float64)
+        if calibrated is not None:
+            mean = tempered(mean, calibrated.card.temperature)
         scores = score_split(prepared, split, mean, folder)
     result = result_of(
         prepared, split, recipe, folder, scores,
         seconds=sum(each.seconds for each in results),
         train_s=sum(each.train_s or 0.0 for each in results),
-        passes=recipe.training.epochs * len(lessons),
+        passes=recipe.training.epochs * len(lessons), calibrated=calibrated,
     )  # fmt: skip
     seeds = seeds_of(recipe, len(lessons))
     made_of = f"; {len(seeds)} networks, seeds {seeds[0]} to {seeds[-1]}"
@@ -85,7 +98,7 @@ def join_networks(
     difference = export_ensemble(
         [_trained(recipe, len(prepared.clips.labels), lesson) for lesson in lessons],
         [lesson.folder / "model.onnx" for lesson in lessons],
-        card_of(prepared, split, recipe, result, made_of=made_of),
+        card_of(prepared, split, recipe, result, calibrated, made_of=made_of),
         folder / "model.onnx",
         probes,
     )

@@ -26,6 +26,7 @@ from soundfold.evaluation import (
     write_predictions,
 )
 from soundfold.export import export_model, probe_windows
+from soundfold.jobs.calibrating import Calibrated
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, told
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
@@ -63,6 +64,7 @@ def learn_split(
     reporter: Reporter,
     what: str,
     exporting: AbstractContextManager[object] = nullcontext(),  # noqa: B008
+    calibrated: Calibrated | None = None,
 ) -> TrainResult:
     """Train on one side of a split and score the other; return what was found earlier if the folder is finished.
 
@@ -76,6 +78,7 @@ def learn_split(
         what: how the reporter calls this training.
         exporting: held while the model file is made: a lock, where several trainings end together, because an export
             takes more memory than the training did.
+        calibrated: how the model's answers are calibrated; None for as the network gives them.
     """
     finished = folder / METRICS_NAME
     if finished.exists():
@@ -92,8 +95,10 @@ def learn_split(
     scores: Scores | None = None
     if len(split.test):
         cache = open_feature_cache(prepared.features)
+        temperature = 1.0 if calibrated is None else calibrated.card.temperature
         probabilities = clip_probabilities(
-            classifier.classify, cache, prepared.rows[split.test], next(classifier.parameters()).device,
+            lambda features: classifier.classify(features) / temperature, cache, prepared.rows[split.test],
+            next(classifier.parameters()).device,
             several=prepared.clips.several,
         )  # fmt: skip
         scores = score_split(prepared, split, probabilities, folder)
@@ -101,7 +106,7 @@ def learn_split(
         prepared, split, recipe, folder, scores,
         seconds=time.perf_counter() - started,
         train_s=sum(record.train_s for record in fitted.history),
-        passes=len(fitted.history),
+        passes=len(fitted.history), calibrated=calibrated,
     )  # fmt: skip
     save_tensors(classifier.state_dict(), folder / "weights.safetensors", {"format": "pt"})
     probes = probes_of(prepared, split, recipe)
@@ -110,7 +115,7 @@ def learn_split(
         difference = export_model(
             classifier,
             recipe,
-            card_of(prepared, split, recipe, result),
+            card_of(prepared, split, recipe, result, calibrated),
             folder / "model.onnx",
             probes,
             prepared.features,
@@ -186,7 +191,7 @@ def _curves(fitted: Fitted) -> pd.DataFrame:
 
 def result_of(
     prepared: Prepared, split: Split, recipe: Recipe, folder: Path, scores: Scores | None, *,
-    seconds: float, train_s: float, passes: int,
+    seconds: float, train_s: float, passes: int, calibrated: Calibrated | None = None,
 ) -> TrainResult:  # fmt: skip
     """Return what is told of a training.
 
@@ -196,6 +201,7 @@ def result_of(
         seconds: the whole work.
         train_s: seconds of training.
         passes: how often the training clips were heard in that time.
+        calibrated: how the model's answers were calibrated, if they were.
     """
     scored: dict[str, Any] = dict(scores) if scores is not None else {"labels": prepared.clips.labels}
     notes = tuple(scores.notes if scores is not None else ()) + split.notes
@@ -212,10 +218,14 @@ def result_of(
         out=str(folder),
         versions=versions(),
         hardware=hardware_line(),
+        calibration=None if calibrated is None else calibrated.scores,
     )
 
 
-def card_of(prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult, *, made_of: str = "") -> ModelCard:
+def card_of(
+    prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult, calibrated: Calibrated | None = None, *,
+    made_of: str = "",
+) -> ModelCard:  # fmt: skip
     """Return what the model file says of itself; `made_of` follows what it was trained on."""
     several = prepared.clips.several
     headline = "mean_average_precision" if several else "accuracy"
@@ -234,6 +244,7 @@ def card_of(prepared: Prepared, split: Split, recipe: Recipe, result: TrainResul
         split={**result.split.model_dump(mode="json"), "leaks": split.leaks.sentence},
         scores={name: value for name, value in result.model_dump(mode="json").items() if name in told},
         training_recordings=recordings_digest(prepared.clips.table["group"].iloc[split.train]),
+        calibration=None if calibrated is None else calibrated.card,
     )
 
 

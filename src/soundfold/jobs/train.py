@@ -11,6 +11,7 @@ from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, by_fold, check_classes_left, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import TrainResult
+from soundfold.jobs.calibrating import Wish, calibrate_by
 from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of
 from soundfold.jobs.learning import help_to_learn, learn_split
 from soundfold.jobs.lessons import learn_lessons
@@ -69,6 +70,9 @@ def train(
     epochs: int | None = None,
     seed: int | None = None,
     seeds: int = 1,
+    calibrate: str | Path | None = None,
+    precision: float | None = None,
+    false_alarms: float | None = None,
     device: str = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -91,6 +95,10 @@ def train(
         everything: train on all clips and score nothing.
         epochs, seed: short for changes of `training.epochs` and `training.seed`.
         seeds: networks, which differ in their seed; the model's answer is the mean of theirs.
+        calibrate: folder of a cross-validation by the same recipe, on whose answers the model's are calibrated.
+        precision: tell a label only where it is right so often, 0 to 1; others are "unknown". Needs `calibrate`.
+        false_alarms: windows of background in an hour that may be told to be a class; others are "unknown". Needs
+            `calibrate`.
         device, devices, num_nodes: where to train; see `soundfold.training.Hardware`.
         out: the run's folder; None for the next free one under `runs/`.
         resume: continue the run in `out` if there is one.
@@ -112,6 +120,7 @@ def train(
     check_seeds(seeds, settings)
     if seeds > 1 and ("RANK" in os.environ or num_nodes > 1):
         raise RunError(f"seeds must be 1 under torchrun or a cluster, got {seeds}. Train each with its own --seed")
+    wish = _wish(calibrate, precision, false_alarms)
     folder = choose_out(out, data, settings, resume)
     if is_main_process():
         check_out(folder, resume=resume)
@@ -127,6 +136,12 @@ def train(
     if split.leaks.sentence:
         found = split.leaks.shared_clips or split.leaks.identical_clips
         reporter.note(f"{'leak' if found else 'warning'}: {split.leaks.sentence}")
+    calibrated = None
+    if wish is not None and is_main_process():
+        held_out_recordings = prepared.clips.table["group"].iloc[split.test].unique().tolist()
+        calibrated = calibrate_by(
+            wish, settings, prepared.clips.labels, seeds, held_out_recordings, prepared.clips.several
+        )
     identity = {
         "verb": "train",
         "data": str(prepared.clips.root.resolve()),
@@ -135,6 +150,7 @@ def train(
         "clips": prepared.digest([split]),
         "sounds": prepared.sounds,
         **({"seeds": seeds} if seeds > 1 else {}),
+        **({} if calibrated is None else {"calibration": calibrated.digest}),
     }
     if not is_main_process():
         return help_to_learn(prepared, split, settings, hardware, folder)
@@ -142,12 +158,25 @@ def train(
         if (folder / METRICS_NAME).exists():
             reporter.note(f"{folder}: is finished already")
         if seeds == 1:
-            result = learn_split(prepared, split, settings, hardware, folder, reporter, "training")
+            result = learn_split(
+                prepared, split, settings, hardware, folder, reporter, "training", calibrated=calibrated
+            )
         else:
             lessons = lessons_of(split, folder, "training", settings, seeds)
             trained = learn_lessons(prepared, lessons, settings, hardware, None, reporter)
-            result = join_networks(prepared, settings, lessons, trained)
+            result = join_networks(prepared, settings, lessons, trained, calibrated)
     return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
+
+
+def _wish(run: str | Path | None, precision: float | None, false_alarms: float | None) -> Wish | None:
+    if run is not None:
+        return Wish(Path(run), precision, false_alarms)
+    if precision is not None or false_alarms is not None:
+        raise RunError(
+            "--precision and --false-alarms must be told which answers to go by. Name a cross-validation by the same "
+            "recipe with --calibrate RUN"
+        )
+    return None
 
 
 def resolve_recipe(recipe: str | Path | Recipe, changes: Iterable[str], epochs: int | None, seed: int | None) -> Recipe:

@@ -1,7 +1,7 @@
 """Model file and sound in, answer out. Works on the base installation, without torch."""
 
 from soundfold.runtime.answer import UNKNOWN, Prediction, Span
-from soundfold.runtime.calibration import Calibration
+from soundfold.runtime.calibration import Calibration, Rejection
 from soundfold.runtime.card import (
     CARD_KEY,
     FORMAT_VERSION,
@@ -26,6 +26,7 @@ __all__ = [
     "Model",
     "ModelCard",
     "Prediction",
+    "Rejection",
     "Span",
     "Stream",
     "load",

@@ -1,8 +1,50 @@
 """What a model file knows of its own trust: how its probabilities were calibrated, and when it says "unknown"."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
 
-__all__ = ["Calibration"]
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+__all__ = ["Calibration", "Rejection", "rejection_features"]
+
+_LEAST = 1e-7  # of a probability in a logarithm: about what float32 tells from 0
+
+Numbers = tuple[FiniteFloat, ...]
+
+
+def rejection_features(probabilities: np.ndarray) -> np.ndarray:
+    """Return what a rule for unknown sounds looks at: ln p (…, labels), its mean taken off each row.
+
+    The same as the logits up to a constant, so that nothing but a file's answer is needed.
+    """
+    logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _LEAST))
+    centred: np.ndarray = logits - logits.mean(axis=-1, keepdims=True)
+    return centred
+
+
+class Rejection(BaseModel):
+    """A rule for unknown sounds: z = (features - centre) / spread; known where linear · z + square · z² ≥ threshold."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    centre: Numbers
+    spread: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+    linear: Numbers
+    square: Numbers
+    threshold: FiniteFloat
+    false_alarms_per_hour: float = Field(ge=0, description="windows of background told to be a class, as was wished")
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Rejection":
+        if len({len(self.centre), len(self.spread), len(self.linear), len(self.square)}) > 1:
+            raise ValueError("a rule must have a number for each label")
+        return self
+
+    def scores(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the score of each row of probabilities (…, labels): the higher, the surer it is a known sound."""
+        z = (rejection_features(probabilities) - np.array(self.centre)) / np.array(self.spread)
+        found: np.ndarray = z @ np.array(self.linear) + z**2 @ np.array(self.square)
+        return found
 
 
 class Calibration(BaseModel):
@@ -13,9 +55,12 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    temperature: float = Field(gt=0, description="what the logits were divided by, in the graph")
+    temperature: float = Field(gt=0, allow_inf_nan=False, description="what the logits are divided by, in the graph")
     fitted_on: str = Field("", description="the answers that all of this was fitted on")
+    ece_before: float | None = Field(default=None, description="calibration error as the networks answered")
+    ece_after: float | None = Field(default=None, description="with the temperature of other folds")
     precision: float | None = Field(default=None, gt=0, lt=1, description="precision that the thresholds were made for")
     thresholds: dict[str, float] = Field(
         default_factory=dict, description="probability from which a label is told; above 1, never"
     )
+    rejection: Rejection | None = Field(default=None, description='when to say "unknown"; None for never')

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from soundfold.errors import ModelFileError
 from soundfold.runtime.calibration import Calibration
@@ -57,6 +57,18 @@ class ModelCard(BaseModel):
         if len(set(labels)) < len(labels):
             raise ValueError("a label stands twice")
         return labels
+
+    @model_validator(mode="after")
+    def _match(self) -> "ModelCard":
+        rule = None if self.calibration is None else self.calibration.rejection
+        if rule is not None and len(rule.centre) != len(self.labels):
+            raise ValueError(f"its rule for unknown sounds is for {len(rule.centre)} labels, not {len(self.labels)}")
+        return self
+
+    @property
+    def temperature(self) -> float:
+        """What the graph divides logits by; 1 where nothing was calibrated."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
     def window_s(self) -> float:

@@ -28,12 +28,14 @@ def judge(card: ModelCard, row: np.ndarray) -> Verdict:
     """
     best = int(row.argmax())
     label, probability = card.labels[best], float(row[best])
-    thresholds = {} if card.calibration is None else card.calibration.thresholds
+    calibration = card.calibration
+    thresholds = {} if calibration is None else calibration.thresholds
     if card.answer == "several":
         order = np.argsort(-row, kind="stable")
         told = tuple(card.labels[k] for k in order if row[k] > thresholds.get(card.labels[k], _THRESHOLD))
         return Verdict(label, probability, told, None)
-    if probability < thresholds.get(label, 0.0):
+    rule = None if calibration is None else calibration.rejection
+    if probability < thresholds.get(label, 0.0) or (rule is not None and rule.scores(row) < rule.threshold):
         return Verdict(UNKNOWN, probability, None, label)
     return Verdict(label, probability, None, None)
 

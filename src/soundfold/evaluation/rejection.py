@@ -1,0 +1,171 @@
+"""A rule that tells unknown sounds: fitted to a wished number of false alarms, and judged on what it was not fitted on.
+
+The likeliest class's probability alone does not serve: networks are often surest of silence and of steady tones. The
+rule is a small logistic regression on the whole answer (ln p of every label, and its square), with clips of the classes
+on one side and synthesised background on the other; the threshold is then set by the background alone. It is judged by
+leaving out: of each kind of background the false alarms come from a rule that was fitted without that kind, and what
+is kept of each fold's clips from one that was fitted without the fold.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soundfold.errors import DataError
+from soundfold.evaluation.calibration import codes_of, cross_fitting_parts, truth_of
+from soundfold.evaluation.calibration_result import UnknownScores
+from soundfold.evaluation.intervals import bootstrap_interval
+from soundfold.evaluation.predictions import probabilities_in
+
+__all__ = ["Rule", "fit_rule", "ranking", "unknown_scores"]
+
+_DECAY = 1.0  # pulls the weights to zero, in clips
+_STEPS = 30
+
+Numbers = npt.NDArray[np.float64]
+
+
+class Rule:
+    """Centre, spread, weights and threshold, fitted to features of known sounds and of background.
+
+    Args:
+        known: (n, features) of clips of the classes.
+        background: (m, features).
+        share: of the background that may pass, 0 to 1.
+    """
+
+    def __init__(self, known: Numbers, background: Numbers, share: float) -> None:
+        self.centre = known.mean(axis=0)
+        spread = known.std(axis=0)
+        self.spread = np.where(spread > 1e-6, spread, 1.0)
+        rows = np.concatenate([known, background])
+        is_known = np.arange(len(rows)) < len(known)
+        # both sides count the same, however many there are
+        weight = np.where(is_known, 0.5 / len(known), 0.5 / len(background)) * len(rows)
+        weights = _logistic(self._inputs(rows), is_known.astype(np.float64), weight)
+        self.linear, self.square = np.split(weights, 2)
+        self.threshold = _threshold(self.scores(background), share)
+
+    def scores(self, features: Numbers) -> Numbers:
+        """Return the score of each row: the higher, the surer it is a known sound."""
+        found: Numbers = self._inputs(features) @ np.concatenate([self.linear, self.square])
+        return found
+
+    def knows(self, features: Numbers) -> npt.NDArray[np.bool_]:
+        """Tell which rows are taken for known sounds."""
+        found: npt.NDArray[np.bool_] = self.scores(features) >= self.threshold
+        return found
+
+    def _inputs(self, features: Numbers) -> Numbers:
+        z = (features - self.centre) / self.spread
+        return np.hstack([z, z**2])
+
+
+def fit_rule(known: Numbers, background: Numbers, per_hour: float, window_s: float) -> Rule:
+    """Return the rule that lets so many windows of background an hour pass.
+
+    Raises:
+        DataError: the wish is finer than the background can tell, or more than there are windows.
+    """
+    return Rule(known, background, _share(per_hour, len(background), window_s))
+
+
+def unknown_scores(
+    table: pd.DataFrame, known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_], per_hour: float,
+    window_s: float,
+) -> UnknownScores:  # fmt: skip
+    """Return how a rule for so many false alarms an hour does on what it was not fitted on.
+
+    Args:
+        table: out-of-fold predictions.
+        known: (n, features) of them.
+        background: (m, features).
+        kinds: (m,) the kind of each background; at least two kinds.
+        per_hour: the wish.
+        window_s: seconds of a window.
+    """
+    share = _share(per_hour, len(background), window_s)
+    hourly = 3600 / window_s
+    passed, rank = np.zeros(len(background), dtype=bool), []
+    for kind in np.unique(kinds):
+        left = kinds == kind
+        rule = Rule(known, background[~left], share)
+        passed[left] = rule.knows(background[left])
+        rank.append(ranking(rule.scores(known), rule.scores(background[left])))
+    kept = np.zeros(len(known), dtype=bool)
+    for part in cross_fitting_parts(table)[0]:
+        kept[part] = Rule(known[~part], background, share).knows(known[part])
+    right = truth_of(table)[np.arange(len(table)), probabilities_in(table).argmax(axis=1)]
+    recording = codes_of(table)
+    size = int(recording.max()) + 1
+    counts = np.stack([np.bincount(recording, flags, size) for flags in (kept, np.ones_like(kept))], axis=1)
+    intervals = bootstrap_interval(counts.astype(np.int64), lambda sums: sums[:, :1] / sums[:, 1:])
+    return UnknownScores(
+        wished_per_hour=per_hour,
+        false_alarms_per_hour=float(passed.mean() * hourly),
+        hours=len(background) / hourly,
+        kept=float(kept.mean()),
+        kept_ci95=intervals[0] if intervals else None,
+        right_before=float(right.mean()),
+        right_after=float(right[kept].mean()) if kept.any() else 0.0,
+        auroc=float(np.mean(rank)),
+        kinds={str(kind): float(passed[kinds == kind].mean() * hourly) for kind in dict.fromkeys(kinds.tolist())},
+    )
+
+
+def ranking(known: Numbers, unknown: Numbers) -> float:
+    """Return how often a known sound has a higher score than an unknown one (ties count half): the area under the ROC.
+
+    >>> ranking(np.array([2.0, 3.0]), np.array([1.0, 2.0]))
+    0.875
+    """
+    order = np.sort(unknown)
+    below = np.searchsorted(order, known, "left") + np.searchsorted(order, known, "right")
+    return float(below.mean() / 2 / len(unknown))
+
+
+def _share(per_hour: float, windows: int, window_s: float) -> float:
+    hourly = 3600 / window_s
+    least = hourly / windows
+    if not least <= per_hour < hourly:
+        raise DataError(
+            f"false alarms must be at least {least:.3g} an hour, as {windows / hourly:.2g} h of background can tell no "
+            f"fewer, and below the {hourly:g} windows of an hour, got {per_hour:g}. Choose a number between"
+        )
+    return per_hour / hourly
+
+
+def _threshold(background: Numbers, share: float) -> float:
+    """Return a threshold that at most this share of the background reaches."""
+    order = np.sort(background)[::-1]
+    allowed = int(share * len(order) + 1e-9)
+    higher, lower = order[max(allowed - 1, 0)], order[min(allowed, len(order) - 1)]
+    return float((higher + lower) / 2 if allowed and higher > lower else np.nextafter(lower, np.inf))
+
+
+def _logistic(inputs: Numbers, target: Numbers, weight: Numbers) -> Numbers:
+    """Return the weights of a regularised logistic regression by Newton's method; the offset is left to the threshold.
+
+    A step is halved until it lowers the loss, so that it ends wherever it begins.
+    """
+    rows = np.hstack([inputs, np.ones((len(inputs), 1))])
+    pull = np.append(np.full(inputs.shape[1], _DECAY), 1e-6)
+    found = np.zeros(rows.shape[1])
+
+    def loss(at: Numbers) -> float:
+        logits = rows @ at
+        return float(weight @ (np.logaddexp(0, logits) - target * logits) + 0.5 * pull @ at**2)
+
+    now = loss(found)
+    for _ in range(_STEPS):
+        share = 0.5 + 0.5 * np.tanh(0.5 * (rows @ found))
+        slope = rows.T @ (weight * (share - target)) + pull * found
+        bend = (rows * (weight * share * (1 - share))[:, None]).T @ rows + np.diag(pull)
+        step = np.linalg.solve(bend, slope)
+        size = 1.0
+        while (after := loss(found - size * step)) > now and size > 1e-6:
+            size /= 2
+        if now - after < 1e-9 * abs(now):
+            break
+        found, now = found - size * step, after
+    return found[:-1]

@@ -1,0 +1,186 @@
+"""Calibrating a model by a cross-validation of the same recipe: what `train --calibrate` reads, checks and fits."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from soundfold.errors import DataError, RunError
+from soundfold.evaluation import (
+    CalibrationScores,
+    CvResult,
+    UnknownScores,
+    calibrate,
+    is_of_several,
+    labels_in,
+    read_predictions,
+    tempered,
+)
+from soundfold.evaluation.predictions import probabilities_in
+from soundfold.evaluation.rejection import fit_rule, unknown_scores
+from soundfold.evaluation.thresholds import NEVER, threshold_scores
+from soundfold.jobs.background_answers import background_answers
+from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.recipe import Recipe
+from soundfold.runtime import Calibration
+from soundfold.runtime.calibration import Rejection, rejection_features
+from soundfold.wording import counted
+
+__all__ = ["Calibrated", "Wish", "calibrate_by"]
+
+_FEW = 20
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a model is to be calibrated.
+
+    Attributes:
+        run: the folder of a cross-validation by the same recipe.
+        precision: how often a told label is to be right, 0 to 1; None to tell the likeliest whatever its probability.
+        false_alarms: so many windows of background in an hour may be told to be a class; None for no such rule.
+    """
+
+    run: Path
+    precision: float | None = None
+    false_alarms: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What goes into the model file, and what is told of it."""
+
+    card: Calibration
+    scores: CalibrationScores
+
+    @property
+    def digest(self) -> str:
+        """A short text that changes with anything that was fitted or wished."""
+        return hashlib.blake2b(self.card.model_dump_json().encode(), digest_size=8).hexdigest()
+
+
+def calibrate_by(
+    wish: Wish, recipe: Recipe, labels: Sequence[str], seeds: int, held_out: Sequence[str], several: bool
+) -> Calibrated:
+    """Return the calibration that a cross-validation gives.
+
+    Clips of recordings that the training holds out are passed over: what is fitted on them could not be judged by them.
+
+    Args:
+        wish: the run, and what is wanted.
+        recipe: of the training; the run's must be the same but for its name and seed.
+        labels: of the training, in order.
+        seeds: networks of the training.
+        held_out: recordings that the training holds out.
+        several: clips bear several labels.
+
+    Raises:
+        RunError: the run is not a finished cross-validation, or another than the training's.
+        DataError: it holds too little.
+    """
+    result = _result_of(wish.run)
+    _check_same(wish.run, result, recipe, labels, seeds)
+    if several and wish.false_alarms is not None:
+        raise RunError(
+            "--false-alarms is for models of one label a sound; of several, none may be told. Say --precision instead"
+        )
+    if several and seeds > 1:
+        raise RunError(
+            f"seeds must be 1 to calibrate a model of several labels a sound, got {seeds}. "
+            f"Leave --seeds or --calibrate out"
+        )
+    whole = read_predictions(wish.run / "predictions.parquet")
+    if tuple(labels_in(whole)) != tuple(labels) or is_of_several(whole) != several:
+        raise RunError(f"{wish.run}: its predictions.parquet is of other labels. Cross-validate again")
+    table = whole[~whole["group"].isin(set(held_out))].reset_index(drop=True)
+    if len(table) < _FEW:
+        raise DataError(
+            f"{wish.run}: must hold at least {_FEW} clips of recordings that are not held out, got {len(table)}. "
+            f"Train with --all, or cross-validate more folds"
+        )
+    scores = calibrate(table)
+    update: dict[str, object] = {}
+    if wish.precision is not None:
+        update = {"precision": wish.precision, "thresholds": threshold_scores(table, wish.precision)}
+    rule = None
+    if wish.false_alarms is not None:
+        rule, update["unknown"] = _rejection(table, wish, wish.false_alarms, recipe, scores.temperature)
+    scores = scores.model_copy(update=update)
+    card = Calibration(
+        temperature=scores.temperature,
+        fitted_on=f"{counted(len(table), 'out-of-fold answer')} of {counted(table['group'].nunique(), 'recording')}",
+        ece_before=scores.before.ece,
+        ece_after=scores.after.ece,
+        precision=wish.precision,
+        thresholds={one.label: NEVER if one.threshold is None else one.threshold for one in scores.thresholds or ()},
+        rejection=rule,
+    )
+    return Calibrated(card, scores)
+
+
+def _rejection(
+    table: pd.DataFrame, wish: Wish, per_hour: float, recipe: Recipe, temperature: float
+) -> tuple[Rejection, UnknownScores]:
+    """Return a rule for unknown sounds, on answers as the calibrated model gives them, and how well it does."""
+    answers = background_answers(wish.run, recipe)
+    known, background = (
+        rejection_features(tempered(values, temperature)) for values in (probabilities_in(table), answers.probabilities)
+    )
+    window_s = recipe.sound.window / recipe.sound.sample_rate
+    fitted = fit_rule(known, background, per_hour, window_s)
+    rule = Rejection(
+        centre=tuple(fitted.centre.tolist()),
+        spread=tuple(fitted.spread.tolist()),
+        linear=tuple(fitted.linear.tolist()),
+        square=tuple(fitted.square.tolist()),
+        threshold=fitted.threshold,
+        false_alarms_per_hour=per_hour,
+    )
+    return rule, unknown_scores(table, known, background, answers.kinds, per_hour, window_s)
+
+
+def _result_of(run: Path) -> CvResult:
+    metrics = run / METRICS_NAME
+    if not metrics.exists():
+        raise RunError(
+            f"{run}: holds no finished run. Name the folder of a cross-validation (soundfold cv … --out RUN)"
+        )
+    try:
+        told = json.loads(metrics.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        told = None
+    if not isinstance(told, dict) or "accuracy_mean" not in told:
+        raise RunError(
+            f"{run}: is no cross-validation, and only that has answers for recordings that its networks never met. "
+            f"Make one with: soundfold cv DATA --recipe RECIPE --out RUN"
+        )
+    return read_result(metrics, CvResult)
+
+
+def _check_same(run: Path, result: CvResult, recipe: Recipe, labels: Sequence[str], seeds: int) -> None:
+    """Raise unless a run speaks of the networks that are to be trained."""
+    theirs, ours = (_flat(each) for each in (result.recipe, recipe.as_dict()))
+    for key in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(key) != ours.get(key) and key not in ("name", "training.seed"):
+            raise RunError(
+                f"{run}: was trained with {key} = {theirs.get(key)}, got {ours.get(key)}. "
+                f"Train by the same recipe: --recipe {run / 'recipe.yaml'}"
+            )
+    if tuple(result.labels) != tuple(labels):
+        odd = sorted(set(result.labels) ^ set(labels)) or ["their order"]
+        raise RunError(f"{run}: its labels must be those of the training, got others: {', '.join(odd[:5])}")
+    networks = len(result.seeds.seeds) if result.seeds else 1
+    if networks != seeds:
+        raise RunError(f"{run}: answered with {counted(networks, 'network')}, got {seeds}. Say --seeds {networks}")
+
+
+def _flat(values: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(values, dict):
+        return {prefix: values}
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

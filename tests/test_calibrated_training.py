@@ -1,0 +1,122 @@
+"""`train --calibrate`: the temperature in the graph, the rule in the card, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import soundfold
+from conftest import SMALL
+from soundfold.cli import main
+from soundfold.errors import RunError
+from soundfold.evaluation import read_predictions, tempered
+from soundfold.models import build_classifier
+from soundfold.recipe import load_recipe
+
+FEW = (*SMALL, "training.epochs=2")
+
+
+@pytest.fixture(scope="module")
+def validated(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("calibrated")
+    soundfold.cross_validate(small_data, changes=FEW, out=folder / "cv", cache=folder / "cache")
+    return folder / "cv"
+
+
+@pytest.fixture(scope="module")
+def calibrated(validated: Path, small_data: Path) -> Path:
+    out = validated.parent / "mine"
+    soundfold.train(
+        small_data, changes=FEW, everything=True, calibrate=validated, precision=0.6, false_alarms=1_000,
+        out=out, cache=validated.parent / "cache",
+    )  # fmt: skip
+    return out
+
+
+def test_every_program_that_runs_the_file_gets_the_temperature(calibrated: Path, validated: Path) -> None:
+    batch = np.random.default_rng(0).normal(0, 0.2, (4, 1, 4_000)).astype(np.float32)
+    classifier = build_classifier(load_recipe("tutorial", FEW), 2, 0)
+    classifier.load_state_dict(load_file(calibrated / "weights.safetensors"))
+    told = json.loads((validated / "metrics.json").read_text())["calibration"]
+    assert told["temperature"] != 1.0
+    with torch.inference_mode():
+        logits = classifier.eval()(torch.from_numpy(batch))
+    expected = (logits / told["temperature"]).softmax(dim=-1).numpy()
+    [bare] = onnxruntime.InferenceSession(calibrated / "model.onnx").run(["probabilities"], {"waveform": batch})
+    np.testing.assert_allclose(bare, expected, atol=1e-5)
+    np.testing.assert_allclose(soundfold.load(calibrated).probabilities(batch), expected, atol=1e-4)
+
+
+def test_the_card_holds_what_was_fitted(calibrated: Path) -> None:
+    card = soundfold.load(calibrated).card
+    assert card.calibration is not None
+    assert card.calibration.precision == 0.6
+    assert set(card.calibration.thresholds) == set(card.labels)
+    assert card.calibration.rejection is not None
+    told = json.loads((calibrated / "metrics.json").read_text())["calibration"]
+    assert told["unknown"]["wished_per_hour"] == 1_000
+    assert set(told["unknown"]["kinds"]) >= {"silence", "white", "hum"}
+    assert len(told["thresholds"]) == 2
+
+
+@pytest.mark.long
+def test_held_out_clips_are_not_fitted_on_and_are_scored_as_the_file_answers(
+    validated: Path, small_data: Path, tmp_path: Path
+) -> None:
+    result = soundfold.train(
+        small_data,
+        changes=FEW,
+        test_fold=3,
+        calibrate=validated,
+        out=tmp_path / "run",
+        cache=validated.parent / "cache",
+    )
+    assert result.calibration is not None
+    whole = json.loads((validated / "metrics.json").read_text())["calibration"]["temperature"]
+    assert result.calibration.temperature != whole, "fold 3 has no say"
+    kept = read_predictions(tmp_path / "run" / "predictions.parquet")
+    fold = read_predictions(validated / "fold3" / "predictions.parquet")  # the same network, not calibrated
+    columns = [name for name in kept.columns if name.startswith("p:")]
+    expected = tempered(fold[columns].to_numpy(), result.calibration.temperature)
+    np.testing.assert_allclose(kept[columns].to_numpy(), expected, atol=1e-4)
+    model = soundfold.load(tmp_path / "run")
+    np.testing.assert_allclose(
+        list(model.predict(kept["path"][0]).probabilities.values()), kept[columns].to_numpy()[0], atol=1e-3
+    )
+
+
+def test_what_does_not_fit_is_refused_before_training(
+    validated: Path, small_data: Path, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(match: str, **changes: object) -> None:
+        settings = {"changes": FEW, "everything": True, "calibrate": validated, "cache": validated.parent / "cache"}
+        with pytest.raises(RunError, match=match):
+            soundfold.train(small_data, out=tmp_path / "run", **{**settings, **changes})
+        assert not (tmp_path / "run").exists()
+
+    refused(r"was trained with training\.epochs = 2, got 3", changes=SMALL)
+    refused("is no cross-validation, and only that has answers", calibrate=small_run, changes=SMALL)
+    refused("holds no finished run", calibrate=tmp_path)
+    refused("holds no finished run", calibrate=tmp_path / "nowhere")
+    refused("answered with 1 network, got 2. Say --seeds 1", seeds=2)
+    refused("must be told which answers to go by", calibrate=None, precision=0.9)
+    assert main(["train", str(small_data), "--precision", "0.9"]) == 2
+    assert "Name a cross-validation by the same recipe with --calibrate RUN" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_joint_model_is_calibrated_too(small_data: Path, validated: Path, tmp_path: Path) -> None:
+    cache = validated.parent / "cache"
+    soundfold.cross_validate(small_data, changes=FEW, seeds=2, out=tmp_path / "cv", cache=cache)
+    soundfold.train(
+        small_data, changes=FEW, seeds=2, everything=True, calibrate=tmp_path / "cv", out=tmp_path / "run", cache=cache
+    )
+    batch = np.random.default_rng(0).normal(0, 0.2, (4, 1, 4_000)).astype(np.float32)
+    alone = [soundfold.load(tmp_path / "run" / f"seed{seed}").probabilities(batch) for seed in range(2)]
+    model = soundfold.load(tmp_path / "run")
+    expected = tempered(np.mean(alone, axis=0), model.card.temperature)
+    np.testing.assert_allclose(model.probabilities(batch), expected, atol=1e-5)

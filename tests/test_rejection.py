@@ -1,0 +1,109 @@
+"""Unknown sounds: the rule holds its false alarms, is judged on what it was not fitted on, and travels in the file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from soundfold.data.synth.background import BACKGROUNDS, draw_background
+from soundfold.errors import DataError
+from soundfold.evaluation import predictions_table
+from soundfold.evaluation.rejection import fit_rule, ranking, unknown_scores
+from soundfold.runtime import UNKNOWN, Calibration, ModelCard, Rejection
+from soundfold.runtime.calibration import rejection_features
+from soundfold.runtime.verdict import judge
+
+LABELS = ("a", "b", "c")
+WINDOW_S = 4.0
+
+
+def answers(clips: int, alpha: tuple[float, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(alpha, clips)
+
+
+def known_and_background() -> tuple[np.ndarray, np.ndarray]:
+    """Known sounds are answered with any class, background surely with the first: high probability is no help."""
+    return answers(600, (0.6, 0.6, 0.6), 0), np.clip(answers(300, (300.0, 3.0, 3.0), 1), 1e-6, 1)
+
+
+def a_table(values: np.ndarray) -> pd.DataFrame:
+    rows = range(len(values))
+    table = pd.DataFrame({"path": [f"{k}.wav" for k in rows], "label": [LABELS[k] for k in values.argmax(axis=1)]})
+    return predictions_table(
+        table.assign(fold=[str(k % 3) for k in rows], group=[f"r{k // 5}" for k in rows]), LABELS, values
+    )
+
+
+def test_a_rule_keeps_the_wished_number_of_false_alarms() -> None:
+    known, background = (rejection_features(values) for values in known_and_background())
+    for per_hour in (9.0, 45.0, 200.0):
+        rule = fit_rule(known, background, per_hour, WINDOW_S)
+        hourly = rule.knows(background).mean() * 3600 / WINDOW_S
+        assert per_hour - 3.1 <= hourly <= per_hour, "300 windows are 20 minutes: one of them is 3 an hour"
+        assert rule.knows(known).mean() > 0.6
+    with pytest.raises(DataError, match=r"at least 3 an hour, as 0\.33 h of background can tell no fewer"):
+        fit_rule(known, background, 1.0, WINDOW_S)
+    with pytest.raises(DataError, match="below the 900 windows of an hour, got 900"):
+        fit_rule(known, background, 900.0, WINDOW_S)
+
+
+def test_what_is_told_comes_from_kinds_that_the_rule_has_not_met() -> None:
+    """A kind that is answered as known sounds are slips through a rule that was fitted without it; that is told."""
+    known, background = known_and_background()
+    slippery = answers(100, (0.6, 0.6, 0.6), 2)
+    kinds = np.array(["steady", "hum", "hiss"] * 100 + ["slippery"] * 100)
+    features = rejection_features(np.concatenate([background, slippery]))
+    told = unknown_scores(a_table(known), rejection_features(known), features, kinds, 45.0, WINDOW_S)
+    assert told.kinds["slippery"] > 400
+    assert max(told.kinds[kind] for kind in ("steady", "hum", "hiss")) < 300
+    assert told.hours == pytest.approx(400 / 900)
+    assert told.kept_ci95 is not None
+    assert told.kept_ci95[0] < told.kept < told.kept_ci95[1]
+    assert told.right_before == 1.0
+
+
+def test_ranking_is_the_area_under_the_curve() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    generator = np.random.default_rng(0)
+    known, unknown = generator.normal(1, 1, 200).round(1), generator.normal(0, 1, 90).round(1)
+    expected = roc_auc_score(np.repeat([1, 0], [200, 90]), np.concatenate([known, unknown]))
+    assert ranking(known, unknown) == pytest.approx(expected)
+
+
+def test_the_file_judges_as_the_fit_did() -> None:
+    values, background = known_and_background()
+    known = rejection_features(values)
+    rule = fit_rule(known, rejection_features(background), 45.0, WINDOW_S)
+    fields = {name: tuple(getattr(rule, name).tolist()) for name in ("centre", "spread", "linear", "square")}
+    kept = Rejection(**fields, threshold=rule.threshold, false_alarms_per_hour=45.0)
+    np.testing.assert_allclose(kept.scores(values), rule.scores(known), atol=1e-9)
+    card = ModelCard.model_validate({
+        "format_version": 1, "soundfold_version": "0", "labels": LABELS, "sample_rate": 8_000, "channels": 1,
+        "downmix": "first", "window": 32_000, "calibration": Calibration(temperature=1.0, rejection=kept),
+    })  # fmt: skip
+    again = ModelCard.model_validate_json(card.model_dump_json())
+    told = [judge(again, row) for row in np.concatenate([values[:50], background[:50]])]
+    assert [one.label != UNKNOWN for one in told] == [
+        *rule.knows(known[:50]),
+        *rule.knows(rejection_features(background[:50])),
+    ]
+    assert all((one.nearest is None) == (one.label != UNKNOWN) for one in told)
+    with pytest.raises(ValidationError, match="for 3 labels, not 2"):
+        ModelCard.model_validate({**card.model_dump(), "labels": ("a", "b")})
+    with pytest.raises(ValidationError, match="a number for each label"):
+        Rejection(**{**fields, "linear": (1.0,)}, threshold=0.0, false_alarms_per_hour=1.0)
+    with pytest.raises(ValidationError, match="finite"):
+        Rejection(**{**fields, "linear": (float("nan"),) * 3}, threshold=0.0, false_alarms_per_hour=1.0)
+
+
+@pytest.mark.parametrize("kind", BACKGROUNDS)
+@pytest.mark.parametrize(("samples", "rate"), [(1, 8_000), (17, 16_000), (32_000, 8_000)])
+def test_background_is_sound_of_any_length_and_the_same_for_the_same_seed(kind: str, samples: int, rate: int) -> None:
+    waveform = draw_background(kind, samples, rate, np.random.default_rng(5))
+    assert waveform.shape == (samples,)
+    assert waveform.dtype == np.float32
+    assert np.isfinite(waveform).all()
+    assert np.abs(waveform).max() <= 1.0
+    np.testing.assert_array_equal(waveform, draw_background(kind, samples, rate, np.random.default_rng(5)))
+    assert (waveform.max() == 0) == (kind == "silence") or samples < 100 or waveform.min() < 0
