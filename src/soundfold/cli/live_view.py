@@ -93,7 +93,9 @@ class LiveView:
         self._notes.print(f"stopped after {_clock(seconds)}")
 
     def _picture(self) -> Group:
-        return Group(self._meter(), self._answers())
+        if self._span is None:
+            return Group(self._meter(), Text("waiting for the first window", "dim"))
+        return Group(self._meter(), self._answers(self._span), _when(self._span))
 
     def _meter(self) -> Text:
         if self._level is None:
@@ -104,22 +106,21 @@ class LiveView:
         bar = "█" * filled + "▒" * max(0, peak - filled)
         return Text.assemble("level  ", (bar.ljust(width, "·"), colour), f" {level.peak_db:6.1f} dB")
 
-    def _answers(self) -> Table:
+    def _answers(self, span: "Span") -> Table:
         table = Table.grid(padding=(0, 1))
-        if self._span is None:
-            table.add_row("waiting for the first window")
-            return table
-        span = self._span
         best = sorted(span.probabilities.items(), key=lambda entry: -entry[1])[: self._shown]
         told = span.labels if span.labels is not None else (span.label,)
         for label, probability in best:
             style = "bold cyan" if label in told and span.nearest is None else "dim"
             bar = "━" * round(_BAR * probability)
             table.add_row(Text(label.ljust(self._width), style), Text(bar.ljust(_BAR), style), f"{probability:6.1%}")
-        late = "" if span.latency_s is None else f", {1000 * span.latency_s:.0f} ms after it"
-        unknown = "unknown, " if span.nearest is not None else ""
-        table.add_row(Text(f"{unknown}{_clock(span.start_s)} – {_clock(span.end_s)}{late}", "dim"))
         return table
+
+
+def _when(span: "Span") -> Text:
+    late = "" if span.latency_s is None else f", {1000 * span.latency_s:.0f} ms after it"
+    unknown = "" if span.nearest is None else "unknown, "
+    return Text(f"{unknown}{_clock(span.start_s)} – {_clock(span.end_s)}{late}", "dim")
 
 
 def _span_line(span: "Span") -> str:
