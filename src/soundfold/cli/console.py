@@ -22,10 +22,15 @@ _IN_BYTES = ("downloading", "checking", "unpacking")
 
 
 class ConsoleReporter:
-    """Draws a job's reports; use it as a context, so that the live line is taken down whatever happens."""
+    """Draws a job's reports; use it as a context, so that the live line is taken down whatever happens.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+    Args:
+        console: where to draw; None for stderr.
+        plain: write lines as into a log, on a terminal too.
+    """
+
+    def __init__(self, console: Console | None = None, *, plain: bool = False) -> None:
+        self._console = console or Console(stderr=True, highlight=False, force_terminal=False if plain else None)
         self._live = self._console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -39,6 +44,7 @@ class ConsoleReporter:
         )
         self._tasks: dict[str, TaskID] = {}
         self._told_at: dict[str, float] = {}
+        self._begun: dict[str, tuple[float, int]] = {}
         self._logged = ""
         self._lock = threading.Lock()
 
@@ -89,8 +95,11 @@ class ConsoleReporter:
     def _show(self, what: str, done: int, total: int | None, amount: str, at_once: bool = False) -> None:
         if self._live:
             self._move(what, done, total, amount, "")
-        elif self._due(what, at_once or (total is not None and done >= total)):
-            self._log(f"{what}: {amount}" if amount else what)
+        else:
+            begun, first = self._begun.setdefault(what, (time.monotonic(), done))
+            if self._due(what, at_once or (total is not None and done >= total)):
+                left = _left(time.monotonic() - begun, done - first, None if total is None else total - done)
+                self._log(f"{what}: {amount}{left}" if amount else what)
 
     def _move(self, what: str, done: int, total: int | None, amount: str, told: str) -> None:
         with self._lock:
@@ -112,6 +121,17 @@ class ConsoleReporter:
             self._told_at[what] = now
             return True
         return False
+
+
+def _left(elapsed_s: float, done: int, to_do: int | None) -> str:
+    """Return how long the rest will take, at the pace so far; nothing where there is no pace or no rest."""
+    if to_do is None or to_do <= 0 or done <= 0:
+        return ""
+    seconds = elapsed_s * to_do / done
+    if seconds < 90:
+        return f", {seconds:.0f} s left"
+    minutes = round(seconds / 60)
+    return f", {minutes} min left" if minutes < 90 else f", {minutes // 60} h {minutes % 60} min left"
 
 
 def _count(done: int, total: int | None) -> str:

@@ -1,24 +1,26 @@
 """The verb `soundfold predict`: its options, and how its answer is printed."""
 
-import json
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soundfold.cli.options import Json, path_or_refuse
-from soundfold.cli.printing import print_json
+from soundfold.cli.sounds import Named, named_sounds
+from soundfold.cli.writing import FORMATS, chosen_format, writing
 from soundfold.errors import PathError, SoundfoldError, needs_extra
-from soundfold.wording import SEPARATOR
 
 if TYPE_CHECKING:
-    from soundfold.runtime import Model, Prediction, Span
+    from soundfold.cli.console import ConsoleReporter
+    from soundfold.runtime import Joining, Model, Prediction
 
 __all__ = ["predict"]
+
+_MOST_PROBED = 100  # of more sounds than that the number tells how far the work is, and none is opened twice
 
 
 def predict(
@@ -27,7 +29,7 @@ def predict(
         typer.Argument(
             parser=path_or_refuse,
             metavar="MODEL PATH…",
-            help="A model file or a run, then sounds, or folders of them; - reads one from stdin.",
+            help="A model file or a run, then sounds, folders of them, or patterns (**); - reads one from stdin.",
             show_default=False,
         ),
     ],
@@ -43,11 +45,45 @@ def predict(
         float | None,
         typer.Option("--hop", metavar="SECONDS", help="From one window to the next; side by side if not given."),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="P",
+            help="Probability from which an event is heard; the model's own, or 0.5, if not given.",
+        ),
+    ] = None,
+    min_length: Annotated[
+        float, typer.Option("--min-length", metavar="SECONDS", help="Leave shorter events out.")
+    ] = 0.0,
+    gap: Annotated[
+        float, typer.Option("--gap", metavar="SECONDS", help="Join events of a label with a gap up to this.")
+    ] = 0.0,
+    windows: Annotated[bool, typer.Option("--windows", help="Tell every window in place of events.")] = False,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=path_or_refuse,
+            metavar="PATH",
+            help="Write a file, or a folder of them, in place of stdout.",
+            show_default=False,
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Say what sounds are; long ones as a timeline too. Needs no PyTorch."""
-    from soundfold.runtime import load
+    """Say what sounds are, and what is heard in long ones from when to when. Needs no PyTorch."""
+    if json_ and format_ not in (None, "json"):
+        raise SoundfoldError(f"--json is short for --format json, got --format {format_} too. Say one of them")
+    kind = chosen_format("json" if json_ else format_, out)
+    from soundfold.cli.console import ConsoleReporter
+    from soundfold.runtime import Joining, load
 
+    joining = Joining(threshold, min_length, gap)
     if network is not None:
         opened = load(_published(network))
     elif len(paths) > 1:
@@ -56,21 +92,57 @@ def predict(
         raise PathError(
             f"predict must be told a model and a sound, got '{paths[0]}' alone. Say: soundfold predict MODEL PATH…"
         )
-    answers: list[dict[str, object]] = []
-    failed = False
-    for path, answer in _answers(opened, paths, hop):
-        if isinstance(answer, SoundfoldError):
-            failed = True
-            print(f"soundfold: {answer}", file=sys.stderr)
-            answers.append({"path": path, "error": str(answer)})
-        elif json_:
-            answers.append({**answer.as_dict(), "path": path})
-        else:
-            _tell(path, answer)
-    if json_:
-        print_json(json.dumps(answers, indent=2, ensure_ascii=False))
+    asked = [sound for path in paths for sound in named_sounds(path)]
+    names = [name for name, _ in asked]
+    failed, told = False, _Told()
+    # where answers appear on the same screen, a live line would take their place
+    on_screen = out is None and sys.stdout is not None and sys.stdout.isatty()
+    with (
+        _closing(asked),
+        writing(kind, out, names, windows=windows, highest_hz=opened.card.sample_rate / 2) as take,
+        ConsoleReporter(plain=on_screen) as reporter,
+    ):
+        for name, answer in _answers(opened, asked, hop, joining, reporter):
+            if isinstance(answer, SoundfoldError):
+                failed = True
+                print(f"soundfold: {answer}", file=sys.stderr)
+            else:
+                told.count(answer)
+            take(name, answer)
+    if kind == "table" and not windows:
+        told.say_where_nothing_was_heard()
     if failed:
         raise typer.Exit(2)
+
+
+@contextmanager
+def _closing(asked: Sequence[Named]) -> Iterator[None]:
+    """Let go of what came through pipes."""
+    try:
+        yield
+    finally:
+        for _, sound in asked:
+            if not isinstance(sound, str | SoundfoldError):
+                sound.close()
+
+
+class _Told:
+    """Counts what was told, so that a person is not left with an empty timeline and no reason."""
+
+    def __init__(self) -> None:
+        self._long = self._events = 0
+
+    def count(self, answer: "Prediction") -> None:
+        if len(answer.timeline) > 1:
+            self._long += 1
+            self._events += len(answer.events)
+
+    def say_where_nothing_was_heard(self) -> None:
+        if self._long and not self._events:
+            print(
+                "no event: nothing reached the threshold. --threshold lowers it, --windows tells every window",
+                file=sys.stderr,
+            )
 
 
 def _published(name: str) -> Path:
@@ -84,25 +156,43 @@ def _published(name: str) -> Path:
 
 
 def _answers(
-    model: "Model", paths: list[Path], hop: float | None
+    model: "Model", asked: Sequence[Named], hop: float | None, joining: "Joining", reporter: "ConsoleReporter"
 ) -> Iterator[tuple[str, "Prediction | SoundfoldError"]]:
-    asked = [sound for path in paths for sound in _sounds(path)]
     sounds = (sound for _, sound in asked if not isinstance(sound, SoundfoldError))
-    answers = model.predict_many(sounds, hop_s=hop, on_heard=_say_how_far())
-    for name, sound in asked:
+    few = len(asked) <= _MOST_PROBED
+    answers = model.predict_many(
+        sounds,
+        hop_s=hop,
+        joining=joining,
+        every_probability=False,
+        on_heard=_say_how_far(reporter, _length_s(asked)) if few else None,
+    )
+    for done, (name, sound) in enumerate(asked, start=1):
         yield name, sound if isinstance(sound, SoundfoldError) else next(answers)
+        if not few and done < len(asked):
+            reporter.progress("sounds", done, len(asked))
 
 
-def _say_how_far() -> Callable[[float], None]:
-    """Return what to call with seconds that were heard; in long work it says on stderr how many they are by now.
+def _length_s(asked: Sequence[Named]) -> float | None:
+    """Return the seconds that headers promise in all; None where one does not tell."""
+    from soundfold.audio import probe
 
-    In plain lines even on a terminal: a live line there would take the answers' place on stdout.
-    """
-    from rich.console import Console
+    total = 0.0
+    for _, sound in asked:
+        if isinstance(sound, SoundfoldError):
+            continue
+        try:
+            length_s = probe(sound).duration_s
+        except SoundfoldError:
+            continue  # it is told when its turn comes
+        if length_s is None:
+            return None
+        total += length_s
+    return total
 
-    from soundfold.cli.console import ConsoleReporter
 
-    reporter = ConsoleReporter(Console(stderr=True, force_terminal=False))
+def _say_how_far(reporter: "ConsoleReporter", length_s: float | None) -> Callable[[float], None]:
+    """Return what to call, in any thread, with seconds that were heard."""
     lock = threading.Lock()
     seconds = 0.0
 
@@ -110,68 +200,8 @@ def _say_how_far() -> Callable[[float], None]:
         nonlocal seconds
         with lock:
             seconds += more_s
-            reporter.progress("seconds of sound heard", int(seconds), None)
+            done, total = round(seconds), None if length_s is None else round(length_s)
+            if total is None or done < total:  # the end shows by itself, and a header may lie about it
+                reporter.progress("seconds of sound heard", done, total)
 
     return heard
-
-
-def _sounds(path: Path) -> Iterator[tuple[str, str | bytes | SoundfoldError]]:
-    """Yield the name of each sound that a path stands for, and the sound or what is wrong with it."""
-    if str(path) == "-":
-        yield "-", _from_stdin()
-    elif path.is_dir():
-        found = _walk(path)
-        if not found:
-            yield str(path), PathError(f"{path}: holds no sounds. Name a file, or a folder with sounds in it")
-        for entry in found:
-            yield str(entry), str(entry)
-    else:
-        yield str(path), str(path)
-
-
-def _from_stdin() -> bytes | PathError:
-    if not sys.stdin:
-        return PathError("-: standard input is closed. Name a file")
-    return sys.stdin.buffer.read() or PathError(
-        "-: standard input holds nothing. Say: soundfold predict MODEL - < FILE"
-    )
-
-
-def _walk(folder: Path) -> list[Path]:
-    """Return the sounds in a folder as training would find them: nothing hidden, and each folder once.
-
-    `soundfold.data` has the same rules, but needs more than the base installation.
-    """
-    from soundfold.audio import AUDIO_SUFFIXES
-
-    found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        status = Path(place).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        paths = [Path(place, name) for name in files if not name.startswith(".")]
-        found.extend(path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    return sorted(found)
-
-
-def _tell(path: str, answer: "Prediction") -> None:
-    print(f"{path}\t{_words(answer)}")
-    if len(answer.timeline) > 1:
-        for span in answer.timeline:
-            print(f"  {span.start_s:9.2f} – {span.end_s:9.2f} s\t{_words(span)}")
-
-
-def _words(answer: "Prediction | Span") -> str:
-    """Return label and probability; of several labels all that are told, or the likeliest where none is.
-
-    Of an unknown sound the probability is that of the nearest class, which follows.
-    """
-    if answer.nearest is not None:
-        return f"{answer.label}\t{answer.probability:.3f}\tnearest {answer.nearest}"
-    told = answer.labels or (answer.label,)
-    probabilities = SEPARATOR.join(f"{answer.probabilities[label]:.3f}" for label in told)
-    return f"{SEPARATOR.join(told)}\t{probabilities}"
