@@ -46,7 +46,7 @@ def test_what_goes_wrong_is_laid_to_its_case(
         (tmp_path / name).write_bytes((Path(fuzz.__file__).parent / name).read_bytes())
     lines = f"def attempt(kind, case):\n    if case == 2:\n        {attempt}\n    return None\n"
     (tmp_path / "fuzz_cases.py").write_text(lines)
-    script = (tmp_path / "fuzz.py").read_text().replace("_TIME_S = 20.0", "_TIME_S = 5.0")
+    script = (tmp_path / "fuzz.py").read_text().replace("_TIME_S = 60.0", "_TIME_S = 5.0")
     (tmp_path / "fuzz.py").write_text(script.replace("_MEMORY_MB = 512", "_MEMORY_MB = 32"))
     command = [sys.executable, str(tmp_path / "fuzz.py"), "sounds", "--number", "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

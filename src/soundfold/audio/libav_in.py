@@ -156,6 +156,11 @@ class LibavSound:
             raise AudioError(
                 f"{self.name}: holds sound in a coding that FFmpeg does not know. Convert it or remove it."
             ) from error
+        except IndexError as error:  # of PyAV, which meets a packet of a stream that no header told of
+            raise AudioError(
+                f"{self.name}: is damaged at {self._decoded_s:.1f} s (a stream that its header does not name). "
+                "Fetch it again or remove it."
+            ) from error
         except av.FFmpegError as error:
             reason = (error.strerror or "no reason given").lower()
             raise AudioError(

@@ -10,7 +10,22 @@ from typing import Annotated, cast
 import typer
 
 from soundfold import __version__
-from soundfold.cli import compare, cv, data, demo, evaluate, ladder, listen, predict, report, serve, train, tune
+from soundfold.cli import (
+    compare,
+    cv,
+    data,
+    demo,
+    evaluate,
+    export,
+    ladder,
+    listen,
+    model,
+    predict,
+    report,
+    serve,
+    train,
+    tune,
+)
 from soundfold.cli.printing import escape_what_cannot_be_shown
 from soundfold.errors import SoundfoldError
 
@@ -45,6 +60,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ladder")(ladder.ladder)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("export")(export.export)
+app.command("model")(model.model)
 app.command("predict")(predict.predict)
 app.command("listen")(listen.listen)
 app.command("serve")(serve.serve)

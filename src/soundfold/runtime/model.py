@@ -74,6 +74,11 @@ class Model:
         """
         return self._session.probabilities(batch)
 
+    def features(self, batch: np.ndarray) -> np.ndarray:
+        """Return what the network takes for whole windows: features, or the windows where its graph makes them."""
+        front_end = self._session.front_end
+        return batch if front_end is None else front_end(batch)
+
     def predict(
         self,
         sound: Source | np.ndarray,

@@ -36,6 +36,7 @@ class Session:
 
     Attributes:
         card: what the file says of itself.
+        is_sealed: whether it bears a seal, which was looked at.
         front_end: what computes features in the graph's place; None where the graph does.
 
     Raises:
@@ -49,7 +50,7 @@ class Session:
             if CARD_KEY not in told:
                 check_graph(content, where)  # what is no model at all is told as such
             self.card: ModelCard = read_card(told.get(CARD_KEY), where)
-            is_sealed = check_seal(content, where)
+            self.is_sealed = check_seal(content, where)
             check_graph(content, where)
             description = None if portable else read_front_end_card(told.get(FRONT_END_KEY), where)
             graph = content if description is None else without_front_end(content)
@@ -58,7 +59,7 @@ class Session:
             self._open(graph)
         except ValueError as error:  # of bytes that are no message of protocol buffers
             raise ModelFileError(f"{path}: is not a model file that can be opened ({error}). Export it again") from None
-        if self.front_end is not None and not is_sealed:
+        if self.front_end is not None and not self.is_sealed:
             self._compare_ways()
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:

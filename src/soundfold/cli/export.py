@@ -1,0 +1,81 @@
+"""The verb `soundfold export`: its options, and how what it cost is printed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soundfold.cli.options import Json, ModelPath, Where, parse_where, path_or_refuse
+from soundfold.cli.printing import print_json
+from soundfold.errors import needs_extra
+from soundfold.wording import counted
+
+if TYPE_CHECKING:
+    from soundfold.jobs.export import ExportResult
+
+__all__ = ["export"]
+
+
+def export(
+    model: ModelPath,
+    out: Annotated[
+        Path,
+        typer.Option("--out", parser=path_or_refuse, metavar="FILE", help="The file to write.", show_default=False),
+    ],
+    precision: Annotated[str, typer.Option("--precision", help="float32, float16 or int8.")] = "float32",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            parser=path_or_refuse,
+            metavar="DATA",
+            help="Labelled sounds to calibrate and measure on; the run's own if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    where: Where = None,
+    max_loss: Annotated[
+        float, typer.Option("--max-loss", help="Write nothing if more accuracy than this is lost.")
+    ] = 0.02,
+    calibration_clips: Annotated[
+        int, typer.Option("--calibration-clips", help="Training clips by which int8 finds its ranges.")
+    ] = 128,
+    json_: Json = False,
+) -> None:
+    """Write a model file with smaller numbers, and say what is lost and gained by it."""
+    from soundfold.cli.console import ConsoleReporter
+
+    with needs_extra("train", "soundfold export"):
+        from soundfold.jobs.export import export as job
+    with ConsoleReporter() as reporter:
+        result = job(
+            model,
+            precision,
+            out,
+            data=data,
+            where=parse_where(where),
+            max_loss=max_loss,
+            calibration_clips=calibration_clips,
+            reporter=reporter,
+        )
+    if json_:
+        print_json(result.model_dump_json(indent=2))
+    else:
+        _tell(result)
+
+
+def _tell(result: "ExportResult") -> None:
+    spread = ""
+    if result.loss_ci95 is not None:
+        low, high = (100 * end for end in result.loss_ci95)
+        spread = f" (95 % interval {low:.1f} to {high:.1f}, paired, over recordings)"
+    print(f"measured:   {counted(result.n, 'clip')}, {result.measured_on}")
+    print(f"accuracy:   {100 * result.accuracy_before:.1f} % before, {100 * result.accuracy_after:.1f} % after")
+    print(f"lost:       {100 * result.loss:.1f} %{spread}; {100 * result.agreement:.1f} % of answers are the same")
+    taken = f"{result.ms_before:.2f} ms of one core before, {result.ms_after:.2f} after"
+    print(f"time:       {taken}: {result.speed:.2f} times as fast")
+    print(f"size:       {result.bytes_before / 1e6:.2f} MB before, {result.bytes_after / 1e6:.2f} MB after")
+    print(f"both ways:  the file's own front end gives the same within {result.portable_difference:.1e}")
+    for note in result.notes:
+        print(f"note:       {note}")
+    print(f"model:      {result.out}")
