@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-long install check benchmarks clean
+.PHONY: demo test test-long install check benchmarks onnxruntime-web clean
 
 demo: $(STAMP)
 	$(BIN)/soundfold demo
@@ -39,6 +39,14 @@ check: $(STAMP)
 # on a machine that does nothing else; `python -m benchmarks --help` tells of smaller and of larger runs
 benchmarks: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# what `export --to web` puts beside the page; a release takes it along. Needs npm.
+ORT_WEB := 1.30.0
+onnxruntime-web:
+	mkdir -p build src/soundfold/serve/onnxruntime_web
+	cd build && npm pack --silent onnxruntime-web@$(ORT_WEB)
+	tar xzf build/onnxruntime-web-$(ORT_WEB).tgz -C src/soundfold/serve/onnxruntime_web --strip-components=2 \
+		package/dist/ort.wasm.min.mjs package/dist/ort-wasm-simd-threaded.mjs package/dist/ort-wasm-simd-threaded.wasm
 
 clean:
 	rm -rf $(VENV) .venv-base build dist src/*.egg-info

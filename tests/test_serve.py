@@ -32,7 +32,7 @@ from model_files import TINY_MODEL, tiny_probabilities
 from soundfold.cli import main
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import load
-from soundfold.serve import address, build_app, build_server, listen
+from soundfold.serve import Bounds, address, build_app, build_server, listen
 from soundfold.serve.upload import take_sound
 
 pytestmark = pytest.mark.runtime
@@ -78,6 +78,10 @@ def form(*parts: tuple[str, bytes], boundary: str = "B") -> bytes:
     return b"".join(pieces) + f"--{boundary}--\r\n".encode()
 
 
+def app_of(model, **bounds):
+    return build_app(model, Bounds(**bounds))
+
+
 def ask(app, method: str, path: str, **options) -> httpx.Response:
     async def asked() -> httpx.Response:
         async with client_of(app) as client:
@@ -91,7 +95,7 @@ def client_of(app, **options) -> httpx.AsyncClient:
 
 
 def post(content: bytes | AsyncIterator[bytes] | None = None, app=None, **options) -> httpx.Response:
-    return ask(app or build_app(MODEL), "POST", "/v1/predict", content=content, **options)
+    return ask(app or app_of(MODEL), "POST", "/v1/predict", content=content, **options)
 
 
 def post_form(body: bytes, boundary: str = "boundary=B") -> httpx.Response:
@@ -140,6 +144,11 @@ class Slow:
         self.go_on = threading.Event()
         self.begun = threading.Semaphore(0)
 
+    probabilities = MODEL.probabilities
+
+    def answering_by(self, _):
+        return self
+
     def predict(self, sound, **bounds):
         self.begun.release()
         assert self.go_on.wait(20)
@@ -181,8 +190,9 @@ def test_what_ffmpeg_decodes_is_taken_too():
 
 
 def test_models_tells_what_the_card_says():
-    (told,) = ask(build_app(MODEL), "GET", "/v1/models").json()
+    (told,) = ask(app_of(MODEL), "GET", "/v1/models").json()
     assert told == {
+        "name": "model",
         "labels": ["low", "high"],
         "sample_rate": 8_000,
         "channels": 1,
@@ -193,9 +203,15 @@ def test_models_tells_what_the_card_says():
 
 
 def test_health_and_description():
-    app = build_app(MODEL)
+    app = app_of(MODEL)
     assert ask(app, "GET", "/healthz").json() == {"status": "ok"}
-    assert set(ask(app, "GET", "/openapi.json").json()["paths"]) == {"/v1/predict", "/v1/models", "/healthz"}
+    assert set(ask(app, "GET", "/openapi.json").json()["paths"]) == {
+        "/v1/predict",
+        "/v1/models",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
 
 
 # ---- bounds
@@ -203,7 +219,7 @@ def test_health_and_description():
 
 def test_body_may_have_just_the_largest_size():
     content = encoded()
-    app = build_app(MODEL, max_bytes=len(content))
+    app = app_of(MODEL, max_bytes=len(content))
     assert post(content, app).status_code == 200
     assert post(in_chunks(content), app).status_code == 200
 
@@ -211,7 +227,7 @@ def test_body_may_have_just_the_largest_size():
 @pytest.mark.parametrize("chunked", [False, True])
 def test_body_too_large(chunked):
     content = encoded()
-    app = build_app(MODEL, max_bytes=len(content) - 1)
+    app = app_of(MODEL, max_bytes=len(content) - 1)
     told = refused(post(in_chunks(content) if chunked else content, app), 413)
     assert told.startswith(f"the upload is larger than {len(content) - 1:,} bytes")
 
@@ -225,7 +241,7 @@ def test_endless_body_is_not_read_on():
             sent += 1_000
             yield bytes(1_000)
 
-    refused(post(endless(), build_app(MODEL, max_bytes=10_000)), 413)
+    refused(post(endless(), app_of(MODEL, max_bytes=10_000)), 413)
     assert sent <= 12_000
 
 
@@ -241,13 +257,13 @@ def test_long_sound_in_a_small_file_is_refused_unheard(monkeypatch):
     "content", [m4a(3.0), encoded("MP3", sine(3.0)), flac_that_promises(0)], ids=["M4A", "MP3", "FLAC"]
 )
 def test_long_sound_whose_header_gives_no_exact_number(content):
-    assert refused(post(content, build_app(MODEL, max_s=2.0)), 413).startswith("the sound: lasts longer than 2 s")
-    assert post(content, build_app(MODEL, max_s=4.0)).status_code == 200
+    assert refused(post(content, app_of(MODEL, max_s=2.0)), 413).startswith("the sound: lasts longer than 2 s")
+    assert post(content, app_of(MODEL, max_s=4.0)).status_code == 200
 
 
 def test_sound_may_last_just_as_long_as_allowed():
-    assert post(encoded(), build_app(MODEL, max_s=2.5)).status_code == 200
-    refused(post(encoded(), build_app(MODEL, max_s=2.499)), 413)
+    assert post(encoded(), app_of(MODEL, max_s=2.5)).status_code == 200
+    refused(post(encoded(), app_of(MODEL, max_s=2.499)), 413)
 
 
 def test_header_that_promises_hours_is_not_believed():
@@ -256,7 +272,7 @@ def test_header_that_promises_hours_is_not_believed():
 
 def test_too_many_at_once_are_sent_away_and_others_still_heard():
     model = Slow()
-    app = build_app(model, concurrency=2)
+    app = app_of(model, concurrency=2)
 
     async def crowd() -> None:
         async with client_of(app) as client:
@@ -275,7 +291,7 @@ def test_too_many_at_once_are_sent_away_and_others_still_heard():
 
 
 def test_place_is_free_again_after_an_error():
-    app = build_app(MODEL, concurrency=1, max_bytes=1_000)
+    app = app_of(MODEL, concurrency=1, max_bytes=1_000)
     for _ in range(3):
         refused(post(b"no sound", app), 422)
         refused(post(bytes(1_001), app), 413)
@@ -287,7 +303,7 @@ def test_slow_sender_loses_its_place():
             yield b"x"
             await asyncio.sleep(0.01)
 
-    app = build_app(MODEL, concurrency=1, max_read_s=0.1)
+    app = app_of(MODEL, concurrency=1, max_read_s=0.1)
     for _ in range(2):
         assert refused(post(dripping(), app), 408).startswith("the upload took longer than 0.1 s")
 
@@ -302,7 +318,7 @@ def test_sender_who_hangs_up_is_no_failure():
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": [], "query_string": b""}
-    asyncio.run(build_app(MODEL)(scope, receive, send))
+    asyncio.run(app_of(MODEL)(scope, receive, send))
     assert sent[0]["status"] == 400
 
 
@@ -326,7 +342,7 @@ def test_nothing_is_written_to_disk(monkeypatch, tmp_path):
 )
 def test_bounds_must_make_sense(bounds, told):
     with pytest.raises(SoundfoldError, match=told):
-        build_app(MODEL, **bounds)
+        app_of(MODEL, **bounds)
 
 
 # ---- errors
@@ -398,7 +414,7 @@ def test_form_of_any_bytes_is_taken_or_refused(body):
 
 
 def test_other_addresses_and_methods():
-    app = build_app(MODEL)
+    app = app_of(MODEL)
     assert "there is nothing at this address" in refused(ask(app, "GET", "/etc/passwd"), 404)
     wrong = ask(app, "GET", "/v1/predict")
     assert "takes another method" in refused(wrong, 405)
@@ -409,8 +425,10 @@ def test_fault_of_ours_gives_nothing_away():
     def fail(*_, **__):
         raise RuntimeError(f"cannot open {TINY_MODEL}")
 
+    failing = SimpleNamespace(predict=fail, card=MODEL.card)
+
     async def asked() -> httpx.Response:
-        app = build_app(SimpleNamespace(predict=fail, card=MODEL.card))
+        app = app_of(SimpleNamespace(answering_by=lambda _: failing, probabilities=fail))
         async with client_of(app, raise_app_exceptions=False) as client:
             return await client.post("/v1/predict", content=b"x")
 
@@ -422,7 +440,7 @@ def test_fault_of_ours_gives_nothing_away():
 
 def test_real_server_answers_and_lets_the_last_request_end():
     model = Slow()
-    with running(build_app(model)) as (where, server):
+    with running(app_of(model)) as (where, server):
         assert httpx.get(f"{where}/healthz").json() == {"status": "ok"}
         answers: list[httpx.Response] = []
         asking = threading.Thread(
@@ -438,7 +456,7 @@ def test_real_server_answers_and_lets_the_last_request_end():
 
 
 def test_real_server_refuses_while_the_sender_still_sends():
-    with running(build_app(MODEL, max_bytes=100_000)) as (where, _):
+    with running(app_of(MODEL, max_bytes=100_000)) as (where, _):
         refused(httpx.post(f"{where}/v1/predict", content=bytes(5_000_000)), 413)
         refused(httpx.post(f"{where}/v1/predict", content=(bytes(50_000) for _ in range(100))), 413)
 

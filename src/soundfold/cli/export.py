@@ -1,7 +1,8 @@
 """The verb `soundfold export`: its options, and how what it cost is printed."""
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -40,9 +41,26 @@ def export(
     calibration_clips: Annotated[
         int, typer.Option("--calibration-clips", help="Training clips by which int8 finds its ranges.")
     ] = 128,
+    to: Annotated[
+        Literal["web"] | None,
+        typer.Option("--to", help="web: a page with the model in it, for any static host.", show_default=False),
+    ] = None,
+    onnxruntime_web: Annotated[
+        Path | None,
+        typer.Option(
+            "--onnxruntime-web",
+            metavar="PATH",
+            parser=path_or_refuse,
+            help="With --to web: the npm package, unpacked, where the installation is without it.",
+            show_default=False,
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Write a model file with smaller numbers, and say what is lost and gained by it."""
+    if to == "web":
+        _write_page(model, out, onnxruntime_web)
+        return
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold export"):
@@ -79,3 +97,16 @@ def _tell(result: "ExportResult") -> None:
     for note in result.notes:
         print(f"note:       {note}")
     print(f"model:      {result.out}")
+
+
+def _write_page(model: Path, out: Path, onnxruntime_web: Path | None) -> None:
+    from soundfold.runtime import load
+
+    with needs_extra("serve", "soundfold export --to web"):
+        from soundfold.serve import names_of
+        from soundfold.serve.web_folder import write_web_folder
+    (name,) = names_of([model])
+    size = write_web_folder(load(model), name, out, onnxruntime_web)
+    print(out)
+    print(f"written:    {size / 1e6:.1f} MB; nothing in it asks another address", file=sys.stderr)
+    print(f"try:        python -m http.server --bind 127.0.0.1 --directory {out}", file=sys.stderr)

@@ -2,33 +2,68 @@
 
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from soundfold.cli.options import ModelPath
+from soundfold.cli.options import path_or_refuse
 from soundfold.errors import needs_extra
 
 __all__ = ["serve"]
 
 
 def serve(
-    model: ModelPath,
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=path_or_refuse, metavar="MODEL…", help="Model files, or runs' folders.", show_default=False
+        ),
+    ],
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes any that is free.")] = 8_000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="SOUNDFOLD_TOKEN",
+            help="What whoever asks must send; an option is seen by other users of the machine, the variable is not.",
+            show_default=False,
+        ),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", help="Largest upload; 50,000,000 if not given.", show_default=False)
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", help="Longest sound; 600 if not given.", show_default=False)
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="Sounds at once; 8 if not given.", show_default=False)
+    ] = None,
+    streams: Annotated[
+        int | None, typer.Option("--streams", help="Live streams at once; 4 if not given.", show_default=False)
+    ] = None,
 ) -> None:
-    """Answer over HTTP as predict --json does, until Ctrl-C. Needs no PyTorch."""
+    """Answer over HTTP as predict --json does, with a page to listen by, until Ctrl-C. Needs no PyTorch."""
     from soundfold.runtime import load
 
     with needs_extra("serve", "soundfold serve"):
-        from soundfold.serve import address, build_app, build_server, listen
-    server = build_server(build_app(load(model)))
+        from soundfold.serve import Bounds, address, build_app, build_server, is_loopback, listen, names_of
+    if token == "":
+        raise typer.BadParameter("--token must not be empty. Leave it out (and unset SOUNDFOLD_TOKEN) for none")
+    asked = {"max_bytes": max_bytes, "max_s": max_seconds, "concurrency": concurrency, "streams": streams}
+    bounds = Bounds(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    opened = dict(zip(names_of(models), map(load, models), strict=True))
+    server = build_server(build_app(opened, bounds, token=token), bounds)
     with listen(host, port) as listening:
         where = address(listening)
         print(f"listening:  {where}  (Ctrl-C stops)", file=sys.stderr)
-        print(f"try:        curl --data-binary @SOUND {where}/v1/predict", file=sys.stderr, flush=True)
+        if token is None and not is_loopback(listening):
+            print("warning:    other machines may ask, and no --token keeps anybody out", file=sys.stderr)
+        header = "" if token is None else "-H 'Authorization: Bearer TOKEN' "
+        print(f"try:        curl {header}--data-binary @SOUND {where}/v1/predict", file=sys.stderr, flush=True)
         with suppress(KeyboardInterrupt):  # the way to end it: uvicorn sends it on after its last answers
             server.run(sockets=[listening])
     print("stopped", file=sys.stderr)

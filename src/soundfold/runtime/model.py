@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -56,6 +57,7 @@ class Model:
     def __init__(self, path: Path, *, portable: bool = False) -> None:
         self.path = path
         self._session = Session(path, portable=portable)
+        self._run: Callable[[np.ndarray], np.ndarray] = self._session.probabilities
         self.card: ModelCard = self._session.card
 
     @property
@@ -72,7 +74,17 @@ class Model:
         Returns:
             (batch, labels) float32; rows sum to 1, unless the model answers with several labels.
         """
-        return self._session.probabilities(batch)
+        return self._run(batch)
+
+    def answering_by(self, run: Callable[[np.ndarray], np.ndarray]) -> "Model":
+        """Return a model whose windows go through `run` on their way to `probabilities`.
+
+        Args:
+            run: takes and returns what `probabilities` does; it may join the windows of several threads, say.
+        """
+        other = copy(self)
+        other._run = run
+        return other
 
     def features(self, batch: np.ndarray) -> np.ndarray:
         """Return what the network takes for whole windows: features, or the windows where its graph makes them."""

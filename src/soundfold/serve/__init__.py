@@ -1,8 +1,20 @@
-"""A model behind HTTP, which answers as `soundfold predict --json` does. Needs the extra [serve], but no torch.
+"""Models behind HTTP, which answer as `predict --json` does, and a page. Needs the extra [serve], but no torch.
 
-    app.py     the addresses, their bounds and their errors
-    upload.py  a request's body, in memory and never larger than allowed
-    server.py  the socket and uvicorn
+    app.py        the addresses and their errors
+    bounds.py     what a request may cost
+    desk.py       places, threads, time-outs, the models
+    joining.py    windows of several sounds through the network together
+    upload.py     a request's body, in memory and never larger than allowed
+    live.py       the address of live streams
+    hearing.py    a live stream's bytes turned into answers
+    access.py     a token, and no page of another site
+    metrics.py    what Prometheus is told
+    schemas.py    what /openapi.json says
+    page.py       the files of the page, which lie in static/
+    server.py     the socket and uvicorn
+    patience.py   how long a request's head may take
+    naming.py     what served models are called
+    web_folder.py the page with the model in it, for any static host
 
 Example:
     from soundfold.serve import address, build_app, build_server, listen
@@ -11,6 +23,8 @@ Example:
 """
 
 from soundfold.serve.app import build_app
-from soundfold.serve.server import address, build_server, listen
+from soundfold.serve.bounds import Bounds
+from soundfold.serve.naming import names_of
+from soundfold.serve.server import address, build_server, is_loopback, listen
 
-__all__ = ["address", "build_app", "build_server", "listen"]
+__all__ = ["Bounds", "address", "build_app", "build_server", "is_loopback", "listen", "names_of"]

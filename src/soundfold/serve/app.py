@@ -1,125 +1,169 @@
-"""The application: three addresses, bounds on what a request may cost, and errors as `{"error": "…"}`."""
+"""The application: its addresses, and errors as `{"error": "…"}`."""
 
 import asyncio
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
-from soundfold.errors import AudioError, SoundfoldError, TooLongError
+from soundfold import __version__
 from soundfold.runtime import Model
-from soundfold.serve.upload import read_body, take_sound
-from soundfold.wording import counted
+from soundfold.serve.access import Access
+from soundfold.serve.bounds import Bounds
+from soundfold.serve.desk import Desk
+from soundfold.serve.live import add_stream
+from soundfold.serve.metrics import Metrics
+from soundfold.serve.page import add_page
+from soundfold.serve.schemas import ERRORS, MODELS, PREDICT_BODY, PREDICTIONS, STATUS, told_errors
+from soundfold.serve.upload import drain, read_body
 
 __all__ = ["build_app"]
 
-_BINARY = {"type": "string", "format": "binary"}
-_FORM = {"type": "object", "properties": {"file": _BINARY}, "required": ["file"]}
-_BODY = {
-    "required": True,
-    "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FORM}},
-}
 _TOLD = {
-    404: "there is nothing at this address. See /openapi.json for those that there are",
+    404: "there is nothing at this address. See /openapi.json",
     405: "this address takes another method. See /openapi.json",
 }
 
 
 def build_app(
-    model: Model,
-    *,
-    max_bytes: int = 50_000_000,
-    max_s: float = 600.0,
-    concurrency: int = 8,
-    max_read_s: float = 60.0,
+    models: Model | Mapping[str, Model], bounds: Bounds | None = None, *, token: str | None = None
 ) -> FastAPI:
-    """Return the application that answers for a model.
+    """Return the application that answers for models.
 
-    The addresses: `POST /v1/predict` (a sound as the body, or as the one file of a form), `GET /v1/models`,
-    `GET /healthz`. Sounds stay in memory, at most about three times `max_bytes` for each of `concurrency` requests,
-    and are worked on in threads.
+    The addresses: the page at `/`, `POST /v1/predict` (a sound as the body, or as the one file of a form),
+    `WS /v1/stream`, `GET /v1/models`, `/healthz`, `/readyz`, `/metrics` and `/openapi.json`. Sounds stay in memory, at
+    most about three times `max_bytes` for each of `concurrency` requests, and are worked on in threads.
 
     Args:
-        model: an opened model; used by several threads at once.
-        max_bytes: largest body, at least 1; beyond it 413.
-        max_s: longest sound in seconds, above 0; beyond it 413, before it is decoded where its header tells.
-        concurrency: requests that may be read and worked on at once, at least 1; beyond it 429.
-        max_read_s: seconds that a body may take to arrive, above 0; beyond it 408. It keeps slow senders from holding
-            all the places.
+        models: an opened model, or several by name, the first of which answers where none is named.
+        bounds: what a request may cost; None for the defaults.
+        token: what whoever asks must send as a bearer token; None where anybody may ask.
 
     Raises:
         SoundfoldError: a bound is out of range.
     """
-    _check_bounds(max_bytes, max_s, concurrency, max_read_s)
-    places = asyncio.Semaphore(concurrency)
+    bounds = bounds or Bounds()
+    named = models if isinstance(models, Mapping) else {"model": models}
+    metrics = Metrics()
+    desk = Desk(named, bounds, metrics)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.close()
+
     # The page of documentation that comes with FastAPI fetches its scripts from elsewhere; /openapi.json does not.
-    app = FastAPI(title="soundfold", summary="Sound in, label out", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="soundfold",
+        summary="Sound in, label out",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.add_middleware(Access, token=token)
     app.add_exception_handler(AnyHTTPException, _tell_refusal)
+    app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(Exception, _tell_failure)
 
-    def answer(body: bytes, content_type: str) -> list[dict[str, Any]]:
-        sound = take_sound(body, content_type)
+    @app.post(
+        "/v1/predict",
+        summary="What a sound is",
+        openapi_extra={"requestBody": PREDICT_BODY},
+        responses=PREDICTIONS | told_errors(*ERRORS),
+    )
+    async def predict(
+        request: Request,
+        model: Annotated[str | None, Query(description="name of the model; the first where none is named")] = None,
+        hop_s: Annotated[
+            float | None,
+            Query(ge=bounds.min_hop_s, allow_inf_nan=False, description="seconds from one window to the next"),
+        ] = None,
+    ) -> Response:
+        began = time.perf_counter()
+        status = 500
         try:
-            found = model.predict(sound if sound.name else body, max_s=max_s)
-        except TooLongError:
-            told = (
-                f"{sound.name or 'the sound'}: lasts longer than {max_s:g} s, the most that is taken here. Send a part"
-            )
-            raise HTTPException(413, told) from None
-        except AudioError as error:
-            raise HTTPException(422, str(error)) from None
-        return [{**found.as_dict(), "path": sound.name}]
+            answered = await _predicted(request, model, hop_s)
+            status = 200
+        except HTTPException as refusal:
+            status = refusal.status_code
+            raise
+        finally:
+            metrics.requests.labels(str(status)).inc()
+        metrics.seconds.observe(time.perf_counter() - began)
+        return answered
 
-    @app.post("/v1/predict", summary="What a sound is", openapi_extra={"requestBody": _BODY})
-    async def predict(request: Request) -> JSONResponse:
-        if places.locked():
-            working = counted(concurrency, "sound is", "sounds are")
-            told = f"{working} being worked on, the most that are at once. Ask again in a second"
-            raise HTTPException(429, told, {"Retry-After": "1"})
-        async with places:
+    async def _predicted(request: Request, name: str | None, hop_s: float | None) -> Response:
+        model = desk.model(name)
+        try:
+            place = desk.place()
+        except HTTPException:
+            await drain(request, bounds)
+            raise
+        with place:
             try:
-                async with asyncio.timeout(max_read_s):
-                    body = await read_body(request, max_bytes)
-            except TimeoutError:
-                told = f"the upload took longer than {max_read_s:g} s. Send a smaller one, or over a faster line"
-                raise HTTPException(408, told) from None
+                body = await read_body(request, bounds)
             except ClientDisconnect:
                 raise HTTPException(400, "the upload broke off. Send it again") from None
-            answers = await run_in_threadpool(answer, body, request.headers.get("content-type", ""))
-        return JSONResponse(answers)
+            kind = request.headers.get("content-type", "")
+            found = await desk.answer(place, model, body, kind, hop_s)
+        return JSONResponse([found.as_dict()])
 
-    @app.get("/v1/models", summary="What the model knows, and how well")
-    async def models() -> JSONResponse:
-        card = model.card
-        told = card.model_dump(mode="json", include={"labels", "sample_rate", "channels", "window", "scores"})
-        several = {"answer": "several"} if card.answer == "several" else {}
-        return JSONResponse([{**told, **several, "window_s": card.window_s}])
+    @app.get("/v1/models", summary="What the models know, and how well", responses=MODELS | told_errors(401, 403))
+    async def told_models() -> JSONResponse:
+        return JSONResponse([{"name": name, **_told(model)} for name, model in desk.models.items()])
 
-    @app.get("/healthz", summary="Whether the server is up")
+    @app.get("/healthz", summary="Whether the server is up", responses=STATUS)
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
+    @app.get("/readyz", summary="Whether a sound would be taken now", responses=STATUS | told_errors(503))
+    async def readyz() -> JSONResponse:
+        if desk.is_full:
+            return JSONResponse({"error": "all places are taken. Ask again in a second"}, 503, {"Retry-After": "1"})
+        return JSONResponse({"status": "ready"})
+
+    @app.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+    async def told_metrics() -> Response:
+        text = await asyncio.to_thread(metrics.text)
+        return Response(text, headers={"content-type": metrics.content_type})
+
+    add_stream(app, desk, bounds, metrics, token)
+    add_page(app)
     return app
+
+
+def _told(model: Model) -> dict[str, Any]:
+    card = model.card
+    told = card.model_dump(mode="json", include={"labels", "sample_rate", "channels", "window", "scores"})
+    several = {"answer": "several"} if card.answer == "several" else {}
+    return {**told, **several, "window_s": card.window_s}
 
 
 async def _tell_refusal(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AnyHTTPException)
-    told = _TOLD.get(error.status_code, error.detail)
+    told = (
+        _TOLD.get(error.status_code, error.detail)
+        if error.detail in ("Not Found", "Method Not Allowed")
+        else error.detail
+    )
     return JSONResponse({"error": told}, error.status_code, error.headers)
+
+
+async def _tell_invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    rule = str(first["msg"]).removeprefix("Input should be ").replace("Value error, ", "")
+    told = f"{first['loc'][-1]} must be {rule}, got {first.get('input')!r}. See /openapi.json"
+    return JSONResponse({"error": "".join(sign if sign.isprintable() else "?" for sign in told)}, 422)
 
 
 async def _tell_failure(_: Request, __: Exception) -> JSONResponse:
     """Answer for a fault of ours; the traceback goes to the server's log alone."""
     return JSONResponse({"error": "the server failed at this request; its log says why"}, 500)
-
-
-def _check_bounds(max_bytes: int, max_s: float, concurrency: int, max_read_s: float) -> None:
-    for name, value in (("max_bytes", max_bytes), ("concurrency", concurrency)):
-        if value < 1:
-            raise SoundfoldError(f"{name} must be at least 1, got {value}. Give a larger one")
-    for name, seconds in (("max_s", max_s), ("max_read_s", max_read_s)):
-        if not seconds > 0:
-            raise SoundfoldError(f"{name} must be above 0 s, got {seconds}. Give a larger one")

@@ -1,17 +1,18 @@
 """The socket that is listened on, and uvicorn upon it. Nothing here knows what is served."""
 
 import ipaddress
+import math
 import socket
 
 import uvicorn
 from fastapi import FastAPI
 
 from soundfold.errors import SoundfoldError
+from soundfold.serve.bounds import Bounds
+from soundfold.serve.live import MOST_MESSAGE
+from soundfold.serve.patience import patient_for
 
-__all__ = ["address", "build_server", "listen"]
-
-# Requests that are under way when the server is stopped have this long to end.
-_FAREWELL_S = 10
+__all__ = ["address", "build_server", "is_loopback", "listen"]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -41,19 +42,31 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ipaddress.ip_address(host).version == 6 else f"http://{host}:{port}"
 
 
-def build_server(app: FastAPI) -> uvicorn.Server:
+def build_server(app: FastAPI, bounds: Bounds | None = None) -> uvicorn.Server:
     """Return a server to be started with `run(sockets=[listen(…)])`.
 
-    It runs until a signal comes or its `should_exit` is set, and then lets requests under way end. Complaints go to
-    stderr; stdout stays empty.
+    It runs until a signal comes or its `should_exit` is set, and then answers all that it has accepted. Complaints go
+    to stderr; stdout stays empty.
     """
+    bounds = bounds or Bounds()
     return uvicorn.Server(
         uvicorn.Config(
             app,
             access_log=False,
             log_level="warning",
             server_header=False,
-            timeout_graceful_shutdown=_FAREWELL_S,
-            ws="none",
+            # whoever was accepted may take this long to send, and we to answer
+            timeout_graceful_shutdown=math.ceil(bounds.max_read_s + bounds.max_work_s),
+            timeout_keep_alive=math.ceil(bounds.max_head_s),
+            limit_concurrency=bounds.connections,
+            http=patient_for(bounds.max_head_s),
+            ws="websockets-sansio",
+            ws_max_size=MOST_MESSAGE,
+            ws_ping_interval=None,  # streams have a bound of their own on silence
         )
     )
+
+
+def is_loopback(listening: socket.socket) -> bool:
+    """Tell whether a socket is heard by this machine alone."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback

@@ -3,21 +3,28 @@
 Starlette's own reader of forms puts files above 1 MB on the disk, so the form is taken apart here.
 """
 
+import asyncio
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import HTTPException, Request
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
+
+from soundfold.serve.bounds import Bounds
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = ["Upload", "read_body", "take_sound"]
+__all__ = ["Upload", "drain", "read_body", "take_sound"]
 
 # A form for one sound has a handful of parts; without a bound, a body of nothing but boundaries costs a minute.
 _MOST_PARTS = 16
+_DRAINED = 1_000_000
+_DRAIN_S = 2.0
 
 
 class Upload(io.BytesIO):
@@ -28,24 +35,52 @@ class Upload(io.BytesIO):
         self.name = name
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, bounds: Bounds) -> bytes:
     """Return the whole body.
 
     Raises:
-        HTTPException: 413, it is larger than `max_bytes`; found out from what has come, or at once where the header
-            admits it.
+        HTTPException: 413, it is larger than allowed, found out from what has come, or at once where the header admits
+            it; 408, it comes too slowly or takes too long.
     """
-    claimed = request.headers.get("content-length", "")
-    if claimed.isdecimal() and int(claimed) > max_bytes:
-        raise _too_large(max_bytes)
+    if _claimed(request) > bounds.max_bytes:
+        raise _too_large(bounds.max_bytes)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(min(bounds.max_head_s, bounds.max_read_s)) as patience:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > bounds.max_bytes:
+                    raise _too_large(bounds.max_bytes)
+                chunks.append(chunk)
+                patience.reschedule(began + min(bounds.max_head_s + size / bounds.min_rate, bounds.max_read_s))
+    except TimeoutError:
+        told = (
+            f"the upload took longer than {bounds.max_read_s:g} s, or came slower than {bounds.min_rate:,} bytes a "
+            f"second. Send a smaller one, or over a faster line"
+        )
+        raise HTTPException(408, told) from None
     return b"".join(chunks)
+
+
+async def drain(request: Request, bounds: Bounds) -> None:
+    """Read a small body and forget it, so that its sender, who is refused, gets to read why.
+
+    A connection that is closed on unread bytes is reset, and the answer with it. Of a large body it is not worth it.
+    """
+    if _claimed(request) > _DRAINED:
+        return
+    try:
+        await read_body(request, replace(bounds, max_bytes=_DRAINED, max_read_s=_DRAIN_S))
+    except (HTTPException, ClientDisconnect):
+        return
+
+
+def _claimed(request: Request) -> int:
+    claimed = request.headers.get("content-length", "")
+    return int(claimed) if claimed.isdecimal() and len(claimed) < 20 else 0
 
 
 def take_sound(body: bytes, content_type: str) -> Upload:

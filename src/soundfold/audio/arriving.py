@@ -1,0 +1,112 @@
+"""Decoding a sound whose bytes are still arriving: WebM or Ogg as browsers record it."""
+
+import threading
+from types import SimpleNamespace
+
+import av
+import numpy as np
+
+from soundfold.audio.source import Waveform
+from soundfold.errors import AudioError
+
+__all__ = ["ArrivingSound"]
+
+_CONTAINERS = "matroska,ogg"  # FFmpeg calls WebM matroska,webm
+
+
+class ArrivingSound:
+    """A sound in a container that is pushed in, piece by piece, and comes out as far as it can be decoded.
+
+    FFmpeg pulls, so it has a thread of its own, which waits wherever it has read all that there is. One thread at a
+    time may push. `close` ends the thread; nothing is left behind.
+
+    Attributes:
+        sample_rate: in Hz; 0 until the first block.
+    """
+
+    def __init__(self) -> None:
+        self.sample_rate = 0
+        self._changed = threading.Condition()
+        self._bytes = bytearray()
+        self._blocks: list[Waveform] = []
+        self._ended = self._hungry = self._over = self._dropped = False
+        self._error: str | None = None
+        self._thread = threading.Thread(target=self._decode, name="arriving", daemon=True)
+        self._thread.start()
+
+    def feed(self, content: bytes) -> list[Waveform]:
+        """Take the next bytes; return the blocks (channels, samples) that can be decoded by now.
+
+        Raises:
+            AudioError: it is no such sound, or damaged.
+        """
+        with self._changed:
+            self._bytes += content
+            self._hungry = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._hungry or self._over)
+            return self._taken()
+
+    def finish(self) -> list[Waveform]:
+        """Return what is left at the end of the sound."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join()
+        return self._taken()
+
+    def close(self) -> None:
+        """End the thread, whatever it does."""
+        with self._changed:
+            self._dropped = self._ended = True
+            self._bytes.clear()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _taken(self) -> list[Waveform]:
+        taken, self._blocks = self._blocks, []
+        if self._error is not None:
+            raise AudioError(
+                f"the stream: is not WebM or Ogg that can be decoded ({self._error}). Send PCM, or record it anew"
+            )
+        return taken
+
+    def _read(self, size: int) -> bytes:
+        with self._changed:
+            while not self._bytes and not self._ended:
+                self._hungry = True
+                self._changed.notify_all()
+                self._changed.wait()
+            piece = bytes(self._bytes[:size])
+            del self._bytes[:size]
+            return piece
+
+    def _decode(self) -> None:
+        # Without these two, FFmpeg looks at seconds of a sound before it gives the first of it.
+        options = {"format_whitelist": _CONTAINERS, "analyzeduration": "0", "fflags": "nobuffer"}
+        try:
+            with av.open(
+                SimpleNamespace(read=self._read), mode="r", container_options=options, buffer_size=4_096
+            ) as container:
+                if not container.streams.audio:
+                    self._error = "it holds no sound"
+                    return
+                resampler: av.AudioResampler | None = None
+                for frame in container.decode(container.streams.audio[0]):
+                    if resampler is None:
+                        self.sample_rate = frame.sample_rate
+                        resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate)
+                    for converted in resampler.resample(frame):
+                        self._keep(converted.to_ndarray().astype(np.float32, copy=False))
+                    if self._dropped:
+                        return
+        except (av.FFmpegError, ValueError) as error:
+            self._error = (getattr(error, "strerror", None) or "no reason given").lower()
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+
+    def _keep(self, block: Waveform) -> None:
+        with self._changed:
+            self._blocks.append(block)

@@ -1,0 +1,150 @@
+"""The address `WS /v1/stream`: sound in as it goes on, answers out as they come."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+from pydantic import ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from soundfold.errors import SoundfoldError
+from soundfold.runtime import Span
+from soundfold.runtime.stream import Told
+from soundfold.serve.access import is_foreign, is_token
+from soundfold.serve.bounds import Bounds
+from soundfold.serve.desk import Desk
+from soundfold.serve.hearing import Hearing, Opening, open_hearing
+from soundfold.serve.metrics import Metrics
+
+__all__ = ["MOST_MESSAGE", "add_stream"]
+
+MOST_MESSAGE = 1_000_000
+"""Bytes in a message, at most."""
+_DONE, _UNFIT, _REFUSED, _LATER = 1000, 1003, 1008, 1013
+
+
+class _RefusalError(Exception):
+    """What a stream is told before it is closed, and the code of the closing."""
+
+    def __init__(self, told: str, code: int) -> None:
+        super().__init__(told)
+        self.code = code
+
+
+def add_stream(app: FastAPI, desk: Desk, bounds: Bounds, metrics: Metrics, token: str | None) -> None:
+    """Let an application take live streams."""
+    opened = 0
+
+    @app.websocket("/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        nonlocal opened
+        if is_foreign(socket.headers):
+            await socket.close(_REFUSED)  # before it is accepted: 403
+            return
+        await socket.accept()
+        opened += 1
+        metrics.streams.set(opened)
+        try:
+            if opened > bounds.streams:
+                raise _RefusalError(f"{bounds.streams} streams are open, the most that are at once. Try later", _LATER)
+            await _serve(socket, desk, bounds, metrics, token)
+        except _RefusalError as refusal:
+            await _tell_end(socket, {"error": str(refusal)}, refusal.code, bounds)
+        except SoundfoldError as error:
+            await _tell_end(socket, {"error": str(error)}, _UNFIT, bounds)
+        except WebSocketDisconnect:
+            return
+        finally:
+            opened -= 1
+            metrics.streams.set(opened)
+
+
+async def _serve(socket: WebSocket, desk: Desk, bounds: Bounds, metrics: Metrics, token: str | None) -> None:
+    opening = await _opening(socket, bounds)
+    if token is not None and not is_token(opening.token, token):
+        raise _RefusalError("the token is missing or wrong. Send it as 'token' in the first message", _REFUSED)
+    if opening.hop_s is not None and opening.hop_s < bounds.min_hop_s:
+        raise _RefusalError(
+            f"hop_s must be at least {bounds.min_hop_s:g}, got {opening.hop_s:g}. Give a longer one", _REFUSED
+        )
+    try:
+        model = desk.model(opening.model)
+    except HTTPException as error:
+        raise _RefusalError(error.detail, _REFUSED) from None
+    hearing = await asyncio.to_thread(open_hearing, opening, model, bounds.max_stream_s)
+    metrics.streamed.inc()
+    try:
+        await _send(socket, {"ready": True, "window_s": model.card.window_s}, bounds)
+        await _hear(socket, hearing, bounds)
+    finally:
+        metrics.sound.inc(hearing.heard_s)
+        await asyncio.shield(asyncio.to_thread(hearing.close))
+
+
+async def _hear(socket: WebSocket, hearing: Hearing, bounds: Bounds) -> None:
+    while True:
+        message = await _received(socket, bounds.max_idle_s)
+        content = message.get("bytes")
+        if content is not None:
+            await _tell(socket, await asyncio.to_thread(hearing.feed, content), bounds)
+            continue
+        if _fields(message) != {"end": True}:
+            raise _RefusalError('a text message must be {"end": true}. Send sound in binary messages', _REFUSED)
+        await _tell(socket, await asyncio.to_thread(hearing.finish), bounds)
+        await _tell_end(socket, {"end": True, "heard_s": hearing.heard_s}, _DONE, bounds)
+        return
+
+
+async def _opening(socket: WebSocket, bounds: Bounds) -> Opening:
+    message = await _received(socket, bounds.max_head_s)
+    try:
+        return Opening.model_validate(_fields(message))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the first message"
+        raise _RefusalError(
+            f"{where} must be right: {first['msg']}. See the documentation of WS /v1/stream", _REFUSED
+        ) from None
+
+
+async def _received(socket: WebSocket, patience_s: float) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(patience_s):
+            message = dict(await socket.receive())
+    except TimeoutError:
+        raise _RefusalError(f"nothing came for {patience_s:g} s. Open another stream", _LATER) from None
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", _DONE))
+    return message
+
+
+def _fields(message: dict[str, Any]) -> object:
+    """Return the JSON of a text message; anything else is told as None, which no message may be."""
+    try:
+        return json.loads(message.get("text") or "")
+    except (ValueError, RecursionError):
+        return None
+
+
+async def _tell(socket: WebSocket, told: Iterable[Told], bounds: Bounds) -> None:
+    for answer in told:
+        more = {"probabilities": answer.probabilities} if isinstance(answer, Span) else {}
+        await _send(socket, {**answer.as_dict(), **more}, bounds)
+
+
+async def _send(socket: WebSocket, told: dict[str, Any], bounds: Bounds) -> None:
+    try:
+        async with asyncio.timeout(bounds.max_idle_s):
+            await socket.send_json(told)
+    except TimeoutError:
+        raise WebSocketDisconnect(_LATER) from None  # it reads nothing, and would not read why
+
+
+async def _tell_end(socket: WebSocket, told: dict[str, Any], code: int, bounds: Bounds) -> None:
+    try:
+        await _send(socket, told, bounds)
+        await socket.close(code)
+    except (WebSocketDisconnect, RuntimeError):  # RuntimeError: starlette's word for a socket that is gone
+        return

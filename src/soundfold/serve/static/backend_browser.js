@@ -1,0 +1,127 @@
+// The model runs in this browser, by onnxruntime-web; windows and answers are made as soundfold's own runtime makes them.
+import * as ort from "./ort/ort.wasm.min.mjs";
+import { decode } from "./decode.js";
+import { Resampler, resample } from "./resample.js";
+
+export const WHERE = "The model runs in this browser: no sound leaves this machine.";
+const MOST_WAITING = 8; // windows that may wait to be answered live
+
+ort.env.wasm.numThreads = 1; // more need headers that few static hosts send
+ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+
+let card = null;
+let session = null;
+let last = Promise.resolve();
+
+export function setToken() {} // nobody asks for one here
+
+export async function models() {
+  const found = await fetch("model.json");
+  if (!found.ok) throw new Error("model.json is missing beside this page. Export the folder again.");
+  card = await found.json();
+  session ??= await ort.InferenceSession.create("model.onnx", { executionProviders: ["wasm"] });
+  return [card];
+}
+
+// Returns the probabilities of one window; one after the other, as a session takes no two at once.
+function answer(channels) {
+  const run = last.then(async () => {
+    const values = new Float32Array(card.channels * card.window);
+    const before = Math.floor((card.window - channels[0].length) / 2);
+    channels.forEach((samples, channel) => values.set(samples, channel * card.window + before));
+    const told = await session.run({ waveform: new ort.Tensor("float32", values, [1, card.channels, card.window]) });
+    return Array.from(told.probabilities.data);
+  });
+  last = run.catch(() => {});
+  return run;
+}
+
+export async function predict(file, bytes) {
+  let heard;
+  try {
+    heard = await decode(bytes.slice(0));
+  } catch {
+    throw new Error(`${file.name} is not a sound that this browser can decode. Convert it to WAV.`);
+  }
+  const kept = remixed(heard.channels).map((samples) => resample(samples, heard.rate, card.sample_rate));
+  const channels = doubled(kept);
+  const timeline = [];
+  const mean = new Array(card.labels.length).fill(0);
+  const total = channels[0].length;
+  for (let start = 0; start < total; start += card.window) {
+    const part = channels.map((samples) => samples.subarray(start, start + card.window));
+    const row = await answer(part);
+    row.forEach((probability, label) => { mean[label] += (probability * part[0].length) / total; });
+    timeline.push(span(start, part[0].length, row));
+    await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
+  }
+  const whole = { path: file.name, ...verdict(mean), probabilities: named(mean), duration_s: total / card.sample_rate };
+  return timeline.length > 1 ? { ...whole, timeline } : whole;
+}
+
+export async function stream(rate, model, onSpan, onError) {
+  const resampler = new Resampler(rate, card.sample_rate);
+  let held = new Float32Array(card.window);
+  let filled = 0;
+  let start = 0;
+  let waiting = 0;
+  let all = Promise.resolve();
+  const ask = (samples, at) => {
+    waiting += 1;
+    if (waiting > MOST_WAITING) onError(new Error("This machine is too slow to hear this model live. Record, or use a smaller one."));
+    all = all.then(async () => {
+      onSpan(span(at, samples.length, await answer(doubled([samples]))));
+      waiting -= 1;
+    });
+    all.catch(onError);
+  };
+  const push = (samples) => {
+    for (let at = 0; at < samples.length; ) {
+      const taken = Math.min(card.window - filled, samples.length - at);
+      held.set(samples.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      if (filled === card.window) {
+        ask(held, start);
+        held = new Float32Array(card.window);
+        start += card.window;
+        filled = 0;
+      }
+    }
+  };
+  return {
+    send: (block) => push(resampler.feed(block)),
+    finish: async () => {
+      push(resampler.finish());
+      if (filled) ask(held.slice(0, filled), start);
+      await all;
+    },
+  };
+}
+
+function remixed(channels) {
+  if (channels.length <= card.channels) return channels.slice(0, card.channels);
+  if (card.downmix === "first") return channels.slice(0, card.channels);
+  return [channels[0].map((_, at) => channels.reduce((sum, samples) => sum + samples[at], 0) / channels.length)];
+}
+
+const doubled = (channels) => (channels.length < card.channels ? Array(card.channels).fill(channels[0]) : channels);
+const named = (row) => Object.fromEntries(card.labels.map((label, place) => [label, row[place]]));
+
+function span(start, length, row) {
+  return { start_s: start / card.sample_rate, end_s: (start + length) / card.sample_rate, ...verdict(row), probabilities: named(row) };
+}
+
+// What is told of a row of probabilities: the likeliest label, all above their thresholds, or "unknown".
+function verdict(row) {
+  const best = row.indexOf(Math.max(...row));
+  const label = card.labels[best];
+  const probability = row[best];
+  if (card.answer === "several") {
+    const told = card.labels.filter((name, place) => row[place] > (card.thresholds[name] ?? 0.5));
+    told.sort((a, b) => row[card.labels.indexOf(b)] - row[card.labels.indexOf(a)]);
+    return { label, probability, labels: told };
+  }
+  if (probability < (card.thresholds[label] ?? 0)) return { label: "unknown", probability, nearest: label };
+  return { label, probability };
+}

@@ -1,0 +1,303 @@
+"""The page, in real Chromium: what it shows is what Python answers, by hand, by microphone and by keyboard."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("fastapi")
+
+from chromium import browser, page_at, until
+from model_files import MEL_MODEL, write_tiny_model
+from serving import served
+from soundfold.cli import main
+from soundfold.runtime import load
+from soundfold.serve.web_folder import ORT_FILES
+
+ORT = Path(__file__).parents[1] / "src" / "soundfold" / "serve" / "onnxruntime_web"
+needs_ort = pytest.mark.skipif(
+    not all((ORT / name).is_file() for name in ORT_FILES), reason="needs onnxruntime-web: make onnxruntime-web"
+)
+MODEL = load(MEL_MODEL)
+
+
+def street(seconds: float = 2.3, rate: int = 44_100, channels: int = 1) -> np.ndarray:
+    """Return (samples, channels) that change: a rising tone over noise that swells."""
+    draw = np.random.default_rng(5)
+    time = np.arange(round(seconds * rate)) / rate
+    tone = 0.4 * np.sin(2 * np.pi * (200 + 700 * time) * time)
+    noise = draw.normal(size=(len(time), channels)) * (0.02 + 0.1 * time / seconds)[:, np.newaxis]
+    return (tone[:, np.newaxis] + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sounds") / "street.wav"
+    soundfile.write(path, street(4.0), 44_100, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium(wav: Path) -> Iterator[Any]:
+    with browser(wav) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def where() -> Iterator[str]:
+    with served({"mel": MODEL}) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("web") / "folder"
+    assert main(["export", str(MEL_MODEL), "--to", "web", "--out", str(out)]) == 0
+    return out
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def hosted(folder: Path) -> Iterator[tuple[str, ThreadingHTTPServer]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def give(page: Any, path: Path) -> dict:
+    page.evaluate("soundfold.answer = null")
+    page.set_input_files("#file", path)
+    until(page, "soundfold.answer || document.getElementById('error').textContent")
+    assert page.inner_text("#error") == ""
+    return page.evaluate("soundfold.answer")
+
+
+def same(answer: dict, expected: dict) -> None:
+    assert answer["label"] == expected["label"]
+    assert answer["duration_s"] == pytest.approx(expected["duration_s"], abs=1e-3)
+    assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-3)
+    for one, other in zip(answer.get("timeline", []), expected.get("timeline", []), strict=True):
+        assert (one["start_s"], one["label"]) == (other["start_s"], other["label"])
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-3)
+
+
+def test_a_file_is_answered_shown_played_and_saved(chromium, where, wav, tmp_path):
+    with page_at(chromium, where) as page:
+        answer = give(page, wav)
+        expected = MODEL.predict(wav).as_dict()
+        same(answer, expected)
+        assert page.inner_text("#label") == expected["label"]
+        assert page.inner_text("#bars li:first-child b") == f"{100 * expected['probability']:.1f} %"
+        assert page.evaluate("document.querySelector('#mel').getContext('2d').getImageData(5, 200, 1, 1).data[0]") > 11
+        first = page.locator("#list button").first
+        first.click()
+        until(page, "document.querySelector('#list button').classList.contains('playing')")
+        for button, suffix in (("#csv", ".csv"), ("#audacity", ".txt")):
+            with page.expect_download() as download:
+                page.click(button)
+            download.value.save_as(tmp_path / suffix)
+            assert download.value.suggested_filename == f"street{suffix}"
+        rows = (tmp_path / ".csv").read_text("utf-8").splitlines()
+        assert rows[0] == "start_s,end_s,label,probability"
+        events = [line.split("\t") for line in (tmp_path / ".txt").read_text("utf-8").splitlines()]
+        assert float(events[0][0]) == 0.0
+        assert float(events[-1][1]) == 4.0
+        assert [row.split(",")[2] for row in rows[1:]] == [label for _, _, label in events]
+
+
+@pytest.mark.long
+def test_a_recording_is_answered_as_python_answers_it(chromium, where, tmp_path):
+    with page_at(chromium, where) as page:
+        page.evaluate(
+            """() => { const send = window.fetch; window.fetch = async (path, options) => {
+            if (options?.body) window.sent = Array.from(new Uint8Array(await options.body.get("file").arrayBuffer()));
+            return send(path, options); }; }"""
+        )
+        page.click("#record")
+        until(page, "/Recording, [1-9]/.test(document.getElementById('status').textContent)")
+        assert page.get_attribute("#record", "aria-pressed") == "true"
+        assert page.is_disabled("#live")
+        page.click("#record")
+        until(page, "soundfold.answer")
+        recorded = bytes(page.evaluate("window.sent"))
+        expected = MODEL.predict(recorded).as_dict()
+        assert expected["duration_s"] > 0.9
+        same(page.evaluate("soundfold.answer"), expected)
+
+
+def live(page: Any) -> tuple[dict, np.ndarray]:
+    """Listen live for two seconds; return what the page has heard and told, and the samples."""
+    page.click("#live")
+    until(page, "/Listening, [2-9]/.test(document.getElementById('status').textContent)")
+    page.click("#live")
+    until(page, "soundfold.live")
+    told = page.evaluate("({...soundfold.live, samples: Array.from(soundfold.live.samples)})")
+    return told, np.array(told["samples"], np.float32)
+
+
+def same_live(told: dict, samples: np.ndarray) -> None:
+    assert np.abs(samples).max() > 0.05
+    expected = list(MODEL.stream([samples], round(told["rate"])))
+    assert len(expected) == len(told["spans"]) >= 4
+    for one, other in zip(told["spans"], expected, strict=True):
+        assert one["start_s"] == pytest.approx(other.start_s)
+        assert one["label"] == other.label
+        assert one["probabilities"] == pytest.approx(other.probabilities, abs=1e-3)
+
+
+def test_live_listening_is_answered_as_python_answers_it(chromium, where):
+    with page_at(chromium, where) as page:
+        same_live(*live(page))
+        assert page.locator("#list button").count() >= 1
+        page.locator("#list button").first.click()
+
+
+def test_by_keyboard_alone(chromium, where, wav):
+    with page_at(chromium, where) as page:
+        reached = []
+        for _ in range(6):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        assert reached[:4] == ["skip", "file", "record", "live"]
+        page.focus("#file")
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Space")
+        chooser.value.set_files(wav)
+        until(page, "soundfold.answer")
+        page.focus("#play")
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('play').textContent === 'Stop'")
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('play').textContent === 'Play all'")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "csv"
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        until(page, "document.activeElement.classList.contains('playing')")
+        assert re.match(r"Play \w+, 0\.0 to ", page.evaluate("document.activeElement.ariaLabel"))
+
+
+@pytest.mark.long
+def test_what_cannot_be_heard_is_told(chromium, where, tmp_path):
+    nonsense = tmp_path / "x <b>y.wav"
+    nonsense.write_text("no sound")
+    with page_at(chromium, where) as page:
+        page.set_input_files("#file", nonsense)
+        until(page, "document.getElementById('error').textContent")
+        assert "is not a sound that can be decoded" in page.inner_text("#error")
+        assert page.locator("#error b").count() == 0
+
+
+@pytest.mark.long
+def test_a_token_is_asked_for(chromium, wav):
+    with served({"mel": MODEL}, token="much secret") as where:
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(where)
+        page.fill("#token", "much secret")
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('status').textContent === 'Ready'")
+        same(give(page, wav), MODEL.predict(wav).as_dict())
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.long), "dark"])
+def test_a_phone_shows_all_of_its_width_and_words_stand_out(chromium, where, wav, scheme):
+    with page_at(chromium, where, viewport={"width": 360, "height": 740}, color_scheme=scheme) as page:
+        give(page, wav)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        ground, ink, soft = page.evaluate(
+            """() => [getComputedStyle(document.querySelector(".card")).backgroundColor,
+            ...["#label", "#heading"].map((id) => getComputedStyle(document.querySelector(id)).color)]"""
+        )
+        for words in (ink, soft):
+            assert contrast(words, ground) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours as the web's guidelines for accessibility define it."""
+
+    def luminance(colour: str) -> float:
+        channels = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
+        linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+# ---- in the browser
+
+
+@needs_ort
+@pytest.mark.parametrize(
+    ("name", "rate", "channels"),
+    [("a.wav", 44_100, 1), ("b.flac", 48_000, 2), ("c.wav", 8_000, 1), ("d.wav", 11_025, 2)],
+)
+def test_the_exported_folder_answers_as_python_does(chromium, hosted, tmp_path, name, rate, channels):
+    path = tmp_path / name
+    soundfile.write(path, street(1.3, rate, channels), rate)
+    with page_at(chromium, hosted[0]) as page:
+        same(give(page, path), MODEL.predict(path).as_dict())
+
+
+@pytest.mark.long
+@needs_ort
+def test_the_exported_folder_hears_live_with_its_server_gone(chromium, hosted, wav):
+    where, server = hosted
+    with page_at(chromium, where) as page:
+        page.evaluate("fetch('worklet.js')")
+        same(give(page, wav), MODEL.predict(wav).as_dict())
+        same_live(*live(page))
+        server.shutdown()
+        server.server_close()
+        same(give(page, wav), MODEL.predict(wav).as_dict())
+
+
+def test_the_exported_folder_is_whole_or_not_there(tmp_path, capsys):
+    ort = tmp_path / "package" / "dist"
+    ort.mkdir(parents=True)
+    for name in ORT_FILES:
+        (ort / name).write_bytes(b"x")
+    tiny = write_tiny_model(
+        tmp_path / "tiny.onnx", card={"calibration": {"temperature": 1, "thresholds": {"low": 0.7}}}
+    )
+    command = ["export", str(tiny), "--to", "web", "--onnxruntime-web", str(tmp_path / "package"), "--out"]
+    out = tmp_path / "out"
+    for _ in range(2):  # an earlier export is replaced
+        assert main([*command, str(out)]) == 0
+    told = json.loads((out / "model.json").read_text("utf-8"))
+    assert (told["name"], told["labels"], told["thresholds"]) == ("tiny", ["low", "high"], {"low": 0.7})
+    assert (out / "model.onnx").read_bytes() == tiny.read_bytes()
+    assert "MIT" in (out / "LICENSES.txt").read_text("utf-8")
+    page = (out / "index.html").read_text("utf-8")
+    assert "connect-src 'self'" in page
+    assert not re.search(r"https?://(?!www\.w3\.org)", page + (out / "page.js").read_text("utf-8"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    for wrong in (tmp_path / "mine", tiny):
+        assert main([*command, str(wrong)]) == 2
+        assert "is in the way" in capsys.readouterr().err
+    (ort / ORT_FILES[0]).unlink()
+    assert main([*command, str(tmp_path / "new")]) == 2
+    assert "must hold ort.wasm.min.mjs" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out", "package", "tiny.onnx"]

@@ -1,0 +1,273 @@
+"""The server keeps its bounds against slow, hostile and foreign senders, joins windows, and counts what it does."""
+
+import asyncio
+import io
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("fastapi")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("httpx")
+import httpx
+
+from model_files import MEL_MODEL, TINY_MODEL
+from serving import encoded, served
+from soundfold.runtime import load
+from soundfold.serve import Bounds, build_app, names_of
+from soundfold.serve.joining import Joiner
+
+pytestmark = pytest.mark.runtime
+MODEL = load(TINY_MODEL)
+
+
+def opened(where: str) -> socket.socket:
+    to = urlsplit(where)
+    return socket.create_connection((to.hostname, to.port), timeout=10)
+
+
+def closed_after(connection: socket.socket) -> float:
+    began = time.monotonic()
+    while connection.recv(65_536):
+        pass
+    return time.monotonic() - began
+
+
+# ---- slow and hostile senders
+
+
+def test_heads_that_never_end_are_not_waited_for():
+    with served(MODEL, Bounds(max_head_s=0.5)) as where:
+        silent, dripping, second = opened(where), opened(where), opened(where)
+        dripping.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-")
+        second.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert second.recv(65_536).startswith(b"HTTP/1.1 200")
+        second.sendall(b"GET /healthz HT")  # a further request on a connection that was good
+        began = time.monotonic()
+        for connection in (silent, dripping, second):
+            with connection:
+                closed_after(connection)
+        assert time.monotonic() - began < 3
+        assert httpx.get(f"{where}/healthz").status_code == 200
+
+
+def test_a_head_without_an_end_does_not_fill_the_memory():
+    with served(MODEL) as where, opened(where) as connection:
+        sent = 0
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        with suppress(OSError):
+            while sent < 50_000_000:
+                sent += connection.send(b"X-Y: " + b"z" * 10_000 + b"\r\n")
+        assert sent < 20_000_000
+
+
+def test_a_body_that_drips_loses_its_place():
+    with served(MODEL, Bounds(max_head_s=0.3, concurrency=1, max_read_s=20.0)) as where, opened(where) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nRIFF")
+        assert b" 408 " in connection.recv(65_536)
+        assert httpx.post(f"{where}/v1/predict", content=encoded()).status_code == 200
+
+
+def test_more_connections_than_allowed_are_sent_away():
+    with served(MODEL, Bounds(connections=3)) as where:
+        held = [opened(where) for _ in range(3)]
+        assert httpx.get(f"{where}/healthz").status_code == 503
+        for connection in held:
+            connection.close()
+        time.sleep(0.2)
+        assert httpx.get(f"{where}/healthz").status_code == 200
+
+
+def test_who_is_refused_gets_to_read_it_and_keeps_the_connection():
+    go_on, begun = threading.Event(), threading.Event()
+
+    def slow(batch: np.ndarray) -> np.ndarray:
+        begun.set()
+        assert go_on.wait(20)
+        return MODEL.probabilities(batch)
+
+    with served(MODEL.answering_by(slow), Bounds(concurrency=1)) as where, httpx.Client(base_url=where) as client:
+        first = threading.Thread(target=httpx.post, args=(f"{where}/v1/predict",), kwargs={"content": encoded()})
+        first.start()
+        assert begun.wait(10)
+        assert httpx.get(f"{where}/readyz").status_code == 503
+        for _ in range(20):
+            refused = client.post("/v1/predict", content=bytes(900_000))
+            assert refused.status_code == 429
+            assert refused.headers["retry-after"] == "1"
+            assert "connection" not in refused.headers
+        go_on.set()
+        first.join()
+        assert client.post("/v1/predict", content=encoded()).status_code == 200
+        assert client.get("/readyz").json() == {"status": "ready"}
+        text = client.get("/metrics").text
+    assert 'soundfold_requests_total{status="429"} 20.0' in text
+    assert 'soundfold_requests_total{status="200"} 2.0' in text
+    assert "soundfold_sound_seconds_total 5.0" in text
+    assert "soundfold_working 0.0" in text
+
+
+def test_an_answer_that_takes_too_long_is_given_up_and_its_thread_ends():
+    passes = []
+
+    def slow(batch: np.ndarray) -> np.ndarray:
+        passes.append(len(batch))
+        time.sleep(0.3)
+        return MODEL.probabilities(batch)
+
+    with served(MODEL.answering_by(slow), Bounds(max_work_s=0.1, concurrency=1)) as where:
+        answer = httpx.post(f"{where}/v1/predict", content=encoded(samples=np.zeros(80 * 8_000)))
+        assert answer.status_code == 503
+        assert "took longer than 0.1 s" in answer.json()["error"]
+        assert answer.headers["retry-after"] == "10"
+        time.sleep(0.6)
+        assert httpx.get(f"{where}/readyz").status_code == 200
+    assert sum(passes) < 40
+
+
+def test_ten_hours_in_a_small_flac_are_refused_at_once():
+    file = io.BytesIO()
+    part = np.zeros(360_000, np.int16)
+    with soundfile.SoundFile(file, "w", 1_000, 1, format="FLAC") as writing:
+        for _ in range(100):
+            writing.write(part)
+    content = file.getvalue()
+    assert len(content) < 2_000_000
+    with served(MODEL) as where:
+        began = time.monotonic()
+        answer = httpx.post(f"{where}/v1/predict", content=content)
+        assert answer.status_code == 413
+        assert time.monotonic() - began < 2
+
+
+# ---- who may ask
+
+
+def test_a_token_keeps_everybody_else_out():
+    with served(MODEL, token="much secret") as where:
+        for path in ("/v1/models", "/metrics"):
+            assert httpx.get(where + path).status_code == 401
+            assert httpx.get(where + path, headers={"authorization": "Bearer much secret"}).status_code == 200
+        for wrong in ("Bearer much", "Basic much secret", "much secret", "Bearer", "bearer much secret2"):
+            refused = httpx.post(f"{where}/v1/predict", content=encoded(), headers={"authorization": wrong})
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"] == "Bearer"
+        for path in ("/", "/healthz", "/readyz", "/openapi.json"):
+            assert httpx.get(where + path).status_code == 200
+
+
+def test_a_page_of_another_site_may_not_ask():
+    with served(MODEL) as where:
+        for origin in ("https://elsewhere.example", "null", f"{where}0"):
+            refused = httpx.post(f"{where}/v1/predict", content=encoded(), headers={"origin": origin})
+            assert refused.status_code == 403
+        assert httpx.post(f"{where}/v1/predict", content=encoded(), headers={"origin": where}).status_code == 200
+
+
+def test_the_page_may_reach_nothing_but_its_server():
+    with served(MODEL) as where:
+        page = httpx.get(where)
+        assert "connect-src 'self'" in page.headers["content-security-policy"]
+        assert page.headers["x-content-type-options"] == "nosniff"
+        for path in ("/../app.py", "/page/index.html", "/%2e%2e/app.py", "/backend_browser.js", "/__init__.py"):
+            assert httpx.get(where + path).status_code == 404
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_serving_others_without_a_token_is_warned_of(host, warned):
+    command = [sys.executable, "-m", "soundfold", "serve", str(TINY_MODEL), "--host", host, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            lines = [process.stderr.readline() for _ in range(3 if warned else 2)]
+        finally:
+            process.kill()
+    assert ("no --token keeps anybody out" in "".join(lines)) == warned
+    assert lines[-1].startswith("try: ")
+
+
+# ---- models
+
+
+def test_models_are_told_apart_by_name():
+    mel = load(MEL_MODEL)
+    with served({"tiny": MODEL, "mel": mel}) as where:
+        assert [told["name"] for told in httpx.get(f"{where}/v1/models").json()] == ["tiny", "mel"]
+        for query, model in (("", MODEL), ("?model=tiny", MODEL), ("?model=mel&hop_s=0.25", mel)):
+            (answer,) = httpx.post(f"{where}/v1/predict{query}", content=encoded()).json()
+            expected = model.predict(encoded(), hop_s=0.25 if "hop" in query else None)
+            assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+        missing = httpx.post(f"{where}/v1/predict?model=mle", content=encoded())
+        assert missing.status_code == 404
+        assert missing.json()["error"] == "model must be one that is served, got 'mle'. Did you mean 'mel'?"
+        for hop in ("0", "0.01", "nan", "inf", "x", "9"):
+            refused = httpx.post(f"{where}/v1/predict?hop_s={hop}", content=encoded())
+            assert refused.status_code == 422
+            assert list(refused.json()) == ["error"]
+
+
+def test_names_tell_no_path():
+    paths = [Path("/a/runs/street/model.onnx"), Path("/b/street"), Path("x.onnx"), Path("x.ONNX"), Path("/model.onnx")]
+    assert names_of(paths) == ["street", "street-2", "x", "x-2", "model"]
+
+
+# ---- joining
+
+
+def test_joined_windows_come_back_to_who_asked():
+    passes: list[int] = []
+    lock = threading.Lock()
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with lock:
+            passes.append(len(batch))
+        time.sleep(0.002)
+        return batch.sum(axis=(1, 2))[:, np.newaxis]
+
+    joiner = Joiner(run, 2)
+    wrong: list[object] = []
+
+    def ask(seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        for _ in range(30):
+            batch = draw.normal(size=(draw.integers(1, 4), 1, 8)).astype(np.float32)
+            if not np.array_equal(joiner(batch), batch.sum(axis=(1, 2))[:, np.newaxis]):
+                wrong.append(batch)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert wrong == []
+    assert max(passes) == 4
+    assert len(passes) < 8 * 30
+
+
+def test_what_fails_is_raised_where_it_was_asked_and_the_next_is_answered():
+    joiner = Joiner(lambda batch: 1 / 0 if batch.sum() else batch, 1)
+    with pytest.raises(ZeroDivisionError):
+        joiner(np.ones((1, 1, 1)))
+    assert joiner(np.zeros((1, 1, 1))).shape == (1, 1, 1)
+
+
+def test_description_names_every_refusal_and_no_path():
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(build_app(MODEL))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/openapi.json")
+
+    told = asyncio.run(asked()).json()
+    assert {"200", "400", "401", "403", "404", "408", "413", "422", "429", "503"} == set(
+        told["paths"]["/v1/predict"]["post"]["responses"]
+    )
+    assert str(TINY_MODEL.parent) not in json.dumps(told)
