@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 VERBS = {
     "demo": ["demo"], "train": ["train"], "cv": ["cv"], "evaluate": ["evaluate"], "predict": ["predict"],
-    "serve": ["serve"], "listen": ["listen"], "tune": ["tune"], "ladder": ["ladder"], "compare": ["compare"],
-    "report": ["report"], "export": ["export"], "model-file": ["model"],
+    "serve": ["serve"], "listen": ["listen"], "bulk": ["bulk"], "tune": ["tune"], "ladder": ["ladder"],
+    "compare": ["compare"], "report": ["report"], "export": ["export"], "model-file": ["model"],
     "data": ["data synth", "data get", "data check", "data show", "data cache"],
 }  # fmt: skip
 

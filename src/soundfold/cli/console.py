@@ -61,9 +61,9 @@ class ConsoleReporter:
         """Print a sentence."""
         self._console.print(escape(sentence), soft_wrap=True)
 
-    def progress(self, what: str, done: int, total: int | None) -> None:
-        """Move the live line on; in a log, say a word now and then."""
-        self._show(what, done, total, _count(done, total))
+    def progress(self, what: str, done: int, total: int | None, told: str = "") -> None:
+        """Move the live line on, with more that is to be told; in a log, say a word now and then."""
+        self._show(what, done, total, _count(done, total), told)
 
     def transfer(self, phase: str, done: int, total: int | None) -> None:
         """Show how a download goes, one at a time, by the phases of `soundfold.data.fetch.transfer.OnProgress`."""
@@ -92,14 +92,17 @@ class ConsoleReporter:
         elif self._due(what, record.epoch == epochs):
             self._log(f"{what}: epoch {record.epoch}/{epochs}, {told}")
 
-    def _show(self, what: str, done: int, total: int | None, amount: str, at_once: bool = False) -> None:
+    def _show(
+        self, what: str, done: int, total: int | None, amount: str, told: str = "", at_once: bool = False
+    ) -> None:
         if self._live:
-            self._move(what, done, total, amount, "")
+            self._move(what, done, total, amount, told)
         else:
             begun, first = self._begun.setdefault(what, (time.monotonic(), done))
             if self._due(what, at_once or (total is not None and done >= total)):
                 left = _left(time.monotonic() - begun, done - first, None if total is None else total - done)
-                self._log(f"{what}: {amount}{left}" if amount else what)
+                line = f"{what}: {amount}{left}" if amount else what
+                self._log(f"{line}, {told}" if told else line)
 
     def _move(self, what: str, done: int, total: int | None, amount: str, told: str) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ import typer
 
 from soundfold import __version__
 from soundfold.cli import (
+    bulk,
     compare,
     cv,
     data,
@@ -64,6 +65,7 @@ app.command("export")(export.export)
 app.command("model")(model.model)
 app.command("predict")(predict.predict)
 app.command("listen")(listen.listen)
+app.command("bulk")(bulk.bulk)
 app.command("serve")(serve.serve)
 
 
@@ -123,7 +125,9 @@ def _interrupted(arguments: Sequence[str] | None) -> int:
     """Say how an interrupted verb can be continued; only a run whose folder the user named can be."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     mend = ""
-    if words and words[0] in ("train", "cv", "ladder", "tune"):
+    if words and words[0] == "bulk":
+        mend = ". What was heard is kept: the same command goes on"
+    elif words and words[0] in ("train", "cv", "ladder", "tune"):
         named = any(word == "--out" or word.startswith("--out=") for word in words)
         mend = (
             ". What was done is kept: the same command with --resume goes on"

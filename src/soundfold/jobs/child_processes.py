@@ -1,8 +1,7 @@
 """Work done in several processes at once, and what they tell while they do it.
 
 A worker is a plain child process. It gets a function and its arguments on standard input and tells how it goes in lines
-of JSON; that needs nothing of the caller's script, where multiprocessing would run it again. When the end of standard
-input comes, the parent is gone, however it went, and the worker goes too.
+of JSON. When the end of standard input comes, the parent is gone, however it went, and the worker goes too.
 """
 
 import json
@@ -16,11 +15,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
-import soundfold
 from soundfold import errors
+from soundfold.children import leave_with_parent, start_child
 from soundfold.cores import usable_cores
 from soundfold.errors import RunError
 from soundfold.jobs.reporting import Reporter
@@ -114,24 +112,10 @@ class _Children:
                 process.kill()  # nothing happens to one that has ended
 
     def _start(self) -> subprocess.Popen[bytes]:
-        home = str(Path(soundfold.__file__).parents[1])
-        path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
-        # a group of its own: Ctrl-C reaches the parent alone, which tells of it once and ends the rest
-        apart: dict[str, Any] = (
-            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-            if sys.platform == "win32"
-            else {"process_group": 0}
-        )
         with self._lock:
             if self._stopped:
                 raise RunError("the run was stopped")
-            process = subprocess.Popen(
-                [sys.executable, "-c", "from soundfold.jobs.child_processes import work; work()"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=os.environ | {"PYTHONPATH": path},
-                **apart,
-            )
+            process = start_child("from soundfold.jobs.child_processes import work; work()")
             self._running.append(process)
         return process
 
@@ -142,7 +126,7 @@ def work() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed must not stand among the answers
     function, arguments, threads = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
@@ -155,12 +139,6 @@ def work() -> None:
         reporter.tell("system", error.errno, error.strerror, error.filename)
     else:
         reporter.tell("done")
-
-
-def _leave_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
 
 
 class _Telling:

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from itertools import chain
@@ -18,6 +17,7 @@ from soundfold.errors import AudioError, SoundfoldError
 from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.events import Event, EventJoiner, Joining
+from soundfold.runtime.many import answer_many
 from soundfold.runtime.model_path import find_model
 from soundfold.runtime.samples import as_waveform
 from soundfold.runtime.session import Session
@@ -222,38 +222,13 @@ class Model:
         Args:
             sounds: as `predict` takes them, or (sound, start_s, end_s) for a part of one.
             hop_s, joining, every_probability: as `predict` takes them.
-            workers: threads; None for one a core.
-            on_heard: as `predict` takes it; called in these threads.
+            workers: threads, or processes where there are many sounds; None for one a core.
+            on_heard: as `predict` takes it; called in threads.
         """
 
-        def answer(asked: Source | Part) -> Prediction | SoundfoldError:
-            sound, start_s, end_s = asked if isinstance(asked, tuple) else (asked, None, None)
-            try:
-                return self.predict(
-                    sound,
-                    hop_s=hop_s,
-                    start_s=start_s,
-                    end_s=end_s,
-                    joining=joining,
-                    every_probability=every_probability,
-                    on_heard=on_heard,
-                )
-            except SoundfoldError as error:
-                return error
-
         hop_samples(self.card, hop_s)
-        size = workers or usable_cores()
-        with ThreadPoolExecutor(size) as pool:
-            waiting: list[Future[Prediction | SoundfoldError]] = []
-            try:
-                for sound in sounds:
-                    waiting.append(pool.submit(answer, sound))
-                    if len(waiting) > 4 * size:
-                        yield waiting.pop(0).result()
-                while waiting:
-                    yield waiting.pop(0).result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        options = {"hop_s": hop_s, "joining": joining, "every_probability": every_probability}
+        return answer_many(self, sounds, workers or usable_cores(), options, on_heard)
 
     def _fit(self, waveform: np.ndarray, sample_rate: int | None) -> np.ndarray:
         if sample_rate is None:

@@ -1,0 +1,139 @@
+"""Which sounds there are: those of a folder, found as the work goes on, or those that a list names."""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from soundfold.audio import AUDIO_SUFFIXES
+from soundfold.errors import DataError, PathError
+
+__all__ = ["Listing", "Sound"]
+
+_TABLES = {".csv": ",", ".tsv": "\t"}
+_PARTS_OF_SOUNDS = ("start", "end", "start_s", "end_s")
+
+
+class Sound(NamedTuple):
+    """A sound to be heard.
+
+    Attributes:
+        name: what the answer calls it: as the list has it, or the folder as it was named and the way from there.
+        file: where it is.
+        problem: why it cannot be heard, known already; of a folder that may not be read.
+    """
+
+    name: str
+    file: str
+    problem: str | None = None
+
+
+class Listing:
+    """The sounds of a folder, of a list (a text file with a path a line, CSV or TSV with a column `path`), or of stdin.
+
+    Paths in a list are meant from the list's folder, those on stdin from where we stand.
+
+    Args:
+        source: the folder or the list; `-` for stdin.
+        shown: how the names of a folder's sounds begin; as `source` if not given.
+
+    Raises:
+        PathError: there is nothing, or a sound in place of a list.
+    """
+
+    def __init__(self, source: Path, shown: str | None = None) -> None:
+        self._source, self._shown = source, shown if shown is not None else str(source)
+        self.is_stdin = str(source) == "-"
+        if self.is_stdin or source.is_dir():
+            return
+        if not source.exists():
+            raise PathError(f"{source}: there is no such folder or list. Check the spelling of the path")
+        if source.suffix.lower() in AUDIO_SUFFIXES:
+            raise PathError(f"{source}: is a sound, no folder or list. Say: soundfold predict MODEL {source}")
+        if not source.is_file():
+            raise PathError(f"{source}: must be a folder or a list, and is neither. Give a list on stdin as -")
+
+    @property
+    def place(self) -> str:
+        """The same for the same source, however it was named."""
+        return "-" if self.is_stdin else str(self._source.resolve())
+
+    def __iter__(self) -> Iterator[Sound]:
+        """Yield the sounds, a folder's in order; nothing but the names of one folder is held at a time."""
+        if not self.is_stdin and self._source.is_dir():
+            yield from self._walked()
+        else:
+            yield from self._listed()
+
+    def _walked(self) -> Iterator[Sound]:
+        """Yield the sounds as training would find them: nothing hidden, and each folder once."""
+        seen: set[tuple[int, int]] = set()
+        locked: list[OSError] = []
+        root = str(self._source)
+        for place, folders, files in os.walk(root, onerror=locked.append, followlinks=True):
+            status = os.stat(place)  # noqa: PTH116 (this runs for every folder of a large tree)
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+            for name in sorted(files):
+                if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES:  # noqa: PTH122
+                    file = f"{place}{os.sep}{name}"
+                    yield Sound(self._named(file), file)
+            while locked:
+                yield self._locked(locked.pop())
+        while locked:
+            yield self._locked(locked.pop())
+
+    def _locked(self, error: OSError) -> Sound:
+        problem = f"{error.filename}: cannot be read ({error.strerror}). Change its permissions"
+        return Sound(self._named(str(error.filename)), str(error.filename), problem)
+
+    def _named(self, file: str) -> str:
+        return self._shown + file.removeprefix(str(self._source))
+
+    def _listed(self) -> Iterator[Sound]:
+        folder = "" if self.is_stdin else str(self._source.parent)
+        with closing(self._opened()) as file:
+            suffix = self._source.suffix.lower()
+            names = self._column(file, _TABLES[suffix]) if suffix in _TABLES else _lines(file)
+            for name in names:
+                yield Sound(name, os.path.join(folder, name))  # noqa: PTH118 (a Path would mend what a name holds)
+
+    def _opened(self) -> TextIO:
+        if not self.is_stdin:
+            # a file's name need not be text
+            return self._source.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        if not sys.stdin:
+            raise PathError("-: standard input is closed. Name a folder or a list")
+        return io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", errors="surrogateescape", newline="")
+
+    def _column(self, file: TextIO, delimiter: str) -> Iterator[str]:
+        table = csv.DictReader(file, delimiter=delimiter)
+        columns = [name.strip().lower() for name in table.fieldnames or () if name]
+        if "path" not in columns:
+            known = ", ".join(columns) or "none"
+            raise DataError(f"{self._source}: must have a column 'path', got {known}. Name the column so")
+        parts = [name for name in columns if name in _PARTS_OF_SOUNDS]
+        if parts:
+            raise DataError(
+                f"{self._source}: has a column '{parts[0]}', but bulk answers for whole files. Take it out, or cut the "
+                f"sounds first"
+            )
+        key = next(name for name in table.fieldnames or () if name and name.strip().lower() == "path")
+        try:
+            yield from (row[key] for row in table if row[key])
+        except csv.Error as error:
+            raise DataError(f"{self._source} line {table.line_num}: is no line of a table ({error}). Mend it") from None
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    for line in file:
+        name = line.rstrip("\r\n")
+        if name:
+            yield name

@@ -1,0 +1,75 @@
+"""Answers for many sounds, several at once: the one engine behind `Model.predict_many`, `predict` and `bulk`."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from soundfold.errors import SoundfoldError
+from soundfold.runtime.answer import Prediction
+from soundfold.runtime.workers import Answer, Workers
+
+if TYPE_CHECKING:
+    from soundfold.runtime.model import Model, Part, Source
+
+__all__ = ["answer_many"]
+
+_FEW = 64  # sounds a core, at most, that threads of this process hear before others would have started
+_QUEUED = 16  # sounds a core that are known to be next, so that a long one does not make the rest wait
+
+
+def answer_many(
+    model: "Model",
+    sounds: "Iterable[Source | Part]",
+    size: int,
+    options: dict[str, Any],
+    on_heard: Callable[[float], object] | None,
+) -> Iterator[Answer]:
+    """Yield the answer for each sound in order; see `Model.predict_many`."""
+    sounds = iter(sounds)
+    first = list(islice(sounds, _FEW * size + 1))
+    apart = size > 1 and len(first) > _FEW * size
+    waiting: deque[Future[Answer]] = deque()
+    with _asking(model, size, apart, options, on_heard) as ask:
+        for sound in chain(first, sounds):
+            waiting.append(ask(*(sound if isinstance(sound, tuple) else (sound, None, None))))
+            if len(waiting) > _QUEUED * size:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@contextmanager
+def _asking(
+    model: "Model",
+    size: int,
+    apart: bool,
+    options: dict[str, Any],
+    on_heard: Callable[[float], object] | None,
+) -> "Iterator[Callable[[Source, float | None, float | None], Future[Answer]]]":
+    """Yield what takes a sound and returns the future of its answer: from threads, or from processes of their own."""
+
+    def answer(sound: "Source", start_s: float | None, end_s: float | None) -> Prediction | SoundfoldError:
+        try:
+            return model.predict(sound, start_s=start_s, end_s=end_s, on_heard=on_heard, **options)
+        except SoundfoldError as error:
+            return error
+
+    with ThreadPoolExecutor(size) as pool:
+        try:
+            if not apart:
+                yield lambda *asked: pool.submit(answer, *asked)
+                return
+            with Workers(model.path, size, options, on_heard=on_heard) as workers:
+
+                def ask(sound: "Source", start_s: float | None, end_s: float | None) -> "Future[Answer]":
+                    if isinstance(sound, str | os.PathLike):
+                        return workers.submit(os.fspath(sound), start_s=start_s, end_s=end_s)
+                    return pool.submit(answer, sound, start_s, end_s)  # only names of files go from process to process
+
+                yield ask
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

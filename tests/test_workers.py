@@ -1,0 +1,93 @@
+"""Many sounds at once: the same answers from threads and from processes, whatever one sound does to its process."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bad_decoders import spoil
+from model_files import MEL_MODEL, TINY_MODEL
+from soundfold.errors import AudioError, ModelFileError, PathError
+from soundfold.runtime import Prediction, load, many
+from soundfold.runtime.workers import Workers
+
+pytestmark = [pytest.mark.runtime, pytest.mark.skipif(os.name == "nt", reason="needs signals of Unix")]
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Sounds of many lengths, with one that is none and one that is not there."""
+    folder = tmp_path_factory.mktemp("sounds")
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        sound = generator.uniform(-number / 12, number / 12, 3_000 + 2_500 * number)
+        soundfile.write(folder / f"größe {number}.wav", sound, 8_000)
+    (folder / "größe 5.wav").write_text("no sound")
+    return [str(folder / f"größe {number}.wav") for number in range(13)]
+
+
+@pytest.mark.parametrize("path", [TINY_MODEL, MEL_MODEL], ids=["tiny", "mel"])
+def test_processes_answer_as_this_one_does(path: Path, sounds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(path)
+    asked = [*sounds, (sounds[8], 0.5, 1.75), Path(sounds[0]), Path(sounds[1]).read_bytes()]
+    here = list(model.predict_many(asked, workers=2, hop_s=0.25))
+    monkeypatch.setattr(many, "_FEW", 0)
+    heard: list[float] = []
+    apart = list(model.predict_many(asked, workers=2, hop_s=0.25, on_heard=heard.append))
+    assert [repr(answer) for answer in apart] == [repr(answer) for answer in here]
+    assert isinstance(apart[5], AudioError)
+    assert isinstance(apart[12], PathError)
+    assert isinstance(apart[8], Prediction)
+    assert len(apart[8].timeline) > 4
+
+
+def test_few_sounds_are_heard_by_this_process(sounds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundfold.runtime.workers.start_child", None)
+    assert len(list(load(TINY_MODEL).predict_many(sounds, workers=2))) == len(sounds)
+
+
+def test_a_sound_that_crashes_or_hangs_its_process_costs_itself_alone(
+    sounds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(tmp_path / "site", monkeypatch)
+    bad = {number: str(tmp_path / f"{name}.wav") for number, name in ((1, "crash 1"), (2, "hang"), (5, "crash 2"))}
+    for file in bad.values():
+        shutil.copy(sounds[1], file)
+    asked = [bad.get(number, sounds[1]) for number in range(9)]
+    model = load(TINY_MODEL)
+    with Workers(TINY_MODEL, 2, patience_s=3.0) as workers:
+        answers = [future.result(60) for future in [workers.submit(file) for file in asked]]
+    expected = model.predict(sounds[1])
+    for number, answer in enumerate(answers):
+        if number not in bad:
+            assert answer == expected
+    told = [str(answers[number]) for number in bad]
+    assert "crash 1.wav: ended the process that listened to it (SIGSEGV), 2 times." in told[0]
+    assert "hang.wav: was given up after 3 s without a sign of life." in told[1]
+    assert "crash 2.wav: ended the process" in told[2]
+
+
+def test_workers_go_when_nobody_waits_for_them(sounds: list[str]) -> None:
+    before = set(threading.enumerate())
+    with Workers(TINY_MODEL, 2) as workers:
+        assert isinstance(workers.submit(sounds[0]).result(60), Prediction)
+        processes = [worker._process for worker in workers._workers if worker._process is not None]
+        for _ in range(1_000):
+            workers.submit(sounds[0])
+    assert processes
+    assert all(process.returncode is not None for process in processes)
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_model_that_is_gone_is_told_to_whoever_waits(tmp_path: Path, sounds: list[str]) -> None:
+    copy = tmp_path / "m.onnx"
+    copy.write_bytes(b"")
+    with Workers(copy, 2) as workers:
+        waiting = [workers.submit(sounds[0]) for _ in range(9)]
+        for future in waiting:
+            with pytest.raises(ModelFileError, match="is not a model file that can be opened"):
+                future.result(60)
