@@ -85,9 +85,9 @@ def test_workers_go_when_nobody_waits_for_them(sounds: list[str]) -> None:
 
 def test_a_model_that_is_gone_is_told_to_whoever_waits(tmp_path: Path, sounds: list[str]) -> None:
     copy = tmp_path / "m.onnx"
-    copy.write_bytes(b"")
+    copy.write_text("no model")
     with Workers(copy, 2) as workers:
         waiting = [workers.submit(sounds[0]) for _ in range(9)]
         for future in waiting:
-            with pytest.raises(ModelFileError, match="is not a model file that can be opened"):
+            with pytest.raises(ModelFileError, match=r"m\.onnx: "):
                 future.result(60)
