@@ -209,7 +209,7 @@ def test_models_are_told_apart_by_name():
         missing = httpx.post(f"{where}/v1/predict?model=mle", content=encoded())
         assert missing.status_code == 404
         assert missing.json()["error"] == "model must be one that is served, got 'mle'. Did you mean 'mel'?"
-        for hop in ("0", "0.01", "nan", "inf", "x", "9"):
+        for hop in ("0", "0.01", "nan", "inf", "1e308", "x", "9"):
             refused = httpx.post(f"{where}/v1/predict?hop_s={hop}", content=encoded())
             assert refused.status_code == 422
             assert list(refused.json()) == ["error"]

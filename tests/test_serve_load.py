@@ -170,13 +170,13 @@ def test_everything_that_the_description_allows_is_answered_as_it_says():
     for operation in (result.ok() for result in schema.get_all_operations()):
 
         @given(case=operation.as_strategy())
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         def ask(case):
             case.call_and_validate(excluded_checks=[positive_data_acceptance])  # most bytes are no sound
             ran.append(case)
 
         ask()
-    assert len(ran) > 60
+    assert len(ran) > 100
 
 
 # ---- load

@@ -24,7 +24,8 @@ def hop_samples(card: ModelCard, hop_s: float | None) -> int:
     """
     if hop_s is None:
         return card.window
-    hop = round(hop_s * card.sample_rate) if math.isfinite(hop_s) else 0
+    wanted = hop_s * card.sample_rate  # of a finite but huge number, infinity
+    hop = round(wanted) if math.isfinite(wanted) else 0
     if not 1 <= hop <= card.window:
         raise AudioError(
             f"hop must be more than 0 (a sample at least) and at most the window of {card.window_s:g} s, "
