@@ -8,7 +8,7 @@ import pytest
 
 from soundfold.audio import windows
 from soundfold.errors import SoundfoldError
-from soundfold.runtime import FORMAT_VERSION, Calibration, Event, EventJoiner, Joining, ModelCard
+from soundfold.runtime import FORMAT_VERSION, Calibration, Event, EventJoiner, Joining, ModelCard, Rejection
 
 pytestmark = pytest.mark.runtime
 LABELS = ("a", "b", "c")
@@ -130,3 +130,17 @@ def test_lengths_out_of_range_are_told(seconds: float) -> None:
         Joining(min_s=seconds)
     with pytest.raises(SoundfoldError, match=r"gap must be a number of seconds from 0 on, got"):
         Joining(gap_s=seconds)
+
+
+def test_a_window_that_is_unknown_is_no_event_however_sure_its_network_is() -> None:
+    zeros, ones = (0.0,) * 3, (1.0,) * 3
+    # refuses what is surer than about 0.9: known where -sum(z²) is at least the threshold
+    rule = Rejection(
+        centre=zeros, spread=ones, linear=zeros, square=(-1.0,) * 3, threshold=-10.0, false_alarms_per_hour=1.0
+    )
+    rows = np.array([[0.6, 0.3, 0.1], [0.99, 0.005, 0.005], [0.6, 0.3, 0.1]])
+    spans = [(0, 1_000), (1_000, 2_000), (2_000, 3_000)]
+    for answer, heard in (("one", [(0.0, 1.0), (2.0, 3.0)]), ("several", [(0.0, 3.0)])):
+        ruled = card(answer, calibration=Calibration(temperature=1.0, rejection=rule))
+        events = joined(spans, rows, Joining(), ruled)
+        assert [(event.start_s, event.end_s) for event in events] == heard

@@ -5,7 +5,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-__all__ = ["Calibration", "Rejection", "rejection_features"]
+__all__ = ["TOLD_FROM", "Calibration", "Rejection", "rejection_features"]
+
+TOLD_FROM = 0.5
+"""Probability from which a label is heard where a model was given no thresholds, as `evaluation.predictions` has it."""
 
 _LEAST = 1e-7  # of a probability in a logarithm: about what float32 tells from 0
 
@@ -45,6 +48,10 @@ class Rejection(BaseModel):
         z = (rejection_features(probabilities) - np.array(self.centre)) / np.array(self.spread)
         found: np.ndarray = z @ np.array(self.linear) + z**2 @ np.array(self.square)
         return found
+
+    def is_unknown(self, row: np.ndarray) -> bool:
+        """Tell whether a window or sound with these probabilities (labels,) is none of the classes."""
+        return bool(self.scores(row) < self.threshold)
 
 
 class Calibration(BaseModel):

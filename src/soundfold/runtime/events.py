@@ -6,7 +6,8 @@ is in a window, not where; where most windows that hold it agree is where it is,
 than a window is long. With windows side by side a moment has its window's own probability.
 
 An event of a class is a run of such moments at or above its threshold. Where a model answers with one label, that must
-also be the likeliest there, so its events overlap only where a gap of one was bridged over another.
+also be the likeliest there, so its events overlap only where a gap of one was bridged over another. A window that the
+model's rule for unknown sounds refuses speaks for no class, however sure the network is: its probabilities count as 0.
 """
 
 import math
@@ -17,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from soundfold.errors import SoundfoldError
+from soundfold.runtime.calibration import TOLD_FROM
 from soundfold.runtime.card import ModelCard
 
 __all__ = ["Event", "EventJoiner", "Joining"]
-
-_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class EventJoiner:
         self._rate = card.sample_rate
         self._only_likeliest = card.answer == "one"
         self._thresholds = _thresholds(card, joining.threshold)
+        self._rule = card.calibration.rejection if card.calibration is not None and self._only_likeliest else None
         # half a sample of tolerance: seconds are no whole samples
         self._least = joining.min_s * card.sample_rate - 0.5
         self._gap = joining.gap_s * card.sample_rate + 0.5
@@ -109,7 +110,10 @@ class EventJoiner:
             probabilities: (labels,) of the window.
         """
         over = self._move_to(start)
-        self._covering.append((stop, np.asarray(probabilities, np.float64)))
+        row = np.asarray(probabilities, np.float64)
+        if self._rule is not None and self._rule.is_unknown(row):
+            row = np.zeros_like(row)
+        self._covering.append((stop, row))
         return over
 
     def finish(self) -> list[Event]:
@@ -167,4 +171,4 @@ def _thresholds(card: ModelCard, asked: float | None) -> np.ndarray:
     if asked is not None:
         return np.full(len(card.labels), asked)
     own = {} if card.calibration is None else card.calibration.thresholds
-    return np.array([own.get(label, _THRESHOLD) for label in card.labels])
+    return np.array([own.get(label, TOLD_FROM) for label in card.labels])

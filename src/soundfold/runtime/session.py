@@ -20,10 +20,10 @@ from soundfold.runtime.graph_check import MOST_BYTES, check_graph
 from soundfold.runtime.graph_cost import check_cost, open_session, reason, session_options
 from soundfold.runtime.graph_cut import metadata, without_front_end
 from soundfold.runtime.seal import check_seal
+from soundfold.runtime.windowing import MOST_WINDOWS
 
 __all__ = ["Session"]
 
-_BATCH = 4  # as many windows as `Model.predict` gives at once
 _ALIKE = 1e-3  # what rounding can make of the two ways, with room: the proof at export allows a tenth of it
 
 
@@ -78,7 +78,7 @@ class Session:
         card, path = self.card, self._path
         inner = [card.window] if self.front_end is None else list(self.front_end.shape)
         shape = [card.channels, *inner]
-        check_cost(graph, [_BATCH, *shape], str(path))
+        check_cost(graph, [MOST_WINDOWS, *shape], str(path))
         self._session = open_session(graph, session_options(), str(path))
         taken, given = self._session.get_inputs(), self._session.get_outputs()
         if len(given) != 1 or given[0].type != "tensor(float)" or len(given[0].shape) != 2:

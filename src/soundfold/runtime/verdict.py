@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from soundfold.runtime.answer import UNKNOWN, Span
+from soundfold.runtime.calibration import TOLD_FROM
 from soundfold.runtime.card import ModelCard
 
 __all__ = ["Verdict", "judge", "span_of"]
-
-_THRESHOLD = 0.5  # as `evaluation.predictions` has it, which this installation may lack
 
 
 class Verdict(NamedTuple):
@@ -32,10 +31,10 @@ def judge(card: ModelCard, row: np.ndarray) -> Verdict:
     thresholds = {} if calibration is None else calibration.thresholds
     if card.answer == "several":
         order = np.argsort(-row, kind="stable")
-        told = tuple(card.labels[k] for k in order if row[k] > thresholds.get(card.labels[k], _THRESHOLD))
+        told = tuple(card.labels[k] for k in order if row[k] > thresholds.get(card.labels[k], TOLD_FROM))
         return Verdict(label, probability, told, None)
     rule = None if calibration is None else calibration.rejection
-    if probability < thresholds.get(label, 0.0) or (rule is not None and rule.scores(row) < rule.threshold):
+    if probability < thresholds.get(label, 0.0) or (rule is not None and rule.is_unknown(row)):
         return Verdict(UNKNOWN, probability, None, label)
     return Verdict(label, probability, None, None)
 

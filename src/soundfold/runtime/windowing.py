@@ -8,9 +8,10 @@ import numpy as np
 from soundfold.errors import AudioError
 from soundfold.runtime.card import ModelCard
 
-__all__ = ["WindowCutter", "batched", "hop_samples"]
+__all__ = ["MOST_WINDOWS", "WindowCutter", "batched", "hop_samples"]
 
-_BATCH = 4  # windows that go through the network together; more take longer each, as they no longer fit the cache
+MOST_WINDOWS = 4
+"""Windows that go through a network together, at most; more take longer each, as they no longer fit the cache."""
 
 Part = tuple[int, np.ndarray]
 """First sample of a window, and its waveform (channels, samples)."""
@@ -79,7 +80,7 @@ def batched(parts: Iterator[Part]) -> Iterator[list[Part]]:
     batch: list[Part] = []
     for part in parts:
         batch.append(part)
-        if len(batch) == _BATCH:
+        if len(batch) == MOST_WINDOWS:
             yield batch
             batch = []
     if batch:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["Joiner"]
+from soundfold.runtime.windowing import MOST_WINDOWS
 
-_MOST_WINDOWS = 4  # more take longer each, as they no longer fit the cache
+__all__ = ["Joiner"]
 
 
 class _Asked:
@@ -69,7 +69,7 @@ class Joiner:
         """Take the first that waits, and those behind it as long as they fit into the pass."""
         taken = [self._waiting.popleft()]
         windows = len(taken[0].batch)
-        while self._waiting and windows + len(self._waiting[0].batch) <= _MOST_WINDOWS:
+        while self._waiting and windows + len(self._waiting[0].batch) <= MOST_WINDOWS:
             taken.append(self._waiting.popleft())
             windows += len(taken[-1].batch)
         return taken

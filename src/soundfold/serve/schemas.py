@@ -30,6 +30,11 @@ _SPAN = {
     "properties": {"start_s": _NUMBER, "end_s": _NUMBER, "label": _TEXT, "probability": _NUMBER, "nearest": _TEXT},
     "required": ["start_s", "end_s", "label", "probability"],
 }
+_EVENT = {
+    "type": "object",
+    "properties": {"start_s": _NUMBER, "end_s": _NUMBER, "label": _TEXT, "probability": _NUMBER, "peak": _NUMBER},
+    "required": ["start_s", "end_s", "label", "probability", "peak"],
+}
 _ANSWER = {
     "type": "object",
     "properties": {
@@ -38,11 +43,12 @@ _ANSWER = {
         "probability": _NUMBER,
         "probabilities": {"type": "object", "additionalProperties": _NUMBER},
         "duration_s": _NUMBER,
+        "events": {"type": "array", "items": _EVENT},
         "timeline": {"type": "array", "items": _SPAN},
         "labels": _TEXTS,
         "nearest": _TEXT,
     },
-    "required": ["path", "label", "probability", "probabilities", "duration_s"],
+    "required": ["path", "label", "probability", "probabilities", "duration_s", "events"],
 }
 _MODEL = {
     "type": "object",
