@@ -19,8 +19,9 @@ from chromium import browser, page_at, until
 from model_files import MEL_MODEL, write_tiny_model
 from serving import served
 from soundfold.cli import main
-from soundfold.runtime import load
-from soundfold.serve.web_folder import ORT_FILES
+from soundfold.runtime import Calibration, load
+from soundfold.runtime.verdict import judge
+from soundfold.serve.web_folder import ORT_FILES, told_card
 
 ORT = Path(__file__).parents[1] / "src" / "soundfold" / "serve" / "onnxruntime_web"
 needs_ort = pytest.mark.skipif(
@@ -258,6 +259,25 @@ def test_the_exported_folder_answers_as_python_does(chromium, hosted, tmp_path, 
     soundfile.write(path, street(1.3, rate, channels), rate)
     with page_at(chromium, hosted[0]) as page:
         same(give(page, path), MODEL.predict(path).as_dict())
+
+
+def test_the_exported_folder_judges_as_python_does(chromium, where):
+    draw = np.random.default_rng(3)
+    rows = draw.dirichlet((0.5, 0.5, 0.5), 40)
+    fields = {"temperature": 1.0, "thresholds": {"a": 0.6}}
+    rule = {"centre": [0.1, 0, 0], "spread": [1, 2, 1], "linear": [0.3, 0, 0], "square": [-1, -0.5, 0], "threshold": -2}
+    with page_at(chromium, where) as page:
+        for more in ({"rejection": {**rule, "false_alarms_per_hour": 1.0}}, {}):
+            card = MODEL.card.model_copy(update={"calibration": Calibration.model_validate({**fields, **more})})
+            told = page.evaluate(
+                "([card, rows]) => import('./verdict.js').then((it) => rows.map((row) => it.verdict(card, row)))",
+                [told_card(card, "x"), rows.tolist()],
+            )
+            expected = [judge(card, row) for row in rows]
+            assert [(one["label"], one.get("nearest")) for one in told] == [
+                (one.label, one.nearest) for one in expected
+            ]
+            assert {one.label for one in expected} > {"unknown"}
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from soundfold.errors import PathError
 from soundfold.runtime import Model, ModelCard
 from soundfold.serve.page import PAGE, page_files
 
-__all__ = ["ORT_FILES", "write_web_folder"]
+__all__ = ["ORT_FILES", "told_card", "write_web_folder"]
 
 ORT_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _OWN = files("soundfold.serve").joinpath("onnxruntime_web")
@@ -50,7 +50,7 @@ def write_web_folder(model: Model, name: str, out: Path, ort: Path | None = None
                 target = "backend.js" if page_name == "backend_browser.js" else page_name
                 (folder / target).write_bytes(entry.read_bytes())
         shutil.copyfile(model.path, folder / "model.onnx")
-        (folder / _MARK).write_text(json.dumps(_told(model.card, name), ensure_ascii=False), encoding="utf-8")
+        (folder / _MARK).write_text(json.dumps(told_card(model.card, name), ensure_ascii=False), encoding="utf-8")
         (folder / _LICENCES).write_bytes(PAGE.joinpath(_LICENCES).read_bytes())
         (folder / "ort").mkdir()
         _copy_ort(folder / "ort", ort)
@@ -61,12 +61,15 @@ def write_web_folder(model: Model, name: str, out: Path, ort: Path | None = None
     return size
 
 
-def _told(card: ModelCard, name: str) -> dict[str, Any]:
+def told_card(card: ModelCard, name: str) -> dict[str, Any]:
+    """Return what the page must know of a model, its file apart."""
     told = card.model_dump(
         mode="json", include={"labels", "answer", "sample_rate", "channels", "downmix", "window", "scores"}
     )
-    thresholds = {} if card.calibration is None else card.calibration.thresholds
-    return {"name": name, **told, "window_s": card.window_s, "thresholds": thresholds}
+    judging: dict[str, Any] = {"thresholds": {}, "rejection": None}
+    if card.calibration is not None:
+        judging = card.calibration.model_dump(mode="json", include=set(judging))
+    return {"name": name, **told, "window_s": card.window_s, **judging}
 
 
 def _copy_ort(target: Path, ort: Path | None) -> None:

@@ -2,6 +2,7 @@
 import * as ort from "./ort/ort.wasm.min.mjs";
 import { decode } from "./decode.js";
 import { Resampler, resample } from "./resample.js";
+import { verdict } from "./verdict.js";
 
 export const WHERE = "The model runs in this browser: no sound leaves this machine.";
 const MOST_WAITING = 8; // windows that may wait to be answered live
@@ -55,7 +56,7 @@ export async function predict(file, bytes) {
     timeline.push(span(start, part[0].length, row));
     await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
   }
-  const whole = { path: file.name, ...verdict(mean), probabilities: named(mean), duration_s: total / card.sample_rate };
+  const whole = { path: file.name, ...verdict(card, mean), probabilities: named(mean), duration_s: total / card.sample_rate };
   return timeline.length > 1 ? { ...whole, timeline } : whole;
 }
 
@@ -109,19 +110,5 @@ const doubled = (channels) => (channels.length < card.channels ? Array(card.chan
 const named = (row) => Object.fromEntries(card.labels.map((label, place) => [label, row[place]]));
 
 function span(start, length, row) {
-  return { start_s: start / card.sample_rate, end_s: (start + length) / card.sample_rate, ...verdict(row), probabilities: named(row) };
-}
-
-// What is told of a row of probabilities: the likeliest label, all above their thresholds, or "unknown".
-function verdict(row) {
-  const best = row.indexOf(Math.max(...row));
-  const label = card.labels[best];
-  const probability = row[best];
-  if (card.answer === "several") {
-    const told = card.labels.filter((name, place) => row[place] > (card.thresholds[name] ?? 0.5));
-    told.sort((a, b) => row[card.labels.indexOf(b)] - row[card.labels.indexOf(a)]);
-    return { label, probability, labels: told };
-  }
-  if (probability < (card.thresholds[label] ?? 0)) return { label: "unknown", probability, nearest: label };
-  return { label, probability };
+  return { start_s: start / card.sample_rate, end_s: (start + length) / card.sample_rate, ...verdict(card, row), probabilities: named(row) };
 }

@@ -1,0 +1,29 @@
+// From probabilities to what is told, as soundfold's runtime judges them.
+
+const LEAST = 1e-7; // of a probability in a logarithm
+
+// What is told of a row of probabilities: the likeliest label, all above their thresholds, or "unknown".
+export function verdict(card, row) {
+  const best = row.indexOf(Math.max(...row));
+  const label = card.labels[best];
+  const probability = row[best];
+  if (card.answer === "several") {
+    const told = card.labels.filter((name, place) => row[place] > (card.thresholds[name] ?? 0.5));
+    told.sort((a, b) => row[card.labels.indexOf(b)] - row[card.labels.indexOf(a)]);
+    return { label, probability, labels: told };
+  }
+  if (probability < (card.thresholds[label] ?? 0) || refuses(card.rejection, row)) return { label: "unknown", probability, nearest: label };
+  return { label, probability };
+}
+
+// The rule for unknown sounds, where the model was given one.
+function refuses(rule, row) {
+  if (!rule) return false;
+  const logits = row.map((probability) => Math.log(Math.max(probability, LEAST)));
+  const mean = logits.reduce((sum, logit) => sum + logit, 0) / logits.length;
+  const score = logits.reduce((sum, logit, place) => {
+    const z = (logit - mean - rule.centre[place]) / rule.spread[place];
+    return sum + z * rule.linear[place] + z * z * rule.square[place];
+  }, 0);
+  return score < rule.threshold;
+}
