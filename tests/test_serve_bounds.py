@@ -168,7 +168,7 @@ def test_a_token_keeps_everybody_else_out():
 
 def test_a_page_of_another_site_may_not_ask():
     with served(MODEL) as where:
-        for origin in ("https://elsewhere.example", "null", f"{where}0"):
+        for origin in ("https://elsewhere.example", "null", f"{where}0", "http://["):
             refused = httpx.post(f"{where}/v1/predict", content=encoded(), headers={"origin": origin})
             assert refused.status_code == 403
         assert httpx.post(f"{where}/v1/predict", content=encoded(), headers={"origin": where}).status_code == 200

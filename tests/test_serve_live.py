@@ -1,10 +1,13 @@
 """Live streams are answered as the whole sound is, within their bounds; refusals are one message and a close."""
 
+import io
 import json
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 
+import av
 import numpy as np
 import pytest
 
@@ -103,6 +106,28 @@ def test_webm_comes_out_while_it_arrives():
     assert "arriving" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_a_small_message_does_not_fill_the_memory():
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        track = container.add_stream("flac", rate=48_000, layout="mono", options={"frame_size": "65535"})
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48_000 * 60), np.int16), "s16", "mono")
+        frame.sample_rate = 48_000
+        for minute in range(5):
+            frame.pts = minute * 48_000 * 60
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    assert len(file.getvalue()) < 20_000
+    sound = ArrivingSound()
+    tracemalloc.start()
+    try:
+        assert sum(block.shape[1] for block in sound.feed(file.getvalue())) > 4 * 60 * 48_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        sound.close()
+    assert peak < 30e6  # all of it is 58 MB
+
+
 def test_arriving_sound_can_be_dropped_anywhere():
     content = webm(sine(1.0, 0.8, 48_000))
     for size in (0, 10, len(content) // 2, len(content)):
@@ -116,7 +141,7 @@ def test_arriving_sound_can_be_dropped_anywhere():
 def test_arriving_nonsense_is_told(content):
     sound = ArrivingSound()
     with pytest.raises(AudioError, match="is not WebM or Ogg"):
-        [sound.feed(content), sound.finish()]
+        [*sound.feed(content), *sound.finish()]
     sound.close()
 
 
@@ -172,8 +197,9 @@ def test_a_message_too_large_is_not_taken(where):
 
 
 def test_a_page_of_another_site_may_not_listen(where):
-    with pytest.raises(InvalidStatus, match="403"):
-        connect(where, origin="https://elsewhere.example")
+    for origin in ("https://elsewhere.example", "http://["):
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(where, origin=origin)
     own = where.replace("ws:", "http:").removesuffix("/v1/stream")
     assert told(where, "{}", [], origin=own)[0]["ready"]
 

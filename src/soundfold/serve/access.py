@@ -52,4 +52,9 @@ def is_token(given: str, token: str) -> bool:
 def is_foreign(headers: Headers) -> bool:
     """Tell whether a page of another site asks."""
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:  # such as http://[, which no browser sends
+        return True

@@ -1,6 +1,6 @@
 """A live stream's sound: what opens it, and its bytes turned into answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -108,7 +108,7 @@ class _Webm:
     def close(self) -> None:
         self._sound.close()
 
-    def _heard(self, blocks: list[np.ndarray]) -> Iterator[Told]:
+    def _heard(self, blocks: Iterable[np.ndarray]) -> Iterator[Told]:
         for block in blocks:
             if self._stream is None:
                 self._stream = Stream(self._model, self._sound.sample_rate, hop_s=self._hop_s)
