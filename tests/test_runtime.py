@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 import threading
 from io import BytesIO
 from pathlib import Path
@@ -299,3 +301,14 @@ def test_whole_numbers_are_taken_for_pcm(kind: type, model: Model) -> None:
 def test_whole_numbers_of_unknown_scale_are_refused(model: Model) -> None:
     with pytest.raises(AudioError, match="floats in -1 to 1, or PCM as uint8, int16 or int32, got int64"):
         model.predict(np.ones(RATE, dtype=np.int64), RATE)
+
+
+def test_nobody_is_told_that_a_model_is_opened(tmp_path: Path) -> None:
+    """onnxruntime would start a thread that reports, and leave a file."""
+    code = (
+        "import os, sys; from soundfold import load; load(sys.argv[1]); "
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", code, str(TINY_MODEL)], env=kept | {"TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -6,12 +6,17 @@ Nothing runs. A value whose size nobody can tell beforehand is refused like one 
 """
 
 import math
+import os
 from collections.abc import Sequence
-
-import onnxruntime
 
 from soundfold.errors import ModelFileError
 from soundfold.runtime.wire import Field, fields, message, numbers
+
+# onnxruntime tells its maker which models are opened where, and keeps a file for it in the temporary folder, unless
+# this stands when it is imported. What is heard here is nobody else's business.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 __all__ = ["check_cost", "open_session", "reason", "session_options"]
 
