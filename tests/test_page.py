@@ -206,6 +206,8 @@ def test_what_cannot_be_heard_is_told(chromium, where, tmp_path):
         until(page, "document.getElementById('error').textContent")
         assert "is not a sound that can be decoded" in page.inner_text("#error")
         assert page.locator("#error b").count() == 0
+        assert page.is_hidden("#picture")  # there is nothing to show
+        assert page.locator("#axis span").count() == 0
 
 
 @pytest.mark.long

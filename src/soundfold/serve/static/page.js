@@ -28,6 +28,10 @@ function tell(text, busy = false) {
 function fail(error) {
   tell("");
   $("error").textContent = error?.message ?? String(error);
+  if (!sound && !spans.length) {
+    $("picture").hidden = true;
+    document.querySelector("main").classList.add("empty");
+  }
   if (error?.status === 401) $("token-form").hidden = false;
 }
 

@@ -147,7 +147,7 @@ export class Picture {
     const wide = this.axis.getBoundingClientRect().width || 600;
     const step = steps.find((one) => (this.duration / one) * 64 < wide) ?? 1200;
     const ticks = [];
-    for (let at = Math.ceil(this.start / step - 1e-9) * step; at <= this.start + this.duration + 1e-9; at += step) {
+    for (let at = Math.ceil(this.start / step - 1e-9) * step; this.duration && at <= this.start + this.duration + 1e-9; at += step) {
       const tick = document.createElement("span");
       tick.style.left = `${(100 * (at - this.start)) / this.duration}%`;
       const shown = step < 1 ? at.toFixed(1) : at.toFixed(0);
