@@ -483,7 +483,8 @@ def test_listening_on_ipv6():
         assert address(listening).startswith("http://[::1]:")
 
 
-def test_verb_serves_without_torch_until_interrupted():
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_verb_serves_without_torch_until_it_is_stopped(way):
     blocked = "torch pandas pyarrow sklearn matplotlib onnx lightning_fabric requests"
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -497,7 +498,7 @@ def test_verb_serves_without_torch_until_interrupted():
             where = process.stderr.readline().split()[1]
             assert where.startswith("http://127.0.0.1:")
             assert httpx.post(f"{where}/v1/predict", content=encoded(), timeout=30).json()[0]["label"] == "high"
-            process.send_signal(signal.SIGINT)
+            process.send_signal(way)
             out, told = process.communicate(timeout=30)
         finally:
             process.kill()

@@ -1,5 +1,6 @@
 """The verb `soundfold serve`: its options, and how its answer is printed."""
 
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -64,6 +65,11 @@ def serve(
             print("warning:    other machines may ask, and no --token keeps anybody out", file=sys.stderr)
         header = "" if token is None else "-H 'Authorization: Bearer TOKEN' "
         print(f"try:        curl {header}--data-binary @SOUND {where}/v1/predict", file=sys.stderr, flush=True)
-        with suppress(KeyboardInterrupt):  # the way to end it: uvicorn sends it on after its last answers
-            server.run(sockets=[listening])
+        # the ways to end it: uvicorn sends either signal on after its last answers
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[listening])
+        finally:
+            signal.signal(signal.SIGTERM, before)
     print("stopped", file=sys.stderr)
