@@ -23,6 +23,7 @@ import httpx
 
 from model_files import MEL_MODEL, TINY_MODEL
 from serving import encoded, served
+from soundfold.errors import SoundfoldError
 from soundfold.runtime import load
 from soundfold.serve import Bounds, build_app, names_of
 from soundfold.serve.joining import Joiner
@@ -164,6 +165,12 @@ def test_a_token_keeps_everybody_else_out():
             assert refused.headers["www-authenticate"] == "Bearer"
         for path in ("/", "/healthz", "/readyz", "/openapi.json"):
             assert httpx.get(where + path).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "schlüssel", "🔑", " edge", "edge ", "two\nlines"])
+def test_a_token_that_no_header_can_bring_is_refused(token):
+    with pytest.raises(SoundfoldError, match="token must be printable ASCII"):
+        build_app(MODEL, token=token)
 
 
 def test_a_page_of_another_site_may_not_ask():

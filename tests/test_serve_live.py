@@ -184,6 +184,7 @@ def test_no_more_streams_than_allowed_and_the_place_is_free_again(where):
                 socket.send("{}")
                 assert json.loads(socket.recv(5))["ready"]
             with connect(where) as third:
+                third.send("{}")
                 assert "2 streams are open" in json.loads(third.recv(5))["error"]
 
 
@@ -210,6 +211,13 @@ def test_streams_bring_their_token_in_the_first_message():
         assert told(where, {"token": "much secret"}, [])[0]["ready"]
         for wrong in ({}, {"token": "Much secret"}, {"token": "ü"}):
             assert "token is missing or wrong" in told(where, wrong, [])[-1]["error"]
+
+
+def test_nobody_without_the_token_takes_a_place():
+    with served(MODEL, Bounds(streams=1), token="much secret") as url:
+        where = url.replace("http", "ws") + "/v1/stream"
+        with connect(where), connect(where):
+            assert told(where, {"token": "much secret"}, [])[0] == {"ready": True, "window_s": MODEL.card.window_s}
 
 
 def test_hanging_up_leaves_no_thread():

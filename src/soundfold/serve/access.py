@@ -7,7 +7,9 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Access", "is_foreign", "is_token"]
+from soundfold.errors import SoundfoldError
+
+__all__ = ["Access", "check_token", "is_foreign", "is_token"]
 
 _GUARDED = ("/v1/", "/metrics")
 
@@ -42,6 +44,12 @@ class Access:
                 told = "the token is missing or wrong. Send the header Authorization: Bearer TOKEN"
                 refusal = JSONResponse({"error": told}, 401, {"WWW-Authenticate": "Bearer"})
         await (refusal or self._app)(scope, receive, send)
+
+
+def check_token(token: str | None) -> None:
+    """Raise where a token is one that no header can bring. It is a secret, so the message does not hold it."""
+    if token is not None and not (token.isascii() and token.isprintable() and token and token == token.strip()):
+        raise SoundfoldError("token must be printable ASCII without spaces at its ends. Choose another one")
 
 
 def is_token(given: str, token: str) -> bool:

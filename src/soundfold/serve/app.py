@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from soundfold import __version__
 from soundfold.runtime import Model
-from soundfold.serve.access import Access
+from soundfold.serve.access import Access, check_token
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.desk import Desk
 from soundfold.serve.live import add_stream
@@ -46,8 +46,9 @@ def build_app(
         token: what whoever asks must send as a bearer token; None where anybody may ask.
 
     Raises:
-        SoundfoldError: a bound is out of range.
+        SoundfoldError: a bound is out of range, or the token none that a header can bring.
     """
+    check_token(token)
     bounds = bounds or Bounds()
     named = models if isinstance(models, Mapping) else {"model": models}
     metrics = Metrics()

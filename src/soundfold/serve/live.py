@@ -44,27 +44,27 @@ def add_stream(app: FastAPI, desk: Desk, bounds: Bounds, metrics: Metrics, token
             await socket.close(_REFUSED)  # before it is accepted: 403
             return
         await socket.accept()
-        opened += 1
-        metrics.streams.set(opened)
         try:
-            if opened > bounds.streams:
+            # before a place is taken: without a token, nobody may take those of others
+            opening = await _opening(socket, bounds, token)
+            if opened >= bounds.streams:
                 raise _RefusalError(f"{bounds.streams} streams are open, the most that are at once. Try later", _LATER)
-            await _serve(socket, desk, bounds, metrics, token)
+            opened += 1
+            metrics.streams.set(opened)
+            try:
+                await _serve(socket, opening, desk, bounds, metrics)
+            finally:
+                opened -= 1
+                metrics.streams.set(opened)
         except _RefusalError as refusal:
             await _tell_end(socket, {"error": str(refusal)}, refusal.code, bounds)
         except SoundfoldError as error:
             await _tell_end(socket, {"error": str(error)}, _UNFIT, bounds)
         except WebSocketDisconnect:
             return
-        finally:
-            opened -= 1
-            metrics.streams.set(opened)
 
 
-async def _serve(socket: WebSocket, desk: Desk, bounds: Bounds, metrics: Metrics, token: str | None) -> None:
-    opening = await _opening(socket, bounds)
-    if token is not None and not is_token(opening.token, token):
-        raise _RefusalError("the token is missing or wrong. Send it as 'token' in the first message", _REFUSED)
+async def _serve(socket: WebSocket, opening: Opening, desk: Desk, bounds: Bounds, metrics: Metrics) -> None:
     if opening.hop_s is not None and opening.hop_s < bounds.min_hop_s:
         raise _RefusalError(
             f"hop_s must be at least {bounds.min_hop_s:g}, got {opening.hop_s:g}. Give a longer one", _REFUSED
@@ -97,16 +97,19 @@ async def _hear(socket: WebSocket, hearing: Hearing, bounds: Bounds) -> None:
         return
 
 
-async def _opening(socket: WebSocket, bounds: Bounds) -> Opening:
+async def _opening(socket: WebSocket, bounds: Bounds, token: str | None) -> Opening:
     message = await _received(socket, bounds.max_head_s)
     try:
-        return Opening.model_validate(_fields(message))
+        opening = Opening.model_validate(_fields(message))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the first message"
         raise _RefusalError(
             f"{where} must be right: {first['msg']}. See the documentation of WS /v1/stream", _REFUSED
         ) from None
+    if token is not None and not is_token(opening.token, token):
+        raise _RefusalError("the token is missing or wrong. Send it as 'token' in the first message", _REFUSED)
+    return opening
 
 
 async def _received(socket: WebSocket, patience_s: float) -> dict[str, Any]:
