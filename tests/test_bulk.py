@@ -18,7 +18,9 @@ import soundfile
 
 from bad_decoders import spoil
 from model_files import MEL_MODEL, TINY_MODEL
+from soundfold.bulk.journal import Journal
 from soundfold.cli import main
+from soundfold.errors import PathError, RunError
 from soundfold.runtime import load
 
 pytestmark = pytest.mark.runtime
@@ -304,3 +306,27 @@ def test_parquet_is_asked_for_before_anything_is_begun(
     assert say(TINY_MODEL, sounds, "--out", tmp_path / "out") == 2
     assert 'pip install "soundfold[parquet]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"settings": {}}'],
+        ['{"format": 1, "settings": {}}'],
+        ['{"format": 1, "settings": "abc", "shown": "s"}'],
+        ["[" * 100_000],
+        ['{"format": 1, "settings": {}, "shown": "s"}', '{"part": "part-000000.parquet"}'],
+        ['{"format": 1, "settings": {}, "shown": "s"}', '{"part": "part-000000.parquet", "sounds": [1]}'],
+    ],
+)
+def test_a_journal_of_valid_json_that_lacks_its_parts_is_called_damaged(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "_journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    (tmp_path / "part-000000.parquet").touch()
+    with pytest.raises(RunError, match=r"_journal.jsonl line \d: is damaged"):
+        Journal(tmp_path)
+
+
+def test_a_link_to_nowhere_is_no_place_for_answers(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "gone")
+    with pytest.raises(PathError, match="holds something else already"):
+        Journal(tmp_path / "out")

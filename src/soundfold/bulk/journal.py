@@ -54,7 +54,7 @@ class Journal:
         self.done: set[bytes] = set()
         self.sounds = self.failed = self.rows = self.parts = 0
         self.seconds = 0.0
-        if folder.exists() and not self._path.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if os.path.lexists(folder) and not self._path.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise PathError(f"{folder}: holds something else already. Choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("ab", buffering=0)
@@ -132,13 +132,17 @@ class Journal:
                 try:
                     told = json.loads(line)
                     if count == 1:
-                        self.settings = {"settings": told["settings"], **told}
+                        self.settings = {
+                            "format": told["format"],
+                            "settings": dict(told["settings"]),
+                            "shown": told["shown"],
+                        }
                         continue
                     number = max(number, _number(told["part"]) + 1)
-                except (ValueError, KeyError, TypeError):
+                    if (self.folder / told["part"]).is_file():
+                        self._count(told)
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     raise RunError(f"{self._path} line {count}: is damaged. Begin anew in another folder") from None
-                if (self.folder / told["part"]).is_file():
-                    self._count(told)
         return number
 
 
