@@ -39,7 +39,7 @@ class ModelRecipe(Section):
     pool: Literal["none", "mean_std", "texture"] = Field(
         "none",
         description="linear: none: a weight a value; mean_std: a weight each for a row's mean and deviation over time; "
-        "texture: for some hundred statistics of how bands vary and go together",
+        "texture: for some 1,600 statistics of how bands vary and go together",
     )
     start: Literal["random", "pretrained", "probe"] = Field(
         "random",
