@@ -16,6 +16,7 @@ test: $(STAMP)
 
 # what takes minutes: soak, load and kills
 test-long: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,cluster]"
 	$(BIN)/python -m pytest -q -m long
 
 install: $(STAMP)

@@ -27,6 +27,7 @@ from soundfold.models.hub import fetch_from_hub
 from soundfold.models.timm_backbone import TimmBackbone, find_backbone_weights
 from soundfold.models.transformers_encoder import TransformersEncoder, check_encoder
 from soundfold.recipe import Recipe, load_recipe
+from soundfold.runtime.graph_cost import check_cost
 from soundfold.training.wide_norm import WideBatchNorm2d, widen_batch_norm
 from tiny_encoders import KINDS, save_tiny_encoder, tiny_encoder
 
@@ -96,6 +97,7 @@ def test_an_encoder_fits_into_a_model_file(kind: str, encoders: dict[str, Path])
     samples = recipe_of(encoders[kind]).sound.window
     with _quiet():
         graph = _exported(portable, "waveform", (1, samples), "views")
+    check_cost(graph.SerializeToString(), (4, 1, samples), kind)  # what it takes can be known before it runs
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     for batch in (sounds(samples)[:1], sounds(samples)[:3]):
         waveform = torch.from_numpy(batch)[:, None]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from onnxscript import optimizer
 from torch import Tensor, nn
 
 from soundfold.atomic import replacing
@@ -32,6 +33,7 @@ from soundfold.runtime.seal import sealed
 __all__ = ["export_model", "probe_windows"]
 
 _OPSET = 20
+_ROUNDS = 3  # of folding what depends on sizes that were folded before
 _WAVEFORM = "waveform"
 _EMBEDDING = "frozen_embedding"  # the exporter calls no value of its own so
 
@@ -165,8 +167,20 @@ def _exported(module: nn.Module, taken: str, shape: tuple[int, ...], given: str)
     )
     assert program is not None
     graph: onnx.ModelProto = program.model_proto
+    if any(node.op_type == "Shape" and node.input[0] != taken for node in graph.graph.node):
+        graph = _with_fixed_sizes(graph)
     _strip(graph)
     return graph
+
+
+def _with_fixed_sizes(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph that asks for no size which is the same for every batch, as those of other libraries' networks do.
+
+    What a file takes of memory must be known before it runs, or the runtime refuses it.
+    """
+    known = onnx.shape_inference.infer_shapes(graph, data_prop=True)
+    fixed: onnx.ModelProto = optimizer.optimize(known, num_iterations=_ROUNDS)
+    return fixed
 
 
 def probe_windows(waveforms: list[np.ndarray], channels: int) -> np.ndarray:

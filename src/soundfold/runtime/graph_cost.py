@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 
 from soundfold.errors import ModelFileError
-from soundfold.runtime.wire import Field, fields, message, numbers
+from soundfold.runtime.graph_sizes import known_sizes, whole_numbers
+from soundfold.runtime.wire import Field, fields, message, numbers, varint
 
 # onnxruntime tells its maker which models are opened where, and keeps a file for it in the temporary folder, unless
 # this stands when it is imported. What is heard here is nobody else's business.
@@ -53,16 +54,11 @@ def check_cost(model: bytes, shape: Sequence[int], where: str) -> None:
         raise ModelFileError(
             f"{where}: its input must be (batch, {expected}) as its card says, got {declared[1:]}. Export it again"
         )
-    inner = [name for _, _, given in nodes for name in given if name]
-    outputs = b"".join(message(_OUTPUT, message(1, name.encode())) for name in inner)
-    kept = [field.whole for field in parts if field.number not in (_INPUT, _OUTPUT)]
-    changed = b"".join([*kept, message(_INPUT, _described(taken[0], shape)), outputs])
-    rest = [field.whole for field in fields(model) if field.number != _GRAPH]
-    found = _shapes(b"".join([*rest, message(_GRAPH, changed)]), where)
-    sizes = {name: _size(name, *known, where) for name, known in found.items()}
+    found = _found_shapes(model, parts, nodes, taken[0], shape, where)
+    sizes = {name: _size(name, *told, where) for name, told in found.items()}
     _check_memory(nodes, sizes, where)
     shapes: dict[str, list[int]] = {taken[0]: list(shape), **constants}
-    shapes |= {name: [size for size in known if isinstance(size, int)] for name, (known, _) in found.items()}
+    shapes |= {name: [size for size in told if isinstance(size, int)] for name, (told, _) in found.items()}
     work = 0.0
     for kind, given, made in nodes:
         work += _work(kind, [shapes.get(name, []) for name in given], [shapes.get(name, []) for name in made])
@@ -71,6 +67,35 @@ def check_cost(model: bytes, shape: Sequence[int], where: str) -> None:
             f"{where}: would take {work:.1g} operations for a few windows, more than {MOST_WORK:.0g}. "
             f"Use a file that soundfold wrote"
         )
+
+
+def _found_shapes(
+    model: bytes, parts: list[Field], nodes: list[tuple[str, list[str], list[str]]], taken: str, shape: Sequence[int],
+    where: str,
+) -> dict[str, tuple[list[object], str]]:  # fmt: skip
+    """Return shape and type of every value in between, for an input of a shape.
+
+    Sizes that depend on sizes are found one after another, so it is asked again while that tells more.
+    """
+    rest = [field.whole for field in fields(model) if field.number != _GRAPH]
+    told: dict[str, list[int]] = {taken: list(shape)}
+    known: dict[str, list[int]] | None = None
+    found: dict[str, tuple[list[object], str]] = {}
+    while (more := known_sizes(parts, told)) != known:
+        known = more
+        names = [name for _, _, given in nodes for name in given if name and name not in known]
+        kept: list[bytes | memoryview] = []
+        kept += [field.whole for field in parts if field.number not in (_NODE, _INPUT, _OUTPUT)]
+        kept += [field.whole for field in parts if field.number == _NODE and not set(_node(field)[2]) & known.keys()]
+        kept += [message(_INITIALIZER, whole_numbers(name, row)) for name, row in known.items()]
+        outputs = b"".join(message(_OUTPUT, message(1, name.encode())) for name in names)
+        changed = b"".join([*kept, message(_INPUT, _described(taken, shape)), outputs])
+        found = _shapes(b"".join([*rest, message(_GRAPH, changed)]), where)
+        whole = {name: [size for size in sizes if isinstance(size, int)] for name, (sizes, _) in found.items()}
+        told |= {name: sizes for name, sizes in whole.items() if len(sizes) == len(found[name][0])}
+        if len(told) > len(found):
+            break  # nothing is open any more
+    return found
 
 
 def _shapes(model: bytes, where: str) -> dict[str, tuple[list[object], str]]:
@@ -185,14 +210,6 @@ def _declared(field: Field) -> list[int | None]:
 
 def _described(name: str, shape: Sequence[int]) -> bytes:
     """Return the description of a float32 value of a shape, as ONNX has it."""
-    sizes = b"".join(message(1, b"\x08" + _varint(size)) for size in shape)
+    sizes = b"".join(message(1, b"\x08" + varint(size)) for size in shape)
     tensor = b"\x08\x01" + message(2, sizes)
     return message(1, name.encode()) + message(2, message(1, tensor))
-
-
-def _varint(value: int) -> bytes:
-    head = bytearray()
-    while value > 127:
-        head.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*head, value])

@@ -6,7 +6,7 @@ What is done here with a model file is so little that it needs no library for th
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "Field", "fields", "message", "numbers"]
+__all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "Field", "fields", "message", "numbers", "varint"]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # kinds of fields
 
@@ -73,14 +73,21 @@ def numbers(field: Field) -> list[int]:
 
 def message(number: int, value: bytes | memoryview) -> bytes:
     """Return a field that holds a message or a text."""
-    head = bytearray()
-    for whole in (number << 3 | BYTES, len(value)):
-        rest = whole
-        while rest > 127:
-            head.append(rest & 127 | 128)
-            rest >>= 7
-        head.append(rest)
-    return bytes(head) + bytes(value)
+    return varint(number << 3 | BYTES) + varint(len(value)) + bytes(value)
+
+
+def varint(value: int) -> bytes:
+    """Return a whole number as messages hold it, seven bits a byte, the lowest first; a negative one as 64 bits.
+
+    >>> varint(300).hex()
+    'ac02'
+    """
+    rest = value % 2**64
+    written = bytearray()
+    while rest > 127:
+        written.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes([*written, rest])
 
 
 def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
