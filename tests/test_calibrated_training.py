@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_refused_before_training(
     refused(r"was trained with training\.epochs = 2, got 3", changes=SMALL)
     refused("is no cross-validation, and only that has answers", calibrate=small_run, changes=SMALL)
     refused("holds no finished run", calibrate=tmp_path)
-    refused("holds no finished run", calibrate=tmp_path / "nowhere")
+    refused("nowhere: there is no such run", calibrate=tmp_path / "nowhere")
     refused("answered with 1 network, got 2. Say --seeds 1", seeds=2)
     refused("must be told which answers to go by", calibrate=None, precision=0.9)
     assert main(["train", str(small_data), "--precision", "0.9"]) == 2

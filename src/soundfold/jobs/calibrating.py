@@ -29,7 +29,7 @@ from soundfold.runtime import Calibration
 from soundfold.runtime.calibration import Rejection, rejection_features
 from soundfold.wording import counted
 
-__all__ = ["Calibrated", "Wish", "calibrate_by"]
+__all__ = ["Calibrated", "Wish", "calibrate_by", "cross_validation_of"]
 
 _FEW = 20
 
@@ -81,7 +81,7 @@ def calibrate_by(
         RunError: the run is not a finished cross-validation, or another than the training's.
         DataError: it holds too little.
     """
-    result = _result_of(wish.run)
+    result = cross_validation_of(wish.run)
     _check_same(wish.run, result, recipe, labels, seeds)
     if several and wish.false_alarms is not None:
         raise RunError(
@@ -142,12 +142,18 @@ def _rejection(
     return rule, unknown_scores(table, known, background, answers.kinds, per_hour, window_s)
 
 
-def _result_of(run: Path) -> CvResult:
+def cross_validation_of(run: Path) -> CvResult:
+    """Return what a run's folder tells of a cross-validation.
+
+    Raises:
+        RunError: there is no such folder, its run is not finished, or it is none of a cross-validation.
+    """
+    mend = "Name the folder of a cross-validation (soundfold cv … --out RUN)"
+    if not run.exists():
+        raise RunError(f"{run}: there is no such run. {mend}")
     metrics = run / METRICS_NAME
     if not metrics.exists():
-        raise RunError(
-            f"{run}: holds no finished run. Name the folder of a cross-validation (soundfold cv … --out RUN)"
-        )
+        raise RunError(f"{run}: holds no finished run. {mend}")
     try:
         told = json.loads(metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -11,7 +11,7 @@ from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, by_fold, check_classes_left, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import TrainResult
-from soundfold.jobs.calibrating import Wish, calibrate_by
+from soundfold.jobs.calibrating import Wish, calibrate_by, cross_validation_of
 from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of
 from soundfold.jobs.learning import help_to_learn, learn_split
 from soundfold.jobs.lessons import learn_lessons
@@ -170,6 +170,7 @@ def train(
 
 def _wish(run: str | Path | None, precision: float | None, false_alarms: float | None) -> Wish | None:
     if run is not None:
+        cross_validation_of(Path(run))  # refused now, and not once all sounds are decoded
         return Wish(Path(run), precision, false_alarms)
     if precision is not None or false_alarms is not None:
         raise RunError(

@@ -40,4 +40,4 @@ def find_model(path: Path) -> Path:
         raise ModelFileError(
             f"{path}: is no model file and no run. Name one, or train one with: soundfold train DATA --out RUN"
         )
-    raise ModelFileError(f"{path}: holds no finished model. Continue the run with --resume, or name a model file")
+    raise ModelFileError(f"{path}: holds no finished model. Give its soundfold train --resume, or name a model file")
