@@ -172,6 +172,7 @@ def test_lists_in_every_form(sounds: Path, tmp_path: Path, monkeypatch: pytest.M
         ("file,label\nx.wav,a\n", "list.csv: must have a column 'path', got file, label. Name the column so"),
         ("path,start\nx.wav,1\n", "list.csv: has a column 'start', but bulk answers for whole files."),
         ("", "must have a column 'path', got none"),
+        (f"{'x' * 200_000},path\na.wav,b\n", "list.csv line 1: is no line of a table (field larger than field limit"),
     ],
 )
 def test_tables_without_paths_are_told(

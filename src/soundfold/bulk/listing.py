@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -115,9 +115,18 @@ class Listing:
 
     def _column(self, file: TextIO, delimiter: str) -> Iterator[str]:
         table = csv.DictReader(file, delimiter=delimiter)
-        columns = [name.strip().lower() for name in table.fieldnames or () if name]
+        try:
+            key = self._key(table.fieldnames or ())
+            yield from (row[key] for row in table if row[key])
+        except csv.Error as error:
+            line = table.reader.line_num
+            raise DataError(f"{self._source} line {line}: is no line of a table ({error}). Mend it") from None
+
+    def _key(self, names: Sequence[str]) -> str:
+        """Return the heading of the column of paths."""
+        columns = {name.strip().lower(): name for name in reversed(names) if name}
         if "path" not in columns:
-            known = ", ".join(columns) or "none"
+            known = ", ".join(reversed(columns)) or "none"
             raise DataError(f"{self._source}: must have a column 'path', got {known}. Name the column so")
         parts = [name for name in columns if name in _PARTS_OF_SOUNDS]
         if parts:
@@ -125,11 +134,7 @@ class Listing:
                 f"{self._source}: has a column '{parts[0]}', but bulk answers for whole files. Take it out, or cut the "
                 f"sounds first"
             )
-        key = next(name for name in table.fieldnames or () if name and name.strip().lower() == "path")
-        try:
-            yield from (row[key] for row in table if row[key])
-        except csv.Error as error:
-            raise DataError(f"{self._source} line {table.line_num}: is no line of a table ({error}). Mend it") from None
+        return columns["path"]
 
 
 def _lines(file: TextIO) -> Iterator[str]:
