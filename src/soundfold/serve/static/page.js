@@ -56,7 +56,7 @@ function showAnswer(answer) {
   const label = answer.labels ? answer.labels.join(", ") || "none of the labels" : answer.label;
   if ($("label").textContent !== label) $("label").textContent = label;
   $("nearest").hidden = !unknown;
-  if (unknown) $("nearest").textContent = `Not sure enough of any class; nearest is ${answer.nearest} at ${percent(answer.probability)}`;
+  if (unknown) $("nearest").textContent = `None of its classes, as far as this model can tell; the nearest is ${answer.nearest}`;
   const rows = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 5);
   $("bars").replaceChildren(...rows.map(([label, probability]) => {
     const row = document.createElement("li");
@@ -99,7 +99,7 @@ function showEvents() {
     const button = eventButton(event);
     const swatch = element("span", event.nearest ? "swatch unknown" : "swatch");
     button.append(swatch, element("span", "soft", `${seconds(event.start_s)} – ${seconds(event.end_s)}`),
-      element("span", "", event.label), element("b", "", percent(event.probability)));
+      element("span", "", event.label), element("b", "", event.nearest ? `${event.nearest}?` : percent(event.probability)));
     item.append(button);
     return item;
   }));
