@@ -71,6 +71,7 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.long
 def test_two_machines_train_what_one_does(small_run: Path, small_data: Path, tmp_path: Path) -> None:
 
     with socket.socket() as free:

@@ -360,6 +360,7 @@ def test_mistakes_are_told_before_the_long_work(
     assert "9" in refused(capsys, "cv", small_data, "--folds", 9, "--out", tmp_path / "new")
 
 
+@pytest.mark.long
 def test_two_processes_from_the_command_line(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "soundfold", "train", str(small_data), *SET, "--test-fold", "3", "--devices", "2",

@@ -288,6 +288,7 @@ def test_the_server_answers_alike(cross_validated: CvResult, tones: Path) -> Non
         assert client.get("/v1/models").json()[0]["answer"] == "several"
 
 
+@pytest.mark.long
 def test_trainings_in_one_pass_and_over_two_processes_learn_the_same(tones: Path, cache: Path, tmp_path: Path) -> None:
     recipe = load_recipe("tutorial", (*SMALL, "augment.mix=mixup", "weighting=classes", "label_smoothing=0.1"))
     hardware = Hardware("cpu")

@@ -88,6 +88,7 @@ def test_a_second_run_embeds_nothing_and_exports_nothing(
 
 
 @pytest.mark.usefixtures("learned")
+@pytest.mark.long
 def test_a_kept_front_end_that_is_damaged_is_made_again(
     small_data: Path, changes: list[str], cache: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +206,7 @@ def test_building_a_classifier_for_an_embedding_keeps_it_frozen(weights: Path) -
 
 
 @pytest.mark.real
+@pytest.mark.long
 def test_real_recordings_are_told_far_better_than_by_the_tutorial(real_data: Path, tmp_path: Path) -> None:
     if not os.environ.get("SOUNDFOLD_WEIGHTS"):
         pytest.skip("SOUNDFOLD_WEIGHTS does not point at real weights")

@@ -16,6 +16,7 @@ from soundfold.models.audioset_labels import AUDIOSET_LABELS
 from soundfold.runtime import load
 
 
+@pytest.mark.long
 def test_the_model_file_answers_as_the_published_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -138,6 +138,7 @@ def test_the_network_learns_alone_and_answers_together() -> None:
     assert learned == {id(values) for values in network.network.parameters()}
 
 
+@pytest.mark.long
 def test_the_regression_is_that_of_the_preset_and_stays(small_data: Path, tmp_path: Path) -> None:
     """However many epochs the network learns, before a break or after it, what was fitted before does not move."""
     same = [*SCRATCH, "crop=start", "place=centre"]

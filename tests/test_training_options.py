@@ -120,6 +120,7 @@ def test_a_broken_run_ends_with_the_very_weights(job: FitJob, tmp_path: Path, ch
         assert dataclasses.replace(before, train_s=0) == dataclasses.replace(after, train_s=0)
 
 
+@pytest.mark.long
 def test_two_processes_do_all_that_one_does(job: FitJob, tmp_path: Path) -> None:
     recipe, whole = change_recipe(job.recipe, ["mix=mixup"]), slice(24)  # batches that two processes mix as one does
     assert job.train_weights is not None

@@ -137,6 +137,7 @@ def test_backgrounds_are_heard(job: FitJob, tmp_path: Path) -> None:
     assert two.history[0].train_loss != one.history[0].train_loss
 
 
+@pytest.mark.long
 def test_two_processes_learn_what_one_does(job: FitJob, tmp_path: Path) -> None:
     """Batches are whole: in a smaller one, clips are mixed with those of the same process only, as `Partners` tells."""
     changes = (*LIVELY, "training.epochs=2", "training.weighting=classes")

@@ -6,6 +6,7 @@
     soundfile_in.py  WAV, FLAC, OGG, MP3, AIFF… through soundfile
     wav_in.py        regular WAV files that are in memory, without soundfile
     libav_in.py      M4A, AAC, WebM, video… through PyAV
+    arriving.py      WebM and Ogg whose bytes are still arriving
     asked.py         what can be asked of a sound
     decode.py        probe, stream, load, read
     resample.py      another sample rate, at once or block by block
