@@ -5,13 +5,15 @@ Each probe imports what it needs when it runs, so that its process holds no more
 
 import itertools
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.answering import ANSWERING
+from benchmarks.timing import median_seconds
 
 if TYPE_CHECKING:
     from soundfold.data import Clips, WaveformStore
@@ -122,6 +124,7 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
     from soundfold.features import build_features
     from soundfold.models import build_classifier
     from soundfold.training import build_feature_cache
+    from soundfold.training.host import native_precision
 
     torch.set_num_threads(usable_cores())
     if device.startswith("cuda"):
@@ -133,7 +136,9 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
     network = build_classifier(settings, len(clips.labels), 0).network
     work = floor.training_work(network, (channels, n_mels, frames), kept)
     bytes_per_s = floor.bandwidth(device)
-    peaks = {dtype: floor.peak(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
+    # a processor that only imitates bfloat16 is slower in it by far, and would be at it for minutes
+    native = native_precision(torch.device(device)) == "bf16-mixed"
+    peaks = {dtype: floor.peak(device, dtype) for dtype in (torch.float32, *([torch.bfloat16] if native else []))}
     allowed = [torch.float32] if settings.training.precision == "32-true" else list(peaks)
     used = max(peaks[dtype] for dtype in allowed)
     front_end = floor.front_end_operations(settings.features.n_fft, frames, channels, n_mels)
@@ -145,7 +150,7 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
         "answer_s": (work.forward + front_end) / used,
         "bytes_per_s": bytes_per_s,
         "peak_float32": peaks[torch.float32],
-        "peak_bfloat16": peaks[torch.bfloat16],
+        "peak_bfloat16": peaks.get(torch.bfloat16),
         "operations_per_clip": work.operations,
         "bytes_per_clip": work.bytes,
         "activations_per_clip": work.activations,
@@ -187,7 +192,7 @@ def peer_predict(weights: str, path: str, threads: int, times: int) -> Answer:
     network = peer.Network(len(state["head.bias"]))
     network.load_state_dict(state)
     network.eval()
-    return {"seconds": _again(lambda: peer.predict(network, path), times)}
+    return {"seconds": median_seconds(lambda: peer.predict(network, path), times)}
 
 
 def predict(model: str, path: str, times: int) -> Answer:
@@ -195,7 +200,7 @@ def predict(model: str, path: str, times: int) -> Answer:
     import soundfold
 
     opened = soundfold.load(model)
-    return {"seconds": _again(lambda: opened.predict(path), times)}
+    return {"seconds": median_seconds(lambda: opened.predict(path), times)}
 
 
 def decode_one(path: str, sample_rate: int, times: int) -> Answer:
@@ -208,17 +213,7 @@ def decode_one(path: str, sample_rate: int, times: int) -> Answer:
         if rate != sample_rate:
             soxr.resample(samples, rate, sample_rate, quality="HQ")
 
-    return {"seconds": _again(once, times)}
-
-
-def _again(once: Callable[[], object], times: int) -> float:
-    """Return the median of some times in seconds; the first tenth, at least three, is warm-up."""
-    seconds = []
-    for _ in range(times + max(times // 10, 3)):
-        started = time.perf_counter()
-        once()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[-times:])
+    return {"seconds": median_seconds(once, times)}
 
 
 def _asked(data: str, recipe: str, changes: Sequence[str]) -> "tuple[Clips, Recipe]":
@@ -256,7 +251,7 @@ def _rows(data: str) -> list[tuple[str, int]]:
     return list(zip(clips.table["path"].tolist(), clips.class_ids().tolist(), strict=True))
 
 
-PROBES: dict[str, Callable[..., Answer]] = {
+PROBES: dict[str, Callable[..., Answer]] = ANSWERING | {
     probe.__name__: probe
     for probe in (
         describe, store, features, second_start, look_at_files, decode, disk, limits,

@@ -4,12 +4,13 @@ Nothing here knows what is measured. No numpy, so that the process that starts a
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, quantiles
+from statistics import fmean, median, quantiles
 from typing import Literal, TypeVar
 
-__all__ = ["Better", "Growth", "Line", "Spread", "fit_line", "gains", "grows", "spread", "take_turns"]
+__all__ = ["Better", "Growth", "Line", "Spread", "fit_line", "gains", "grows", "median_seconds", "spread", "take_turns"]
 
 Better = Literal["more", "less"]
 T = TypeVar("T")
@@ -57,6 +58,16 @@ def take_turns(
             if on_turn is not None:
                 on_turn(name, number, found[name][-1])
     return found
+
+
+def median_seconds(once: Callable[[], object], times: int) -> float:
+    """Return the median of some times in seconds; the first tenth, at least three, is warm-up."""
+    seconds = []
+    for _ in range(times + max(times // 10, 3)):
+        started = time.perf_counter()
+        once()
+        seconds.append(time.perf_counter() - started)
+    return median(seconds[-times:])
 
 
 def gains(ours: Sequence[float], theirs: Sequence[float], better: Better) -> list[float]:

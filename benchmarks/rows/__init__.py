@@ -7,6 +7,7 @@ from benchmarks.results import Found
 from benchmarks.rows.answers import cold_help, evaluation, prediction
 from benchmarks.rows.growth import growth
 from benchmarks.rows.plan import Plan
+from benchmarks.rows.runtime import runtime
 from benchmarks.rows.starting import second_start, store
 from benchmarks.rows.training import cross_validation, epoch, training
 from benchmarks.rows.tutorial import settings_known, tutorial_settings
@@ -40,6 +41,7 @@ ROWS = {
     "cv": Row("Cross-validation", cross_validation, on_recipe=True, beside_tutorial=True),
     "evaluate": Row("Evaluation", evaluation, beside_tutorial=True),
     "predict": Row("Prediction of one clip", prediction),
+    "runtime": Row("The runtime beside torch", runtime, on_recipe=True),
     "help": Row("`soundfold --help`", cold_help),
     "growth": Row("How cost grows", growth),
 }

@@ -1,0 +1,80 @@
+"""The row of the runtime: what answering takes by soundfold's model file, beside torch on the same weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.answering import EAGER
+from benchmarks.processes import probe
+from benchmarks.results import OURS, Found, Measure
+from benchmarks.rows.plan import Plan, Turn, Wanted, in_turns
+from soundfold.cores import usable_cores
+
+__all__ = ["runtime"]
+
+_TORCH = "torch, eager"
+_BASE = ("soundfold",)
+_CLIPS_A_CORE = 600
+
+
+def runtime(plan: Plan) -> Found:
+    """Measure installation, start, one window, and many files over cores, for both ways to answer by one run."""
+    run = plan.space.model(plan.recipe)
+    labels = probe("load_runtime", run=run).answer["labels"]
+    cores = usable_cores()
+    times = 10 if plan.quick else 100
+    clips = 16 if plan.quick else _CLIPS_A_CORE
+    counts = sorted({1, cores})
+
+    def side(name: str, suffix: str, packages: tuple[str, ...], **settings: Any) -> Callable[[], Turn]:
+        def taken() -> Turn:
+            told: dict[str, float] = {}
+            size = probe("installed", packages=packages).answer
+            told["installed"] = size["bytes"] / 1e6
+            loaded = probe(f"load_{suffix}", run=run, **settings)
+            told["start and load, whole process"] = loaded.seconds
+            told["memory, model open"] = loaded.largest_mb
+            one = probe(f"window_{suffix}", run=run, cores=1, times=times, **settings)
+            told["one window, one core"] = 1e3 * one.answer["seconds"]
+            told["real-time factor, one core"] = one.answer["seconds"] / one.answer["window_s"]
+            for count in counts:
+                asked = settings | {"data": plan.space.data.path, "clips": clips * count, "cores": count}
+                told[_many(count)] = probe(f"rate_{suffix}", run=run, **asked).answer["clips_per_second"]
+            return Turn({measure: {name: value} for measure, value in told.items()}, one)
+
+        return taken
+
+    wanted = [
+        Wanted("installed", "MB", "less"),
+        Wanted("start and load, whole process", "s", "less"),
+        Wanted("memory, model open", "MB", "less"),
+        Wanted("one window, one core", "ms", "less"),
+        Wanted("real-time factor, one core", "", "less"),
+        *(Wanted(_many(count), "clips/s", "more") for count in counts),
+    ]
+    turns = {
+        OURS: side(OURS, "runtime", _BASE),
+        _TORCH: side(_TORCH, "eager", EAGER, labels=labels),
+    }
+    found = in_turns(plan, turns, wanted, plan.rounds)
+    shares = {
+        f"{name}: all cores, of cores × one core": f"{share:.0%}"
+        for name in turns
+        if (share := _share(found.measures, name, cores)) is not None
+    }
+    notes = [
+        "Both answer by the weights of one run; one window is a waveform of the model's length at its rate, and many "
+        "files are decoded, resampled and answered for. One core is one that the whole process is bound to. torch gets "
+        "batches of 16 that threads decode ahead; what it needs is counted as torch, its sound libraries and the "
+        "readers of weights and recipes. The sizes are of the packages as they lie on this disk."
+    ]
+    return Found(found.measures, found.memory, shares, notes)
+
+
+def _many(cores: int) -> str:
+    return f"many files, {cores} {'core' if cores == 1 else 'cores'}"
+
+
+def _share(measures: list[Measure], side: str, cores: int) -> float | None:
+    """Return the rate on all cores as a share of so many times the rate on one; None on a machine with one."""
+    rates = {one.name: one.spread(side).median for one in measures if one.name in (_many(1), _many(cores))}
+    return None if len(rates) < 2 else rates[_many(cores)] / (cores * rates[_many(1)])
