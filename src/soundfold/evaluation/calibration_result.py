@@ -57,7 +57,8 @@ class ThresholdScore(_Frozen):
 class UnknownScores(_Frozen):
     """How well a rule tells sounds of the classes from background."""
 
-    wished_per_hour: float
+    wished_per_hour: float | None
+    """Null where none was wished, so that hardly a clip of the classes is called unknown."""
     false_alarms_per_hour: float
     """Windows of background in an hour that are told to be a class; by kinds that the rule was not fitted on."""
     hours: float

@@ -2,10 +2,19 @@
 
 The likeliest class's probability alone does not serve: networks are often surest of silence and of steady tones. The
 rule is a small logistic regression on the whole answer (ln p of every label, and its square), with clips of the classes
-on one side and synthesised background on the other; the threshold is then set by the background alone. It is judged by
-leaving out: of each kind of background the false alarms come from a rule that was fitted without that kind, and what
-is kept of each fold's clips from one that was fitted without the fold.
+on one side and synthesised background on the other.
+
+The threshold is what the wish is about. Background that the rule was fitted on passes seldomer than any other, so it
+would promise too much. Each kind is scored by a rule that was fitted without it instead, and as the scores of two rules
+cannot be compared, each is told as the part of the known clips that the same rule finds less known: its level. The
+level that so many windows of unmet kinds reach as were wished is then the threshold. With no wish, it is the level that
+one in a hundred known clips stays under.
+
+It is judged by leaving out once more: the false alarms of each kind of background come from a rule for whose weights
+and threshold that kind was not there, and what is kept of each fold's clips from one that was fitted without the fold.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -21,20 +30,21 @@ __all__ = ["Rule", "fit_rule", "ranking", "unknown_scores"]
 
 _DECAY = 1.0  # pulls the weights to zero, in clips
 _STEPS = 30
+_LOST = 0.01  # of the known clips, where no number of false alarms is wished
+_FEWEST_KINDS = 3  # one to judge by, one to set the threshold by, one to fit
 
 Numbers = npt.NDArray[np.float64]
 
 
 class Rule:
-    """Centre, spread, weights and threshold, fitted to features of known sounds and of background.
+    """Centre, spread and weights, fitted to features of known sounds and of background; and the threshold, set later.
 
     Args:
         known: (n, features) of clips of the classes.
         background: (m, features).
-        share: of the background that may pass, 0 to 1.
     """
 
-    def __init__(self, known: Numbers, background: Numbers, share: float) -> None:
+    def __init__(self, known: Numbers, background: Numbers) -> None:
         self.centre = known.mean(axis=0)
         spread = known.std(axis=0)
         self.spread = np.where(spread > 1e-6, spread, 1.0)
@@ -44,12 +54,25 @@ class Rule:
         weight = np.where(is_known, 0.5 / len(known), 0.5 / len(background)) * len(rows)
         weights = _logistic(self._inputs(rows), is_known.astype(np.float64), weight)
         self.linear, self.square = np.split(weights, 2)
-        self.threshold = _threshold(self.scores(background), share)
+        self.threshold = -np.inf
+        self._order = np.sort(self.scores(known))
 
     def scores(self, features: Numbers) -> Numbers:
         """Return the score of each row: the higher, the surer it is a known sound."""
         found: Numbers = self._inputs(features) @ np.concatenate([self.linear, self.square])
         return found
+
+    def levels(self, features: Numbers) -> Numbers:
+        """Return for each row the part of the known clips that are less known than it, 0 to 1."""
+        found: Numbers = np.searchsorted(self._order, self.scores(features), "right") / len(self._order)
+        return found
+
+    def set_level(self, level: float, background: Numbers, share: float) -> None:
+        """Let pass what reaches a level, unless more than a share of the fitted background would pass."""
+        place = int(np.ceil(level * len(self._order)))
+        above_all = float(np.nextafter(self._order[-1], np.inf))
+        wished = float(self._order[place]) if place < len(self._order) else above_all
+        self.threshold = max(wished, _threshold(self.scores(background), share))
 
     def knows(self, features: Numbers) -> npt.NDArray[np.bool_]:
         """Tell which rows are taken for known sounds."""
@@ -61,40 +84,59 @@ class Rule:
         return np.hstack([z, z**2])
 
 
-def fit_rule(known: Numbers, background: Numbers, per_hour: float, window_s: float) -> Rule:
-    """Return the rule that lets so many windows of background an hour pass.
+def fit_rule(
+    known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_], per_hour: float | None, window_s: float
+) -> Rule:
+    """Return the rule that lets so many windows an hour of unmet background pass, or keeps nearly all known clips.
+
+    Args:
+        known: (n, features) of clips of the classes.
+        background: (m, features).
+        kinds: (m,) the kind of each background.
+        per_hour: the wish; None to lose one known clip in a hundred and tell how many false alarms that means.
+        window_s: seconds of a window.
 
     Raises:
         DataError: the wish is finer than the background can tell, or more than there are windows.
     """
-    return Rule(known, background, _share(per_hour, len(background), window_s))
+    without = {kind: Rule(known, background[kinds != kind]) for kind in _names(kinds)}
+    return _set(Rule(known, background), without, background, kinds, per_hour, window_s)
 
 
 def unknown_scores(
-    table: pd.DataFrame, known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_], per_hour: float,
+    table: pd.DataFrame, known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_], per_hour: float | None,
     window_s: float,
 ) -> UnknownScores:  # fmt: skip
-    """Return how a rule for so many false alarms an hour does on what it was not fitted on.
+    """Return how `fit_rule` does on what it was not fitted on.
 
     Args:
         table: out-of-fold predictions.
         known: (n, features) of them.
-        background: (m, features).
-        kinds: (m,) the kind of each background; at least two kinds.
-        per_hour: the wish.
-        window_s: seconds of a window.
+        background, kinds, per_hour, window_s: as `fit_rule` takes them; at least three kinds.
+
+    Raises:
+        DataError: as `fit_rule`.
     """
-    share = _share(per_hour, len(background), window_s)
     hourly = 3600 / window_s
+    names = _names(kinds)
+    if len(names) < _FEWEST_KINDS:
+        raise DataError(f"background must be of at least {_FEWEST_KINDS} kinds, got {len(names)}. Synthesise more")
+    pairs = {
+        frozenset((a, b)): Rule(known, background[(kinds != a) & (kinds != b)])
+        for place, a in enumerate(names)
+        for b in names[:place]
+    }
     passed, rank = np.zeros(len(background), dtype=bool), []
-    for kind in np.unique(kinds):
+    for kind in names:
         left = kinds == kind
-        rule = Rule(known, background[~left], share)
+        without = {other: pairs[frozenset((kind, other))] for other in names if other != kind}
+        rule = Rule(known, background[~left])
+        _set(rule, without, background[~left], kinds[~left], per_hour, window_s)
         passed[left] = rule.knows(background[left])
         rank.append(ranking(rule.scores(known), rule.scores(background[left])))
     kept = np.zeros(len(known), dtype=bool)
     for part in cross_fitting_parts(table)[0]:
-        kept[part] = Rule(known[~part], background, share).knows(known[part])
+        kept[part] = fit_rule(known[~part], background, kinds, per_hour, window_s).knows(known[part])
     right = truth_of(table)[np.arange(len(table)), probabilities_in(table).argmax(axis=1)]
     recording = codes_of(table)
     size = int(recording.max()) + 1
@@ -109,8 +151,28 @@ def unknown_scores(
         right_before=float(right.mean()),
         right_after=float(right[kept].mean()) if kept.any() else 0.0,
         auroc=float(np.mean(rank)),
-        kinds={str(kind): float(passed[kinds == kind].mean() * hourly) for kind in dict.fromkeys(kinds.tolist())},
+        kinds={name: float(passed[kinds == name].mean() * hourly) for name in names},
     )
+
+
+def _names(kinds: npt.NDArray[np.str_]) -> list[str]:
+    return [str(kind) for kind in dict.fromkeys(kinds.tolist())]
+
+
+def _set(
+    rule: Rule, without: Mapping[str, Rule], background: Numbers, kinds: npt.NDArray[np.str_], per_hour: float | None,
+    window_s: float,
+) -> Rule:  # fmt: skip
+    """Set a rule's threshold by rules that were each fitted without one more kind of background; return the rule."""
+    if per_hour is None:
+        rule.set_level(_LOST, background, 1.0)
+        return rule
+    share = _share(per_hour, len(background), window_s)
+    unmet = np.empty(len(background))
+    for kind, other in without.items():
+        unmet[kinds == kind] = other.levels(background[kinds == kind])
+    rule.set_level(_threshold(unmet, share), background, share)
+    return rule
 
 
 def ranking(known: Numbers, unknown: Numbers) -> float:

@@ -41,7 +41,8 @@ class Wish:
     Attributes:
         run: the folder of a cross-validation by the same recipe.
         precision: how often a told label is to be right, 0 to 1; None to tell the likeliest whatever its probability.
-        false_alarms: so many windows of background in an hour may be told to be a class; None for no such rule.
+        false_alarms: so many windows of background in an hour may be told to be a class; None for as few as may be
+            where hardly a clip of the classes is called unknown.
     """
 
     run: Path
@@ -106,8 +107,8 @@ def calibrate_by(
     if wish.precision is not None:
         update = {"precision": wish.precision, "thresholds": threshold_scores(table, wish.precision)}
     rule = None
-    if wish.false_alarms is not None:
-        rule, update["unknown"] = _rejection(table, wish, wish.false_alarms, recipe, scores.temperature)
+    if not several:
+        rule, update["unknown"] = _rejection(table, wish, recipe, scores.temperature)
     scores = scores.model_copy(update=update)
     card = Calibration(
         temperature=scores.temperature,
@@ -121,25 +122,24 @@ def calibrate_by(
     return Calibrated(card, scores)
 
 
-def _rejection(
-    table: pd.DataFrame, wish: Wish, per_hour: float, recipe: Recipe, temperature: float
-) -> tuple[Rejection, UnknownScores]:
+def _rejection(table: pd.DataFrame, wish: Wish, recipe: Recipe, temperature: float) -> tuple[Rejection, UnknownScores]:
     """Return a rule for unknown sounds, on answers as the calibrated model gives them, and how well it does."""
     answers = background_answers(wish.run, recipe)
     known, background = (
         rejection_features(tempered(values, temperature)) for values in (probabilities_in(table), answers.probabilities)
     )
     window_s = recipe.sound.window / recipe.sound.sample_rate
-    fitted = fit_rule(known, background, per_hour, window_s)
+    fitted = fit_rule(known, background, answers.kinds, wish.false_alarms, window_s)
+    judged = unknown_scores(table, known, background, answers.kinds, wish.false_alarms, window_s)
     rule = Rejection(
         centre=tuple(fitted.centre.tolist()),
         spread=tuple(fitted.spread.tolist()),
         linear=tuple(fitted.linear.tolist()),
         square=tuple(fitted.square.tolist()),
         threshold=fitted.threshold,
-        false_alarms_per_hour=per_hour,
+        false_alarms_per_hour=judged.false_alarms_per_hour,
     )
-    return rule, unknown_scores(table, known, background, answers.kinds, per_hour, window_s)
+    return rule, judged
 
 
 def cross_validation_of(run: Path) -> CvResult:

@@ -35,7 +35,7 @@ class Rejection(BaseModel):
     linear: Numbers
     square: Numbers
     threshold: FiniteFloat
-    false_alarms_per_hour: float = Field(ge=0, description="windows of background told to be a class, as was wished")
+    false_alarms_per_hour: float = Field(ge=0, description="windows of background told to be a class")
 
     @model_validator(mode="after")
     def _fit(self) -> "Rejection":
