@@ -77,7 +77,7 @@ def small_run(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from soundfold.jobs.train import train
 
     folder = tmp_path_factory.mktemp("run")
-    train(small_data, changes=SMALL, test_fold=3, out=folder / "run", cache=folder / "cache")
+    train(small_data, recipe="tutorial", changes=SMALL, test_fold=3, out=folder / "run", cache=folder / "cache")
     return folder / "run"
 
 

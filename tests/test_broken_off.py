@@ -22,7 +22,7 @@ from soundfold.cores import usable_cores
 from soundfold.errors import RunError
 from soundfold.evaluation import read_predictions
 
-SET = [part for change in SMALL for part in ("--set", change)]
+SET = ["-r", "tutorial", *(part for change in SMALL for part in ("--set", change))]
 
 
 def kept_by(run: Path) -> Path:
@@ -61,7 +61,8 @@ for node in range(2):
     if child == 0:
         os.environ |= {"RANK": str(node), "NODE_RANK": str(node), "GROUP_RANK": str(node), "LOCAL_RANK": "0"}
         train(
-            data, changes=changes, test_fold=3, device="cpu", devices=1, num_nodes=2, out=out, cache=cache
+            data, recipe="tutorial", changes=changes, test_fold=3, device="cpu", devices=1, num_nodes=2, out=out,
+            cache=cache,
         )
         os._exit(0)
     children.append(child)
@@ -103,7 +104,7 @@ def test_folds_side_by_side_that_are_killed_and_resumed_end_as_if_unbroken(
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, usable_cores() // 2))  # as each of two workers has: sums in the same order
     try:
-        soundfold.cross_validate(small_data, out=whole, jobs=1, **options)
+        soundfold.cross_validate(small_data, recipe="tutorial", out=whole, jobs=1, **options)
         with subprocess.Popen(
             [sys.executable, "-m", "soundfold", "cv", small_data, *SET, "--epochs", str(epochs), "--folds", "1,2",
              "--jobs", "2", "--out", run, "--cache", kept_by(small_run)],
@@ -117,7 +118,7 @@ def test_folds_side_by_side_that_are_killed_and_resumed_end_as_if_unbroken(
             process.send_signal(signal.SIGKILL)
         assert not list(run.glob("metrics.json"))
         wait_until_still(run)
-        soundfold.cross_validate(small_data, out=run, jobs=1, resume=True, **options)
+        soundfold.cross_validate(small_data, recipe="tutorial", out=run, jobs=1, resume=True, **options)
     finally:
         torch.set_num_threads(threads)
     assert read_predictions(run / "predictions.parquet").equals(read_predictions(whole / "predictions.parquet"))

@@ -23,7 +23,7 @@ FEW = (*SMALL, "training.epochs=2")
 @pytest.fixture(scope="module")
 def validated(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("calibrated")
-    soundfold.cross_validate(small_data, changes=FEW, out=folder / "cv", cache=folder / "cache")
+    soundfold.cross_validate(small_data, recipe="tutorial", changes=FEW, out=folder / "cv", cache=folder / "cache")
     return folder / "cv"
 
 
@@ -31,8 +31,8 @@ def validated(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def calibrated(validated: Path, small_data: Path) -> Path:
     out = validated.parent / "mine"
     soundfold.train(
-        small_data, changes=FEW, everything=True, calibrate=validated, precision=0.6, false_alarms=1_000,
-        out=out, cache=validated.parent / "cache",
+        small_data, recipe="tutorial", changes=FEW, everything=True, calibrate=validated, precision=0.6,
+        false_alarms=1_000, out=out, cache=validated.parent / "cache",
     )  # fmt: skip
     return out
 
@@ -69,6 +69,7 @@ def test_held_out_clips_are_not_fitted_on_and_are_scored_as_the_file_answers(
 ) -> None:
     result = soundfold.train(
         small_data,
+        recipe="tutorial",
         changes=FEW,
         test_fold=3,
         calibrate=validated,
@@ -95,7 +96,7 @@ def test_what_does_not_fit_is_refused_before_training(
     def refused(match: str, **changes: object) -> None:
         settings = {"changes": FEW, "everything": True, "calibrate": validated, "cache": validated.parent / "cache"}
         with pytest.raises(RunError, match=match):
-            soundfold.train(small_data, out=tmp_path / "run", **{**settings, **changes})
+            soundfold.train(small_data, recipe="tutorial", out=tmp_path / "run", **{**settings, **changes})
         assert not (tmp_path / "run").exists()
 
     refused(r"was trained with training\.epochs = 2, got 3", changes=SMALL)
@@ -111,9 +112,16 @@ def test_what_does_not_fit_is_refused_before_training(
 @pytest.mark.long
 def test_a_joint_model_is_calibrated_too(small_data: Path, validated: Path, tmp_path: Path) -> None:
     cache = validated.parent / "cache"
-    soundfold.cross_validate(small_data, changes=FEW, seeds=2, out=tmp_path / "cv", cache=cache)
+    soundfold.cross_validate(small_data, recipe="tutorial", changes=FEW, seeds=2, out=tmp_path / "cv", cache=cache)
     soundfold.train(
-        small_data, changes=FEW, seeds=2, everything=True, calibrate=tmp_path / "cv", out=tmp_path / "run", cache=cache
+        small_data,
+        recipe="tutorial",
+        changes=FEW,
+        seeds=2,
+        everything=True,
+        calibrate=tmp_path / "cv",
+        out=tmp_path / "run",
+        cache=cache,
     )
     batch = np.random.default_rng(0).normal(0, 0.2, (4, 1, 4_000)).astype(np.float32)
     alone = [soundfold.load(tmp_path / "run" / f"seed{seed}").probabilities(batch) for seed in range(2)]

@@ -20,7 +20,7 @@ from conftest import RATE, SMALL, tone, write_folders
 from model_files import TINY_MODEL
 from soundfold.cli import main
 
-SET = [part for change in SMALL for part in ("--set", change)]
+SET = ["-r", "tutorial", *(part for change in SMALL for part in ("--set", change))]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -243,12 +243,21 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (status, out.split()[0]) == (0, "soundfold")
 
 
+def test_the_help_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys; from soundfold.cli.main import main; main(['--help']); "
+        "print(sorted({'rich', 'numpy', 'pydantic', 'asyncio'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["trian", "x"], "No such command 'trian'. Did you mean 'train'?"),
         (["data", "chek", "x"], "Did you mean 'check'"),
-        (["train"], "Missing argument 'data'"),
+        (["train"], "Missing argument 'DATA'"),
         (["train", "x", "--epoch", "3"], "No such option"),
         (["train", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["train", "gone"], "gone"),

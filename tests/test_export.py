@@ -139,7 +139,9 @@ def test_a_window_shorter_than_the_burst_trains_and_exports(tmp_path: Path) -> N
         "sound.sample_rate=16000", "sound.channels=1", "sound.length_s=0.04", "features.n_fft=512", "training.epochs=1",
     )  # fmt: skip
     data = write_folders(tmp_path / "sounds", clips=2, seconds=0.1)
-    soundfold.train(data, changes=changes, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    soundfold.train(
+        data, recipe="tutorial", changes=changes, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert load(tmp_path / "run").card.window == 640
 
 

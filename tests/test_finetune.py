@@ -103,7 +103,7 @@ def test_cross_validates_with_one_export_for_all_folds_and_predicts_without_torc
         "mix=mixup",
         f"model.weights={weights}",
     ]
-    result = soundfold.cross_validate(small_data, changes=changes, out=tmp_path / "run", cache=cache)
+    result = soundfold.cross_validate(small_data, recipe="tutorial", changes=changes, out=tmp_path / "run", cache=cache)
     assert result.accuracy_mean > 0.7
     assert len(exports) == 2  # the front end, and what comes after it; neither again for the other folds
     told = []
@@ -224,6 +224,8 @@ def test_settings_that_do_not_go_together_are_told(changes: list[str], message: 
 
 def test_weights_that_are_missing_or_of_another_network_are_told(small_data: Path, weights: Path) -> None:
     with pytest.raises(PathError, match="must be a file of weights or a folder with mn04_as_mAP_432.pt in it"):
-        soundfold.train(small_data, changes=[*AUDIOSET, "start=pretrained", "model.weights=/nowhere"])
+        soundfold.train(
+            small_data, recipe="tutorial", changes=[*AUDIOSET, "start=pretrained", "model.weights=/nowhere"]
+        )
     with pytest.raises(ModelFileError, match="does not fit this network"):
         build_classifier(load_recipe("tutorial", [*AUDIOSET, "model.name=mn10", "start=probe"]), 2, 0, weights)

@@ -93,7 +93,9 @@ def test_files_found_again_are_met_and_the_others_are_not_said_to_be_new(tmp_pat
         path.rename(path.parents[1] / f"{path.parent.name}-{path.name}")
         if not any(path.parent.iterdir()):
             path.parent.rmdir()
-    trained = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    trained = soundfold.train(
+        data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert trained.interval_over == "files"
     result = soundfold.evaluate(tmp_path / "run", data)
     assert (result.interval_over, result.n_recordings) == ("files", 12)
@@ -107,7 +109,9 @@ def test_files_found_again_are_met_and_the_others_are_not_said_to_be_new(tmp_pat
 
 @pytest.mark.usefixtures("hollow_model_file")
 def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path) -> None:
-    result = soundfold.cross_validate(small_data, changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache")
+    result = soundfold.cross_validate(
+        small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache"
+    )
     assert [fold.fold for fold in result.folds] == [1, 2, 3]
     assert result.accuracy_mean == pytest.approx(np.mean([fold.accuracy for fold in result.folds]))
     assert result.accuracy_std == pytest.approx(np.std([fold.accuracy for fold in result.folds], ddof=1))
@@ -119,7 +123,7 @@ def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path
     for fold in (1, 2, 3):
         assert files_of(tmp_path / "cv" / f"fold{fold}") == FILES - {"recipe.yaml", "run.json"}
     again = soundfold.cross_validate(
-        small_data, changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache", resume=True
+        small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache", resume=True
     )
     assert again == CvResult.model_validate_json((tmp_path / "cv" / "metrics.json").read_text(encoding="utf-8"))
 
@@ -127,7 +131,7 @@ def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path
 @pytest.mark.usefixtures("hollow_model_file")
 def test_chosen_folds_are_trained_on_all_the_others(small_data: Path, tmp_path: Path) -> None:
     result = soundfold.cross_validate(
-        small_data, changes=SMALL, folds=[2], out=tmp_path / "cv", cache=tmp_path / "cache"
+        small_data, recipe="tutorial", changes=SMALL, folds=[2], out=tmp_path / "cv", cache=tmp_path / "cache"
     )
     assert [fold.fold for fold in result.folds] == [2]
     assert result.accuracy_std is None
@@ -138,7 +142,7 @@ def test_chosen_folds_are_trained_on_all_the_others(small_data: Path, tmp_path: 
 @pytest.mark.usefixtures("hollow_model_file")
 def test_random_split_is_scored_with_its_leak(small_data: Path, tmp_path: Path) -> None:
     result = soundfold.train(
-        small_data, changes=SMALL, random_split=0.25, out=tmp_path / "run", cache=tmp_path / "cache"
+        small_data, recipe="tutorial", changes=SMALL, random_split=0.25, out=tmp_path / "run", cache=tmp_path / "cache"
     )
     assert result.n == 9
     assert result.leaks is not None
@@ -147,7 +151,9 @@ def test_random_split_is_scored_with_its_leak(small_data: Path, tmp_path: Path) 
 
 
 def test_all_scores_nothing_and_ships_a_model(small_data: Path, tmp_path: Path) -> None:
-    result = soundfold.train(small_data, changes=SMALL, everything=True, out=tmp_path / "run", cache=tmp_path / "cache")
+    result = soundfold.train(
+        small_data, recipe="tutorial", changes=SMALL, everything=True, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert result.accuracy is None
     assert result.split.n_train == 36
     assert files_of(tmp_path / "run") == FILES - {"predictions.parquet", "confusion.png"}
@@ -163,7 +169,9 @@ def test_without_folds_whole_recordings_are_held_out(tmp_path: Path) -> None:
                 target = tmp_path / "plain" / label / recording.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(recording, target)
-    result = soundfold.train(tmp_path / "plain", changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
+    result = soundfold.train(
+        tmp_path / "plain", recipe="tutorial", changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert result.split.kind == "recordings"
     assert result.leaks is not None
     assert result.leaks["clips"] == 0
@@ -174,7 +182,9 @@ def test_without_folds_whole_recordings_are_held_out(tmp_path: Path) -> None:
 def test_identical_sounds_on_both_sides_are_named(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     shutil.copy(data / "fold1" / "low" / "recording10" / "clip 0.wav", data / "fold3" / "low" / "copy.wav")
-    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    result = soundfold.train(
+        data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert result.leaks is not None
     assert result.leaks["identical_clips"] == 1
 
@@ -184,7 +194,9 @@ def test_a_few_bad_clips_are_listed_and_training_goes_on(tmp_path: Path) -> None
     data = write_folders(tmp_path / "sounds")
     (data / "fold1" / "low" / "text.wav").write_text("this is not a sound")
     (data / "fold2" / "high" / "empty.wav").write_bytes(b"")
-    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    result = soundfold.train(
+        data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert sorted(Path(clip.path).name for clip in result.left_out) == ["empty.wav", "text.wav"]
     assert result.split.n_train == 24
 
@@ -194,7 +206,7 @@ def test_mostly_bad_clips_are_an_error(tmp_path: Path) -> None:
     for path in sorted(data.rglob("*.wav"))[:20]:
         path.write_text("text")
     with pytest.raises(DataError, match="20 of 36 clips cannot be used; the first: .*text"):
-        soundfold.train(data, changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
+        soundfold.train(data, recipe="tutorial", changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
     assert not (tmp_path / "run").exists()
 
 
@@ -203,7 +215,9 @@ def test_a_class_that_cannot_be_heard_at_all_is_named(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds", labels=("low", "high", "mid"))
     for path in data.rglob("mid/*/*.wav"):
         path.write_text("text")
-    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    result = soundfold.train(
+        data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert result.labels == ("high", "low")
 
 
@@ -211,20 +225,26 @@ def test_nothing_is_overwritten(small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(PathError, match="mine: is not empty. Choose another --out"):
-        soundfold.train(small_data, changes=SMALL, out=tmp_path / "mine", cache=tmp_path / "cache")
+        soundfold.train(small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "mine", cache=tmp_path / "cache")
     with pytest.raises(RunError, match="mine: is not a run that could be continued"):
-        soundfold.train(small_data, changes=SMALL, out=tmp_path / "mine", cache=tmp_path / "cache", resume=True)
+        soundfold.train(
+            small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "mine", cache=tmp_path / "cache", resume=True
+        )
     with pytest.raises(PathError, match="is a file"):
-        soundfold.train(small_data, changes=SMALL, out=tmp_path / "mine" / "thesis.txt", cache=tmp_path / "cache")
+        soundfold.train(
+            small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "mine" / "thesis.txt", cache=tmp_path / "cache"
+        )
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 def test_finished_run_is_not_trained_again(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     before = (small_run / "model.onnx").read_bytes()
     with pytest.raises(PathError, match="continue the run with --resume"):
-        soundfold.train(small_data, changes=SMALL, test_fold=3, out=small_run, cache=tmp_path / "cache")
+        soundfold.train(
+            small_data, recipe="tutorial", changes=SMALL, test_fold=3, out=small_run, cache=tmp_path / "cache"
+        )
     result = soundfold.train(
-        small_data, changes=SMALL, test_fold=3, out=small_run, cache=tmp_path / "cache", resume=True
+        small_data, recipe="tutorial", changes=SMALL, test_fold=3, out=small_run, cache=tmp_path / "cache", resume=True
     )
     assert result.accuracy == json.loads((small_run / "metrics.json").read_text())["accuracy"]
     assert (small_run / "model.onnx").read_bytes() == before
@@ -233,19 +253,42 @@ def test_finished_run_is_not_trained_again(small_run: Path, small_data: Path, tm
 def test_other_settings_do_not_continue_a_run(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"was begun with recipe.training.epochs = 3, got 4. Continue with the same"):
         soundfold.train(
-            small_data, changes=SMALL, epochs=4, test_fold=3, out=small_run, cache=tmp_path / "cache", resume=True
+            small_data,
+            recipe="tutorial",
+            changes=SMALL,
+            epochs=4,
+            test_fold=3,
+            out=small_run,
+            cache=tmp_path / "cache",
+            resume=True,
         )
     with pytest.raises(RunError, match="was begun with split = fold 3, got fold 2"):
-        soundfold.train(small_data, changes=SMALL, test_fold=2, out=small_run, cache=tmp_path / "cache", resume=True)
+        soundfold.train(
+            small_data,
+            recipe="tutorial",
+            changes=SMALL,
+            test_fold=2,
+            out=small_run,
+            cache=tmp_path / "cache",
+            resume=True,
+        )
 
 
 @pytest.mark.usefixtures("hollow_model_file")
 def test_changed_sounds_do_not_continue_a_run(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
-    soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    soundfold.train(data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
     soundfile.write(next(data.rglob("*.wav")), tone(50, 0.5, 1), RATE)
     with pytest.raises(RunError, match="the sounds have changed since this run began"):
-        soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache", resume=True)
+        soundfold.train(
+            data,
+            recipe="tutorial",
+            changes=SMALL,
+            test_fold=3,
+            out=tmp_path / "run",
+            cache=tmp_path / "cache",
+            resume=True,
+        )
 
 
 @pytest.mark.usefixtures("hollow_model_file")
@@ -258,13 +301,13 @@ def test_other_labels_or_folds_do_not_continue_a_run(tmp_path: Path) -> None:
     })  # fmt: skip
     table.to_csv(tmp_path / "clips.csv", index=False)
     options = {"changes": SMALL, "test_fold": 3, "out": tmp_path / "run", "cache": tmp_path / "cache"}
-    soundfold.train(tmp_path / "clips.csv", **options)
-    again = soundfold.train(tmp_path / "clips.csv", **options, resume=True)
+    soundfold.train(tmp_path / "clips.csv", recipe="tutorial", **options)
+    again = soundfold.train(tmp_path / "clips.csv", recipe="tutorial", **options, resume=True)
     assert again.split.n_train == 24
     table.loc[0, "label"] = "low" if table.loc[0, "label"] == "high" else "high"
     table.to_csv(tmp_path / "clips.csv", index=False)
     with pytest.raises(RunError, match="labels, folds or recordings of the clips have changed"):
-        soundfold.train(tmp_path / "clips.csv", **options, resume=True)
+        soundfold.train(tmp_path / "clips.csv", recipe="tutorial", **options, resume=True)
 
 
 @pytest.mark.usefixtures("hollow_model_file")
@@ -277,7 +320,9 @@ def test_folds_whose_names_look_alike_keep_their_own_results(tmp_path: Path) -> 
         "fold": [names[path.parts[-4][-1]] for path in paths],
     })  # fmt: skip
     table.to_csv(tmp_path / "clips.csv", index=False)
-    soundfold.cross_validate(tmp_path / "clips.csv", changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache")
+    soundfold.cross_validate(
+        tmp_path / "clips.csv", recipe="tutorial", changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache"
+    )
     told = pd.read_parquet(tmp_path / "cv" / "predictions.parquet")
     assert sorted(told["path"]) == sorted(map(str, paths))
     assert sorted(told["fold"].unique()) == sorted(names.values())
@@ -290,14 +335,22 @@ def test_run_that_a_kill_left_half_made_can_be_begun_again(small_data: Path, tmp
     (tmp_path / "run" / ".mine").mkdir()
     for name in (".mine/.thesis.pdf.part", ".thesis.pdf.0123abcd.part"):  # hidden, but not ours
         (tmp_path / "run" / name).write_text("mine")
-    soundfold.train(small_data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    soundfold.train(
+        small_data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert (tmp_path / "run" / ".mine" / ".thesis.pdf.part").exists()
     assert (tmp_path / "run" / ".thesis.pdf.0123abcd.part").exists()
     assert not list((tmp_path / "run").glob(".run.json.*"))
     (tmp_path / "half").mkdir()
     shutil.copy(tmp_path / "run" / "run.json", tmp_path / "half")
     soundfold.train(
-        small_data, changes=SMALL, test_fold=3, out=tmp_path / "half", cache=tmp_path / "cache", resume=True
+        small_data,
+        recipe="tutorial",
+        changes=SMALL,
+        test_fold=3,
+        out=tmp_path / "half",
+        cache=tmp_path / "cache",
+        resume=True,
     )
     assert files_of(tmp_path / "half") == FILES
 
@@ -307,7 +360,9 @@ def test_recipe_name_cannot_lead_out_of_the_runs(
     small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = soundfold.train(small_data, changes=[*SMALL, "name=../../x y"], everything=True, cache=tmp_path / "cache")
+    result = soundfold.train(
+        small_data, recipe="tutorial", changes=[*SMALL, "name=../../x y"], everything=True, cache=tmp_path / "cache"
+    )
     assert result.out is not None
     assert Path(result.out).parent.resolve() == tmp_path / "runs"
 
@@ -330,18 +385,18 @@ def test_a_damaged_run_is_told(small_run: Path, small_data: Path, tmp_path: Path
     shutil.copytree(small_run, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").write_text('{"cut')
     with pytest.raises(RunError, match=r"metrics\.json: is damaged. Remove it"):
-        soundfold.train(small_data, **options)
+        soundfold.train(small_data, recipe="tutorial", **options)
     for text in ("garbage", "[]"):
         (tmp_path / "run" / "run.json").write_text(text)
         with pytest.raises(RunError, match=r"run\.json: is damaged"):
-            soundfold.train(small_data, **options)
+            soundfold.train(small_data, recipe="tutorial", **options)
 
 
 @pytest.mark.usefixtures("hollow_model_file")
 def test_a_tidied_or_damaged_cache_is_made_anew(small_data: Path, tmp_path: Path) -> None:
     def again(name: str) -> float | None:
         options = {"changes": SMALL, "test_fold": 3, "out": tmp_path / name, "cache": tmp_path / "cache"}
-        return soundfold.train(small_data, **options).accuracy
+        return soundfold.train(small_data, recipe="tutorial", **options).accuracy
 
     first = again("first")
     damages = {"*/features-*/windows.npz": None, "*/features-*/values.i16": b"x", "*/index.parquet": b"y"}
@@ -355,7 +410,9 @@ def test_a_tidied_or_damaged_cache_is_made_anew(small_data: Path, tmp_path: Path
 def test_absurd_samples_are_left_out_and_named(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds")
     soundfile.write(data / "fold1" / "low" / "broken.wav", np.full(4000, 3e38, np.float32), RATE, subtype="FLOAT")
-    result = soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    result = soundfold.train(
+        data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert [Path(clip.path).name for clip in result.left_out] == ["broken.wav"]
     assert "which no sound does" in result.left_out[0].reason
 
@@ -366,38 +423,42 @@ def test_a_split_that_leaves_one_class_to_train_on_is_refused(tmp_path: Path) ->
     shutil.rmtree(data / "fold2")
     shutil.rmtree(data / "fold3" / "high")
     with pytest.raises(DataError, match="leaves one class only to train on"):
-        soundfold.train(data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+        soundfold.train(
+            data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+        )
 
 
 def test_out_that_cannot_be_made_is_told_at_once(small_data: Path, tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(PathError, match="is a link that leads nowhere"):
-        soundfold.train(small_data, changes=SMALL, out=tmp_path / "dangling")
+        soundfold.train(small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "dangling")
     with pytest.raises(PathError, match="cannot be made, because"):
-        soundfold.train(small_data, changes=SMALL, out="/proc/soundfold/run")
+        soundfold.train(small_data, recipe="tutorial", changes=SMALL, out="/proc/soundfold/run")
 
 
 def test_two_splits_at_once_are_refused(small_data: Path) -> None:
     with pytest.raises(RecipeError, match="one of --test-fold, --random-split and --all"):
-        soundfold.train(small_data, test_fold=1, everything=True)
+        soundfold.train(small_data, recipe="tutorial", test_fold=1, everything=True)
 
 
 def test_resume_must_be_told_where(small_data: Path) -> None:
     with pytest.raises(RunError, match="--resume must be told which run"):
-        soundfold.train(small_data, resume=True)
+        soundfold.train(small_data, recipe="tutorial", resume=True)
 
 
 def test_unknown_fold_names_the_known_ones(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got '9'"):
         soundfold.evaluate(small_run, small_data, fold=9)
     with pytest.raises(SoundfoldError, match="9"):
-        soundfold.train(small_data, changes=SMALL, test_fold=9, out=tmp_path / "run", cache=tmp_path / "cache")
+        soundfold.train(
+            small_data, recipe="tutorial", changes=SMALL, test_fold=9, out=tmp_path / "run", cache=tmp_path / "cache"
+        )
 
 
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds", labels=("low",))
     with pytest.raises(DataError, match="training needs two or more"):
-        soundfold.train(data, changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
+        soundfold.train(data, recipe="tutorial", changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
 
 
 def test_unknown_labels_count_as_wrong(small_run: Path, tmp_path: Path) -> None:

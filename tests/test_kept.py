@@ -50,7 +50,7 @@ def test_what_a_training_keeps_is_not_removed_from_under_it_and_is_told_and_remo
             meanwhile.append((remove_kept(cache), [kept.in_use for kept in list_kept(cache)]))
 
     result = soundfold.train(
-        small_data, changes=SMALL, test_fold=3, out=tmp_path / "run", cache=cache, reporter=Clears()
+        small_data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", cache=cache, reporter=Clears()
     )
     assert result.n == 12
     assert meanwhile == [([], [True, True])] * 3

@@ -62,7 +62,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cross_validated(tones: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> CvResult:
     """A finished cross-validation; its `out` is the run's folder."""
     out = tmp_path_factory.mktemp("cv") / "run"
-    return soundfold.cross_validate(tones, changes=LEARNING, folds=[1, 2], out=out, cache=cache)
+    return soundfold.cross_validate(tones, recipe="tutorial", changes=LEARNING, folds=[1, 2], out=out, cache=cache)
 
 
 def write_cells(folder: Path, cells: list[object], name: str = "clips.csv") -> Path:
@@ -121,7 +121,7 @@ def test_where_a_part_of_the_rows_is_chosen_the_table_as_a_whole_decides(tmp_pat
 
 def test_data_without_a_difference_to_learn_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="all 2 clips have the labels 'a;b', training needs some without"):
-        soundfold.train(write_cells(tmp_path, ["a;b", "a;b"]), out=tmp_path / "run")
+        soundfold.train(write_cells(tmp_path, ["a;b", "a;b"]), recipe="tutorial", out=tmp_path / "run")
 
 
 def test_splits_spread_every_label_and_keep_recordings_whole(tones: Path) -> None:
@@ -317,10 +317,12 @@ def test_trainings_in_one_pass_and_over_two_processes_learn_the_same(tones: Path
 def test_a_regression_a_label_and_mixed_targets_learn_too(tones: Path, cache: Path, tmp_path: Path) -> None:
     still = ["augment.place=centre", "time_shift=0", "frequency_masks=0", "time_masks=0"]
     linear = [*SMALL[:6], "model.name=linear", "optimizer=lbfgs", "c=1", "weighting=recordings", *still]
-    result = soundfold.train(tones, changes=linear, test_fold=3, out=tmp_path / "linear", cache=cache)
+    result = soundfold.train(
+        tones, recipe="tutorial", changes=linear, test_fold=3, out=tmp_path / "linear", cache=cache
+    )
     assert (result.mean_average_precision or 0) > 0.9
     mixed = [*LEARNING, "augment.mix=between_class", "label_smoothing=0.1", "weighting=classes"]
-    result = soundfold.train(tones, changes=mixed, test_fold=3, out=tmp_path / "mixed", cache=cache)
+    result = soundfold.train(tones, recipe="tutorial", changes=mixed, test_fold=3, out=tmp_path / "mixed", cache=cache)
     assert (result.mean_average_precision or 0) > 0.9
 
 
@@ -371,7 +373,9 @@ def test_verbs_that_take_one_label_refuse_in_a_line(
     run = cross_validated.out or ""
     for work in (
         lambda: soundfold.ladder(tones, out=tmp_path / "ladder"),
-        lambda: soundfold.tune(tones, changes=LEARNING, trials=2, out=tmp_path / "tune", cache=tmp_path / "cache"),
+        lambda: soundfold.tune(
+            tones, recipe="tutorial", changes=LEARNING, trials=2, out=tmp_path / "tune", cache=tmp_path / "cache"
+        ),
         lambda: soundfold.evaluate(small_run, tones),
         lambda: soundfold.report(run),
         lambda: soundfold.compare([run, f"{run}/fold1"]),

@@ -178,7 +178,9 @@ def test_settings_that_do_not_go_together_are_told(changes: list[str], message: 
 def test_a_regression_takes_any_features(kind: str, small_data: Path, tmp_path: Path) -> None:
     unvaried = ["place=centre", "time_shift=0", "frequency_masks=0", "time_masks=0"]
     changes = [*SMALL[:6], *unvaried, "model.name=linear", "optimizer=lbfgs", f"features.kind={kind}", "n_mfcc=13"]
-    result = soundfold.train(small_data, changes=changes, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    result = soundfold.train(
+        small_data, recipe="tutorial", changes=changes, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     assert result.accuracy is not None
 
 

@@ -102,7 +102,13 @@ def cv_run(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     shutil.copytree(small_data, folder / "sounds")
     soundfold.cross_validate(
-        folder / "sounds", changes=SMALL, folds=[1, 2], jobs=1, out=folder / "cv", cache=folder / "cache"
+        folder / "sounds",
+        recipe="tutorial",
+        changes=SMALL,
+        folds=[1, 2],
+        jobs=1,
+        out=folder / "cv",
+        cache=folder / "cache",
     )
     table = read_predictions(folder / "cv" / "predictions.parquet")
     table["label"] = np.where(np.arange(len(table)) % 4 == 0, table["label"].map({"low": "high", "high": "low"}),

@@ -25,7 +25,7 @@ FEW = (*SMALL, "training.epochs=2")
 def validated(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seeds-cv")
     soundfold.cross_validate(
-        small_data, changes=FEW, seeds=SEEDS, folds=[1, 3], out=folder / "cv", cache=folder / "cache"
+        small_data, recipe="tutorial", changes=FEW, seeds=SEEDS, folds=[1, 3], out=folder / "cv", cache=folder / "cache"
     )
     return folder / "cv"
 
@@ -77,7 +77,9 @@ def test_each_network_is_what_its_seed_alone_gives(
     small_data: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soundfold.jobs.learning.export_model", lambda *_: 0.0)
-    soundfold.train(small_data, changes=FEW, seed=1, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache")
+    soundfold.train(
+        small_data, recipe="tutorial", changes=FEW, seed=1, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
     mine = load_file(tmp_path / "run" / "weights.safetensors")
     theirs = load_file(trained / "seed1" / "weights.safetensors")
     assert all(torch.equal(theirs[name], tensor) for name, tensor in mine.items())
@@ -125,14 +127,14 @@ def test_a_run_of_several_is_continued_with_as_many(small_data: Path, validated:
     model = (validated / "fold3" / "model.onnx").read_bytes()
     finished.unlink()
     joined.unlink()
-    again = soundfold.cross_validate(small_data, seeds=SEEDS, **places)  # type: ignore[arg-type]
+    again = soundfold.cross_validate(small_data, recipe="tutorial", seeds=SEEDS, **places)  # type: ignore[arg-type]
     assert (again.accuracy, again.confusion, again.seeds) == (
         before[0].accuracy, before[0].confusion, before[0].seeds,
     )  # fmt: skip
     assert TrainResult.model_validate_json(joined.read_text()).seeds == before[1].seeds
     assert (validated / "fold3" / "model.onnx").read_bytes() == model
     with pytest.raises(RunError, match="was begun with seeds = 2, got 3"):
-        soundfold.cross_validate(small_data, seeds=3, **places)  # type: ignore[arg-type]
+        soundfold.cross_validate(small_data, recipe="tutorial", seeds=3, **places)  # type: ignore[arg-type]
 
 
 def test_one_seed_is_told_as_ever(small_run: Path) -> None:
@@ -146,7 +148,7 @@ def test_all_with_several_scores_nothing(
 ) -> None:
     monkeypatch.setattr("soundfold.jobs.learning.export_model", lambda *_: 0.0)
     monkeypatch.setattr("soundfold.jobs.ensemble.export_ensemble", lambda *told: float(len(told[1])))
-    changes = [part for change in (*SMALL, "training.epochs=1") for part in ("--set", change)]
+    changes = ["-r", "tutorial", *(part for change in (*SMALL, "training.epochs=1") for part in ("--set", change))]
     command = ["train", str(small_data), *changes, "--all", "--seeds", "2", "--out", str(tmp_path / "run")]
     assert main(command) == 0
     told = capsys.readouterr().out
@@ -160,7 +162,7 @@ def test_all_with_several_scores_nothing(
 def test_people_are_told_of_one_network_and_of_the_mean(
     small_data: Path, validated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = [part for change in FEW for part in ("--set", change)]
+    changes = ["-r", "tutorial", *(part for change in FEW for part in ("--set", change))]
     where = ["--folds", "1,3", "--out", str(validated), "--cache", str(validated.parent / "cache"), "--resume"]
     assert main(["cv", str(small_data), *changes, "--seeds", "2", *where]) == 0
     told = capsys.readouterr().out

@@ -57,11 +57,19 @@ def test_side_by_side_gives_what_one_after_another_gives(small_data: Path, tmp_p
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, usable_cores() // 3))  # as each worker has: sums in the same order
     try:
-        alone = soundfold.cross_validate(small_data, changes=SMALL, out=tmp_path / "a", cache=tmp_path / "c", jobs=1)
+        alone = soundfold.cross_validate(
+            small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "a", cache=tmp_path / "c", jobs=1
+        )
     finally:
         torch.set_num_threads(threads)
     together = soundfold.cross_validate(
-        small_data, changes=SMALL, out=tmp_path / "b", cache=tmp_path / "c", jobs=3, reporter=Listening()
+        small_data,
+        recipe="tutorial",
+        changes=SMALL,
+        out=tmp_path / "b",
+        cache=tmp_path / "c",
+        jobs=3,
+        reporter=Listening(),
     )
     assert [fold.accuracy for fold in together.folds] == [fold.accuracy for fold in alone.folds]
     first, second = (read_predictions(tmp_path / name / "predictions.parquet") for name in ("a", "b"))
@@ -81,18 +89,18 @@ def test_a_lesson_that_cannot_be_learned_is_told_as_it_would_be_alone(small_data
 
     places = {"out": tmp_path / "run", "cache": tmp_path / "cache"}
     with pytest.raises(KeyboardInterrupt):
-        soundfold.cross_validate(small_data, changes=SMALL, **places, jobs=1, reporter=Stopping())
+        soundfold.cross_validate(small_data, recipe="tutorial", changes=SMALL, **places, jobs=1, reporter=Stopping())
     (tmp_path / "run" / "fold2").mkdir()
     (tmp_path / "run" / "fold2" / "checkpoint.safetensors").write_text("damaged")
     with pytest.raises(RunError, match=r"fold2.checkpoint\.safetensors: is not a whole checkpoint"):
-        soundfold.cross_validate(small_data, changes=SMALL, **places, jobs=2, resume=True)
+        soundfold.cross_validate(small_data, recipe="tutorial", changes=SMALL, **places, jobs=2, resume=True)
 
 
 def test_jobs_and_devices_exclude_each_other(small_data: Path) -> None:
     with pytest.raises(RunError, match="jobs must be at least 1, and 1 with several devices, got 2"):
-        soundfold.cross_validate(small_data, jobs=2, devices=2)
+        soundfold.cross_validate(small_data, recipe="tutorial", jobs=2, devices=2)
     with pytest.raises(RunError, match="got 0"):
-        soundfold.cross_validate(small_data, jobs=0)
+        soundfold.cross_validate(small_data, recipe="tutorial", jobs=0)
 
 
 def workers_of(parent: int) -> list[int]:
@@ -109,7 +117,7 @@ def alive(process: int) -> bool:
 
 
 def start(small_data: Path, tmp_path: Path, *more: str) -> subprocess.Popen[bytes]:
-    changes = [part for change in (*SMALL, "training.epochs=100000") for part in ("--set", change)]
+    changes = ["-r", "tutorial", *(part for change in (*SMALL, "training.epochs=100000") for part in ("--set", change))]
     arguments = ["cv", str(small_data), *changes, "--jobs", "2", "--out", str(tmp_path / "run"), *more]
     return subprocess.Popen(
         [sys.executable, "-m", "soundfold", *arguments, "--cache", str(tmp_path / "cache")],

@@ -374,9 +374,9 @@ def test_cross_validation_in_few_passes_gives_the_same_scores(
             heard.append((what, record.epoch))
 
     places = {"changes": SMALL, "cache": tmp_path / "cache"}
-    one_by_one = soundfold.cross_validate(small_data, **places, out=tmp_path / "a", jobs=1)
+    one_by_one = soundfold.cross_validate(small_data, recipe="tutorial", **places, out=tmp_path / "a", jobs=1)
     monkeypatch.setattr("soundfold.jobs.lessons.networks_at_once", lambda *_: 2)
-    result = soundfold.cross_validate(small_data, **places, out=tmp_path / "b", reporter=Listening())
+    result = soundfold.cross_validate(small_data, recipe="tutorial", **places, out=tmp_path / "b", reporter=Listening())
     passes = [(("fold 1", "fold 3"), epoch) for epoch in (1, 2, 3)] + [(("fold 2",), epoch) for epoch in (1, 2, 3)]
     assert heard == [(fold, epoch) for folds, epoch in passes for fold in folds]
     assert [fold.accuracy for fold in result.folds] == [fold.accuracy for fold in one_by_one.folds]

@@ -62,7 +62,7 @@ def search_only(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, **more: 
     with monkeypatch.context() as patched:
         patched.setattr(tuning_end, "score_searches", stop)
         with pytest.raises(SearchedError) as told:
-            soundfold.tune(data, out=out, **(QUICK | {"changes": SMALL} | more))
+            soundfold.tune(data, recipe="tutorial", out=out, **(QUICK | {"changes": SMALL} | more))
     return told.value
 
 
@@ -144,15 +144,15 @@ def test_bad_spaces_are_told_in_one_line(text: str, told: str, tmp_path: Path) -
 
 def test_unknown_spaces_are_told_and_nothing_is_begun(small_data: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"there is no space 'netwrok'. Did you mean 'network'\?"):
-        soundfold.tune(small_data, changes=SMALL, space="netwrok", out=tmp_path / "run")
+        soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space="netwrok", out=tmp_path / "run")
     with pytest.raises(
         PathError, match=f"there is no such file. Spaces of soundfold's own: {', '.join(space_names())}"
     ):
-        soundfold.tune(small_data, changes=SMALL, space="mine.yaml", out=tmp_path / "run")
+        soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space="mine.yaml", out=tmp_path / "run")
     for wrong in ({"trials": 1}, {"minutes": 0}, {"inner": 1}, {"jobs": 0}):
         (name,) = wrong
         with pytest.raises(RunError, match=f"{name} must be a"):
-            soundfold.tune(small_data, changes=SMALL, out=tmp_path / "run", **wrong)
+            soundfold.tune(small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()
 
 
@@ -164,7 +164,7 @@ def test_a_missing_optuna_names_its_extra(small_data: Path, monkeypatch: pytest.
         monkeypatch.delitem(sys.modules, f"soundfold.jobs.{name}")
         monkeypatch.delattr(soundfold.jobs, name)
     with pytest.raises(MissingExtraError, match=r'soundfold tune needs .*pip install "soundfold\[tune\]"'):
-        soundfold.tune(small_data)
+        soundfold.tune(small_data, recipe="tutorial")
 
 
 # who is seen
@@ -331,16 +331,18 @@ def test_only_what_it_was_begun_with_is_continued(
     run = tmp_path / "run"
     search_only(monkeypatch, small_data, run, space=space, trials=2)
     with pytest.raises(PathError, match="is not empty. Choose another --out, or continue the run with --resume"):
-        soundfold.tune(small_data, changes=SMALL, space=space, out=run, **QUICK)
+        soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space=space, out=run, **QUICK)
     with pytest.raises(RunError, match=r"was begun with recipe\.training\.seed = 0, got 7"):
-        soundfold.tune(small_data, changes=SMALL, space=space, out=run, resume=True, seed=7, **QUICK)
+        soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space=space, out=run, resume=True, seed=7, **QUICK)
     space.write_text(LR)
     with pytest.raises(RunError, match=r"was begun with space\."):
-        soundfold.tune(small_data, changes=SMALL, space=space, out=run, resume=True, **QUICK)
+        soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space=space, out=run, resume=True, **QUICK)
     (tmp_path / "cv").mkdir()
     (tmp_path / "cv" / "run.json").write_text(json.dumps({"verb": "cv"}))
     with pytest.raises(RunError, match="cv: is not a search that could be continued. Choose another --out"):
-        soundfold.tune(small_data, changes=SMALL, space=space, out=tmp_path / "cv", resume=True, **QUICK)
+        soundfold.tune(
+            small_data, recipe="tutorial", changes=SMALL, space=space, out=tmp_path / "cv", resume=True, **QUICK
+        )
 
 
 def test_a_line_that_a_kill_cut_short_is_cut_off(
@@ -429,7 +431,7 @@ def test_a_worker_that_is_gone_gives_its_trial_back(
 
     pretend(monkeypatch, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        soundfold.tune(small_data, changes=SMALL, space=space, out=tmp_path / "run", **QUICK)
+        soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space=space, out=tmp_path / "run", **QUICK)
     pretend(monkeypatch, lambda *_: 0.5)
     trials = search_only(monkeypatch, small_data, tmp_path / "run", space=space, resume=True).trials["fold 1"]
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
@@ -449,7 +451,7 @@ def tuned(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[T
     (folder / "space.yaml").write_text("training.lr: [0.005, 0.01]\n")
     changes = [*SMALL, "training.lr=0.0000001"]
     asked = {"changes": changes, "space": folder / "space.yaml", "out": folder / "run", "cache": folder / "cache"}
-    return soundfold.tune(small_data, **asked, **(QUICK | {"trials": 3})), asked
+    return soundfold.tune(small_data, recipe="tutorial", **asked, **(QUICK | {"trials": 3})), asked
 
 
 def test_what_was_found_is_scored_once_beside_the_recipe_as_it_was(
@@ -494,7 +496,7 @@ def test_a_finished_search_is_read_and_not_made_again(
     monkeypatch.setattr(tuning_trial, "fit", refuse)
     monkeypatch.setattr("soundfold.jobs.learning.fit", refuse)
     result, asked = tuned
-    changes = [part for change in asked["changes"] for part in ("--set", change)]
+    changes = ["-r", "tutorial", *(part for change in asked["changes"] for part in ("--set", change))]
     places = ["--space", asked["space"], "--out", asked["out"], "--cache", asked["cache"]]
     numbers = ["--trials", 3, "--inner", 2, "--folds", "1", "--jobs", 1, "--resume", "--json"]
     status = main([str(part) for part in ("tune", small_data, *changes, *places, *numbers)])

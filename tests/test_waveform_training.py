@@ -212,18 +212,18 @@ def test_a_run_with_backgrounds_is_continued_with_the_same_only(small_data: Path
     )  # fmt: skip
     place = {"changes": changes, "out": tmp_path / "run", "cache": tmp_path / "cache"}
     with pytest.raises(PathError, match=r"augment\.background_folder must be a folder of sounds"):
-        soundfold.train(small_data, **place)  # type: ignore[arg-type]
+        soundfold.train(small_data, recipe="tutorial", **place)  # type: ignore[arg-type]
     sounds.mkdir()
     with pytest.raises(DataError, match="holds no sounds to be backgrounds"):
-        soundfold.train(small_data, **place)  # type: ignore[arg-type]
+        soundfold.train(small_data, recipe="tutorial", **place)  # type: ignore[arg-type]
     soundfile.write(sounds / "rain.wav", np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32), RATE)
-    result = soundfold.train(small_data, **place)  # type: ignore[arg-type]
+    result = soundfold.train(small_data, recipe="tutorial", **place)  # type: ignore[arg-type]
     assert result.n == 12
-    assert soundfold.train(small_data, resume=True, **place) == soundfold.train(  # type: ignore[arg-type]
+    assert soundfold.train(small_data, recipe="tutorial", resume=True, **place) == soundfold.train(  # type: ignore[arg-type]
         small_data,
         resume=True,
         **place,  # type: ignore[arg-type]
     )
     soundfile.write(sounds / "wind.wav", np.random.default_rng(1).normal(0, 0.1, RATE).astype(np.float32), RATE)
     with pytest.raises(RunError, match="the sounds have changed since this run began"):
-        soundfold.train(small_data, resume=True, **place)  # type: ignore[arg-type]
+        soundfold.train(small_data, recipe="tutorial", resume=True, **place)  # type: ignore[arg-type]

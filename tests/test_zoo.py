@@ -327,7 +327,7 @@ def test_a_missing_library_names_its_command(small_data: Path, encoders: dict[st
             contextlib.nullcontext() if missing == "torchvision" else _some_torchvision(),
             pytest.raises(MissingExtraError, match=f"A network timm/NAME needs the package 'timm', {command}"),
         ):
-            soundfold.train(small_data, changes=["model.name=timm/resnet18"], out=tmp_path / "run")
+            soundfold.train(small_data, recipe="tutorial", changes=["model.name=timm/resnet18"], out=tmp_path / "run")
     with (
         without("transformers"),
         pytest.raises(MissingExtraError, match=f"A network hf/NAME needs the package 'transformers', {command}"),
@@ -352,7 +352,7 @@ def test_a_torchvision_that_does_not_fit_is_told(
         r'pip install --upgrade torch torchvision "soundfold\[zoo\]"'
     )
     with pytest.raises(MissingExtraError, match=f"A network timm/NAME {message}"):
-        soundfold.train(small_data, changes=["model.name=timm/resnet18"])
+        soundfold.train(small_data, recipe="tutorial", changes=["model.name=timm/resnet18"])
 
     class Library(ModuleType):
         def __getattr__(self, name: str) -> object:

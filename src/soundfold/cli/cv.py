@@ -2,7 +2,6 @@
 
 from soundfold.cli.options import (
     DEVICE,
-    RECIPE,
     Cache,
     Data,
     Device,
@@ -29,7 +28,7 @@ __all__ = ["cv"]
 
 def cv(
     data: Data,
-    recipe: RecipeName = RECIPE,
+    recipe: RecipeName = None,
     set_: Set = None,
     folds: Folds = None,
     epochs: Epochs = None,
@@ -44,7 +43,10 @@ def cv(
     cache: Cache = None,
     json_: Json = False,
 ) -> None:
-    """Cross-validate: every fold once as the test fold, each clip scored by a network that never met its fold."""
+    """Cross-validate: the honest score, on recordings never met.
+
+    Every fold is the test fold once; each clip is scored by a network that never met its fold.
+    """
     from soundfold.cli.console import ConsoleReporter
     from soundfold.cli.telling import tell_cv
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from soundfold.cli.options import RECIPE, Cache, Data, Json, RecipeName, Set, Where, parse_where, path_or_refuse
+from soundfold.cli.options import Cache, Data, Json, Set, Where, parse_where, path_or_refuse
 from soundfold.cli.printing import print_json
 from soundfold.errors import DataError, needs_extra
 
@@ -57,7 +57,10 @@ def get(
     name: Annotated[str, typer.Argument(help="urbansound8k, esc50 or speech-commands.", show_default=False)],
     dest: Dest,
 ) -> None:
-    """Fetch a published data set; running it again continues a broken download."""
+    """Fetch a published data set.
+
+    Running it again continues a broken download.
+    """
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold data get"):
@@ -96,13 +99,16 @@ def show(
         Path,
         typer.Option("--out", parser=path_or_refuse, metavar="FILE.png", help="The picture; must not exist yet."),
     ] = Path("clips.png"),
-    recipe: RecipeName = RECIPE,
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A preset's name, or a YAML file.")] = "scratch",
     set_: Set = None,
     clips: Annotated[int, typer.Option("--clips", help="How many clips to draw.")] = 6,
     seed: Annotated[int, typer.Option("--seed", help="Which clips, and which random numbers.")] = 0,
     where: Where = None,
 ) -> None:
-    """Draw waveforms, mel spectrograms and the augmented view of some clips to one PNG."""
+    """Draw some clips: waveform, spectrogram, augmented view.
+
+    All go into one PNG.
+    """
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold data show"):
@@ -135,7 +141,10 @@ def cache(
     cache_: Cache = None,
     json_: Json = False,
 ) -> None:
-    """Tell what is kept from earlier work, how large it is and when it was last used; remove it when asked."""
+    """Tell what is kept from earlier work, and remove it when asked.
+
+    A line each: how large it is and when it was last used.
+    """
     with needs_extra("train", "soundfold data cache"):
         from soundfold.data.kept import list_kept, remove_kept
         from soundfold.data.store import cache_folder

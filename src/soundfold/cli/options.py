@@ -9,7 +9,6 @@ from soundfold.errors import DataError
 
 __all__ = [
     "DEVICE",
-    "RECIPE",
     "Cache",
     "Data",
     "Device",
@@ -30,8 +29,8 @@ __all__ = [
     "parse_where",
 ]
 
-RECIPE, DEVICE = "tutorial", "auto"
-"""What is taken where nothing is asked for; the jobs' own defaults, which cannot be looked up without torch."""
+DEVICE = "auto"
+"""What is taken where nothing is asked for; the jobs' own default, which cannot be looked up without torch."""
 
 
 def path_or_refuse(text: str) -> Path:
@@ -45,6 +44,7 @@ Data = Annotated[
     Path,
     typer.Argument(
         parser=path_or_refuse,
+        metavar="DATA",
         help="A data set: its folder, a folder of folders of sounds, or a table.",
         show_default=False,
     ),
@@ -53,7 +53,15 @@ ModelPath = Annotated[
     Path,
     typer.Argument(parser=path_or_refuse, metavar="MODEL", help="A model file, or a run's folder.", show_default=False),
 ]
-RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="A preset's name, or a YAML file.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        help="A preset's name, or a YAML file; finetune, or scratch where no pretrained weights are at hand.",
+        show_default=False,
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.", show_default=False),

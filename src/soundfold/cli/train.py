@@ -7,7 +7,6 @@ import typer
 
 from soundfold.cli.options import (
     DEVICE,
-    RECIPE,
     Cache,
     Data,
     Device,
@@ -32,7 +31,7 @@ __all__ = ["train"]
 
 def train(
     data: Data,
-    recipe: RecipeName = RECIPE,
+    recipe: RecipeName = None,
     set_: Set = None,
     test_fold: Annotated[
         str | None, typer.Option("--test-fold", metavar="K", help="Hold out this official fold.", show_default=False)
@@ -68,7 +67,7 @@ def train(
         typer.Option(
             "--false-alarms",
             metavar="N",
-            help="Call sounds unknown, so that N windows of background an hour are told to be a class.",
+            help="Let N windows of background an hour pass for a class; not given: what loses 1 % of the clips.",
             show_default=False,
         ),
     ] = None,

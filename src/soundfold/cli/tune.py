@@ -3,12 +3,9 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from soundfold.cli.options import (
     DEVICE,
-    RECIPE,
     Cache,
     Data,
     Device,
@@ -36,7 +33,7 @@ __all__ = ["tune"]
 
 def tune(
     data: Data,
-    recipe: RecipeName = RECIPE,
+    recipe: RecipeName = None,
     set_: Set = None,
     space: Annotated[
         str | None,
@@ -75,7 +72,10 @@ def tune(
     cache: Cache = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
-    """Search for better settings, and score what is found on folds that the search never saw."""
+    """Search for better settings, and score them honestly.
+
+    What is found is scored on folds that the search never saw.
+    """
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold tune"):
@@ -108,6 +108,9 @@ def tune(
 
 def _tell(result: "TuneResult") -> None:
     """Print what tuning was worth, fold by fold, and which recipe to keep."""
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(highlight=False)
     lines = []
     for fold in result.folds:

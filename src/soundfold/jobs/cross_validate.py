@@ -39,7 +39,7 @@ __all__ = ["cross_validate"]
 def cross_validate(
     data: str | Path,
     *,
-    recipe: str | Path | Recipe = "tutorial",
+    recipe: str | Path | Recipe | None = None,
     changes: Iterable[str] = (),
     folds: Sequence[str | int] | None = None,
     epochs: int | None = None,
@@ -72,7 +72,7 @@ def cross_validate(
     """
     started = time.perf_counter()
     reporter = reporter or Silent()
-    settings = resolve_recipe(recipe, changes, epochs, seed)
+    settings = resolve_recipe(recipe, changes, epochs, seed, cache, reporter, out if resume else None)
     if "RANK" in os.environ:
         raise RunError("cv must be started once, not by torchrun. Use --devices, or torchrun with soundfold train")
     hardware = Hardware(device, devices)

@@ -16,11 +16,12 @@ from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
 from soundfold.recipe import Recipe, save_recipe
 
-__all__ = ["METRICS_NAME", "check_out", "next_free", "read_result", "run_folder"]
+__all__ = ["METRICS_NAME", "RECIPE_NAME", "check_out", "next_free", "read_result", "run_folder"]
 
 Result = TypeVar("Result", bound=BaseModel)
 
 METRICS_NAME = "metrics.json"
+RECIPE_NAME = "recipe.yaml"
 _IDENTITY_NAME = "run.json"
 _LOCK_NAME = ".lock"
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # as `atomic.replacing` names them
@@ -93,8 +94,8 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
             else:
                 _clear_parts(path, f".{begun.name}.*.part")
                 write_text(begun, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-            if not (path / "recipe.yaml").exists():
-                save_recipe(recipe, path / "recipe.yaml")
+            if not (path / RECIPE_NAME).exists():
+                save_recipe(recipe, path / RECIPE_NAME)
             yield path
     except Timeout:
         raise RunError(f"{path}: another process works on this run. Wait for it, or choose another --out") from None

@@ -21,6 +21,7 @@ from soundfold.errors import AudioError, DataError, PathError, RecipeError
 from soundfold.evaluation import save_png
 from soundfold.evaluation.lettering import drawable, font_families
 from soundfold.features import build_features, hz_to_mel
+from soundfold.jobs.default_recipe import WITHOUT_WEIGHTS
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.recipe import FeatureRecipe, Recipe, SoundRecipe, load_recipe
 from soundfold.training import epoch_generator
@@ -37,7 +38,7 @@ def show(
     data: str | Path,
     out: str | Path,
     *,
-    recipe: str | Path | Recipe = "tutorial",
+    recipe: str | Path | Recipe = WITHOUT_WEIGHTS,
     changes: tuple[str, ...] = (),
     clips: int = 6,
     seed: int = 0,

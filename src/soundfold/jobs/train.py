@@ -12,6 +12,7 @@ from soundfold.data.splits import Split, by_fold, check_classes_left, default_sp
 from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import TrainResult
 from soundfold.jobs.calibrating import Wish, calibrate_by, cross_validation_of
+from soundfold.jobs.default_recipe import default_recipe
 from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of
 from soundfold.jobs.learning import help_to_learn, learn_split
 from soundfold.jobs.lessons import learn_lessons
@@ -62,7 +63,7 @@ class Holdout:
 def train(
     data: str | Path,
     *,
-    recipe: str | Path | Recipe = "tutorial",
+    recipe: str | Path | Recipe | None = None,
     changes: Iterable[str] = (),
     test_fold: str | int | None = None,
     random_split: float | None = None,
@@ -88,7 +89,8 @@ def train(
 
     Args:
         data: a data set's folder or table.
-        recipe: a preset's name, a YAML file, or a recipe.
+        recipe: a preset's name, a YAML file, or a recipe; None for `finetune` where the pretrained weights are at hand,
+            else `scratch`.
         changes: `key=value` texts that change the recipe.
         test_fold: official fold to hold out.
         random_split: part of the clips to hold out at random; the leak is named in the result.
@@ -98,7 +100,7 @@ def train(
         calibrate: folder of a cross-validation by the same recipe, on whose answers the model's are calibrated.
         precision: tell a label only where it is right so often, 0 to 1; others are "unknown". Needs `calibrate`.
         false_alarms: windows of background in an hour that may be told to be a class; others are "unknown". Needs
-            `calibrate`.
+            `calibrate`; None for as few as one can have while hardly a clip of the classes is called unknown.
         device, devices, num_nodes: where to train; see `soundfold.training.Hardware`.
         out: the run's folder; None for the next free one under `runs/`.
         resume: continue the run in `out` if there is one.
@@ -115,7 +117,7 @@ def train(
     started = time.perf_counter()
     reporter = reporter or Silent()
     holdout = Holdout(None if test_fold is None else str(test_fold), random_split, everything)
-    settings = resolve_recipe(recipe, changes, epochs, seed)
+    settings = resolve_recipe(recipe, changes, epochs, seed, cache, reporter, out if resume else None)
     hardware = Hardware(device, devices, num_nodes)
     check_seeds(seeds, settings)
     if seeds > 1 and ("RANK" in os.environ or num_nodes > 1):
@@ -180,8 +182,21 @@ def _wish(run: str | Path | None, precision: float | None, false_alarms: float |
     return None
 
 
-def resolve_recipe(recipe: str | Path | Recipe, changes: Iterable[str], epochs: int | None, seed: int | None) -> Recipe:
-    """Return the recipe with all changes applied, the short forms last; what they override is checked too."""
+def resolve_recipe(
+    recipe: str | Path | Recipe | None,
+    changes: Iterable[str],
+    epochs: int | None,
+    seed: int | None,
+    cache: str | Path | None,
+    reporter: Reporter,
+    continued: str | Path | None,
+) -> Recipe:
+    """Return the recipe with all changes applied, the short forms last; what they override is checked too.
+
+    Where none is named it is `default_recipe`'s, or that of the run to continue.
+    """
+    if recipe is None:
+        recipe = default_recipe(cache, reporter, continued)
     short = {"training.epochs": epochs, "training.seed": seed}
     extra = [f"{key}={value}" for key, value in short.items() if value is not None]
     return load_recipe(load_recipe(recipe, changes), extra)

@@ -35,7 +35,7 @@ _WORTH_IT = 20_000
 def tune(
     data: str | Path,
     *,
-    recipe: str | Path | Recipe = "tutorial",
+    recipe: str | Path | Recipe | None = None,
     changes: Iterable[str] = (),
     space: str | Path | None = None,
     trials: int | None = None,
@@ -74,7 +74,7 @@ def tune(
     reporter = reporter or Silent()
     with needs_extra("tune", "soundfold tune"):
         from soundfold.jobs import tuning_end, tuning_study, tuning_trial, tuning_workers
-    settings = resolve_recipe(recipe, changes, epochs, seed)
+    settings = resolve_recipe(recipe, changes, epochs, seed, cache, reporter, out if resume else None)
     searched = load_space(space, settings)
     _check_numbers(trials, minutes, inner, jobs)
     hardware = Hardware(device)
