@@ -1,7 +1,6 @@
 """Writing files, for every room that does: whole or not at all, nothing overwritten, under names no system refuses."""
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         PathError: the folder is missing or may not be written, the disk is full, or a folder is in the way.
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
         try:
             yield part

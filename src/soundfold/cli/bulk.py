@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundfold.cli.console import ConsoleReporter
 from soundfold.cli.options import Json, ModelPath, path_or_refuse
 from soundfold.cli.printing import print_json
 from soundfold.errors import SoundfoldError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from soundfold.bulk import BulkResult
     from soundfold.bulk.listing import Listing
     from soundfold.bulk.running import Progress
+    from soundfold.cli.console import ConsoleReporter
 
 __all__ = ["bulk"]
 
@@ -65,9 +65,13 @@ def bulk(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Answer for sounds by the million, into Parquet; the same command goes on where it was broken off."""
+    """Answer for sounds by the million, into Parquet.
+
+    The same command goes on where it was broken off. Needs no PyTorch.
+    """
     from soundfold.bulk import running
     from soundfold.bulk.listing import Listing
+    from soundfold.cli.console import ConsoleReporter
     from soundfold.runtime.workers import PATIENCE_S
 
     with ConsoleReporter() as reporter:
@@ -96,7 +100,7 @@ def bulk(
 class _Teller:
     """Says on stderr how far the work is, how fast, for how long yet, and which sounds failed."""
 
-    def __init__(self, reporter: ConsoleReporter) -> None:
+    def __init__(self, reporter: "ConsoleReporter") -> None:
         self._reporter = reporter
         self._total: int | None = None
         self._failures = 0

@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from soundfold.cli.columns import print_columns, print_line
 from soundfold.cli.options import Json, path_or_refuse
 from soundfold.cli.printing import print_json
 from soundfold.errors import needs_extra
 from soundfold.wording import counted, format_percent
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from soundfold.evaluation.comparison_result import CompareResult, Comparison
 
 __all__ = ["compare"]
@@ -30,7 +30,10 @@ def compare(
     ],
     json_: Json = False,
 ) -> None:
-    """Compare runs over the clips that they both answered: difference, interval, p-value, in words."""
+    """Say whether one run is better than another, beyond chance.
+
+    Runs are compared over the clips that they both answered: difference, interval, p-value, in words.
+    """
     with needs_extra("train", "soundfold compare"):
         from soundfold.jobs.compare import compare as job
     result = job(runs)
@@ -41,6 +44,10 @@ def compare(
 
 
 def _tell(result: "CompareResult") -> None:
+    from rich.console import Console
+
+    from soundfold.cli.columns import print_line
+
     console = Console(highlight=False)
     for number, found in enumerate(result.comparisons):
         if number:
@@ -50,7 +57,8 @@ def _tell(result: "CompareResult") -> None:
         print_line(console, f"note: {note}")
 
 
-def _tell_one(console: Console, found: "Comparison", *, corrected: bool) -> None:
+def _tell_one(console: "Console", found: "Comparison", *, corrected: bool) -> None:
+    from soundfold.cli.columns import print_columns, print_line
     from soundfold.evaluation.comparison import p_in_words
 
     rows: list[tuple[str, ...]] = [("", found.a, found.b, "difference", "clips")]

@@ -3,14 +3,14 @@
 import sys
 import threading
 import time
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
     from soundfold.training import EpochRecord
 
 __all__ = ["ConsoleReporter"]
@@ -24,42 +24,62 @@ _IN_BYTES = ("downloading", "checking", "unpacking")
 class ConsoleReporter:
     """Draws a job's reports; use it as a context, so that the live line is taken down whatever happens.
 
+    The library that draws is loaded when there is something to draw: one clip's answer should not wait for it.
+
     Args:
         console: where to draw; None for stderr.
         plain: write lines as into a log, on a terminal too.
     """
 
-    def __init__(self, console: Console | None = None, *, plain: bool = False) -> None:
-        self._console = console or Console(stderr=True, highlight=False, force_terminal=False if plain else None)
-        self._live = self._console.is_terminal
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[told]}"),
-            console=self._console,
-            transient=True,
-            disable=not self._live,
-        )
+    def __init__(self, console: "Console | None" = None, *, plain: bool = False) -> None:
+        self._console = console
+        if console is not None:
+            self._live = console.is_terminal
+        else:
+            self._live = not plain and sys.stderr is not None and sys.stderr.isatty()
         self._tasks: dict[str, TaskID] = {}
         self._told_at: dict[str, float] = {}
         self._begun: dict[str, tuple[float, int]] = {}
         self._logged = ""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        with self._lock:
+            if "_progress" in vars(self):
+                self._progress.stop()
+
+    @cached_property
+    def _progress(self) -> "Progress":
+        """The live lines, drawn from now on; asked for under the lock alone, so that no two are begun."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[amount]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[told]}"),
+            console=self._console or Console(stderr=True, highlight=False),
+            transient=True,
+        )
+        progress.start()
+        return progress
 
     def note(self, sentence: str) -> None:
         """Print a sentence."""
-        self._console.print(escape(sentence), soft_wrap=True)
+        if not self._live:
+            self._print(sentence)
+            return
+        from rich.markup import escape
+
+        with self._lock:
+            self._progress.console.print(escape(sentence), soft_wrap=True)
 
     def progress(self, what: str, done: int, total: int | None, told: str = "") -> None:
         """Move the live line on, with more that is to be told; in a log, say a word now and then."""
@@ -105,6 +125,8 @@ class ConsoleReporter:
                 self._log(f"{line}, {told}" if told else line)
 
     def _move(self, what: str, done: int, total: int | None, amount: str, told: str) -> None:
+        from rich.markup import escape
+
         with self._lock:
             if what not in self._tasks:
                 self._tasks[what] = self._progress.add_task(escape(what), total=total, amount=amount, told=told)
@@ -115,8 +137,13 @@ class ConsoleReporter:
 
     def _log(self, line: str) -> None:
         if line != self._logged:
-            print(line, file=sys.stderr, flush=True)
+            self._print(line)
         self._logged = line
+
+    def _print(self, line: str) -> None:
+        file = sys.stderr if self._console is None else self._console.file
+        if file is not None:  # as it is where the shell closed it; print would then take stdout
+            print(line, file=file, flush=True)
 
     def _due(self, what: str, last: bool) -> bool:
         now = time.monotonic()

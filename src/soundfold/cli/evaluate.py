@@ -31,7 +31,10 @@ def evaluate(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Score a model on labelled sound, and say how much of it the model has met in training."""
+    """Score a model on labelled sound.
+
+    It is said how much of the sound the model has met in training.
+    """
     from soundfold.cli.console import ConsoleReporter
     from soundfold.cli.telling import tell_evaluate
 

@@ -57,7 +57,10 @@ def export(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Write a model file with smaller numbers, and say what is lost and gained by it."""
+    """Make a model file smaller, or a page of it for the web.
+
+    It is measured and said what smaller numbers lose and gain.
+    """
     if to == "web":
         _write_page(model, out, onnxruntime_web)
         return

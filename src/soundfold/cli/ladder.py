@@ -4,9 +4,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from soundfold.cli.columns import print_columns, print_line
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -53,7 +51,10 @@ def ladder(
     cache: Cache = None,
     json_: Json = False,
 ) -> None:
-    """Cross-validate baselines from cheap to dear under the same folds, and say whether dear beats cheap."""
+    """Cross-validate from cheap to dear: does dear beat cheap?
+
+    All rungs are tried under the same folds, and compared beyond chance.
+    """
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold ladder"):
@@ -80,6 +81,10 @@ def ladder(
 
 
 def _tell(result: "LadderResult") -> None:
+    from rich.console import Console
+
+    from soundfold.cli.columns import print_columns, print_line
+
     console = Console(highlight=False)
     heading = ("rung", "accuracy", "pooled", "95 % interval", "training", "file", "a window")
     print_columns(console, [heading, *(_row(rung) for rung in result.rungs)])

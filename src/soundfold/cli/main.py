@@ -32,6 +32,9 @@ from soundfold.errors import SoundfoldError
 
 __all__ = ["app", "main"]
 
+# pydantic looks through every installed package for plugins of its own, which takes longer than an answer
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 # typer carries its own copy of click and does not export this class, the parent of all errors in what was typed
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
@@ -49,6 +52,7 @@ app = typer.Typer(
     help="From labelled sounds to an honestly scored classifier in one file.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: the other draws in frames, and loads for longer than all else together
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: soundfold demo",
 )

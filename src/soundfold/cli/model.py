@@ -10,7 +10,10 @@ __all__ = ["model"]
 
 
 def model(path: ModelPath, json_: Json = False) -> None:
-    """Say what a model file holds: labels, rate, window, recipe, scores, precision, size and hash. Needs no PyTorch."""
+    """Say what a model file holds.
+
+    Labels, rate, window, recipe, scores and on which split, precision, size and hash. Needs no PyTorch.
+    """
     from soundfold.runtime.description import describe_model
 
     told = describe_model(path)

@@ -76,7 +76,10 @@ def predict(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Say what sounds are, and what is heard in long ones from when to when. Needs no PyTorch."""
+    """Say what sounds are, and the events of long ones.
+
+    Files, folders, globs, - for stdin; videos too. Needs no PyTorch.
+    """
     if json_ and format_ not in (None, "json"):
         raise SoundfoldError(f"--json is short for --format json, got --format {format_} too. Say one of them")
     kind = chosen_format("json" if json_ else format_, out)

@@ -45,7 +45,10 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write runs as one HTML page: scores, curves, leaks, and the sounds that were mistaken."""
+    """Write runs as one HTML page.
+
+    Scores, curves, leaks, and the sounds that were mistaken, with players.
+    """
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold report"):

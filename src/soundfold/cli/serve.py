@@ -47,7 +47,10 @@ def serve(
         int | None, typer.Option("--streams", help="Live streams at once; 4 if not given.", show_default=False)
     ] = None,
 ) -> None:
-    """Answer over HTTP as predict --json does, with a page to listen by, until Ctrl-C. Needs no PyTorch."""
+    """Answer over HTTP, with a page and a microphone.
+
+    Answers are those of predict --json. Until Ctrl-C. Needs no PyTorch.
+    """
     from soundfold.runtime import load
 
     with needs_extra("serve", "soundfold serve"):
