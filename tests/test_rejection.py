@@ -15,6 +15,7 @@ from soundfold.runtime.verdict import judge
 
 LABELS = ("a", "b", "c")
 WINDOW_S = 4.0
+THIRDS = [np.arange(600) % 3 == part for part in range(3)]
 
 
 def answers(clips: int, alpha: tuple[float, ...], seed: int) -> np.ndarray:
@@ -38,13 +39,13 @@ def test_a_rule_keeps_the_wished_number_of_false_alarms() -> None:
     known, background = (rejection_features(values) for values in known_and_background())
     kinds = np.array(["steady", "hum", "hiss"] * 100)
     for per_hour in (9.0, 45.0, 200.0):
-        rule = fit_rule(known, background, kinds, per_hour, WINDOW_S)
+        rule = fit_rule(known, THIRDS, background, kinds, per_hour, WINDOW_S)
         assert rule.knows(background).mean() * 3600 / WINDOW_S <= per_hour
         assert rule.knows(known).mean() > 0.6
     with pytest.raises(DataError, match=r"at least 3 an hour, as 0\.33 h of background can tell no fewer"):
-        fit_rule(known, background, kinds, 1.0, WINDOW_S)
+        fit_rule(known, THIRDS, background, kinds, 1.0, WINDOW_S)
     with pytest.raises(DataError, match="below the 900 windows of an hour, got 900"):
-        fit_rule(known, background, kinds, 900.0, WINDOW_S)
+        fit_rule(known, THIRDS, background, kinds, 900.0, WINDOW_S)
 
 
 def test_what_is_told_comes_from_kinds_that_the_rule_has_not_met() -> None:
@@ -80,12 +81,12 @@ def test_the_wish_holds_for_kinds_that_were_not_there(per_hour: float) -> None:
     assert told.kept > 0.6
 
 
-def test_without_a_wish_hardly_a_known_clip_is_lost() -> None:
+def test_without_a_wish_three_clips_in_a_hundred_are_lost() -> None:
     known, background, kinds = unsure()
     features = rejection_features(background)
     told = unknown_scores(a_table(known), rejection_features(known), features, kinds, None, WINDOW_S)
     assert told.wished_per_hour is None
-    assert told.kept == pytest.approx(0.99, abs=0.01)
+    assert told.kept == pytest.approx(0.97, abs=0.015)
     assert told.false_alarms_per_hour < 900
 
 
@@ -110,7 +111,7 @@ def test_ranking_is_the_area_under_the_curve() -> None:
 def test_the_file_judges_as_the_fit_did() -> None:
     values, background = known_and_background()
     known = rejection_features(values)
-    rule = fit_rule(known, rejection_features(background), np.array(["a", "b", "c"] * 100), 45.0, WINDOW_S)
+    rule = fit_rule(known, THIRDS, rejection_features(background), np.array(["a", "b", "c"] * 100), 45.0, WINDOW_S)
     fields = {name: tuple(getattr(rule, name).tolist()) for name in ("centre", "spread", "linear", "square")}
     kept = Rejection(**fields, threshold=rule.threshold, false_alarms_per_hour=45.0)
     np.testing.assert_allclose(kept.scores(values), rule.scores(known), atol=1e-9)

@@ -178,7 +178,7 @@ def _unknown(console: Console, told: "CalibrationScores") -> None:
     alarms = f"{rule.false_alarms_per_hour:.0f} false alarms an hour of background of other kinds"
     kept = f"{format_percent(rule.kept)}{interval} of the clips are kept"
     right = f"{format_percent(rule.right_after)} are right ({format_percent(rule.right_before)} of all)"
-    wished = "1 % of the clips may be lost" if rule.wished_per_hour is None else f"{rule.wished_per_hour:g} wished"
+    wished = "3 % of the clips may be lost" if rule.wished_per_hour is None else f"{rule.wished_per_hour:g} wished"
     _say(console, f"unknown:    {alarms}, {wished}; {kept}, of which {right}")
     worst = sorted(rule.kinds.items(), key=lambda pair: -pair[1])[:3]
     _say(console, "            worst kinds: " + ", ".join(f"{kind} {rate:.0f}" for kind, rate in worst))

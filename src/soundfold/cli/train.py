@@ -67,7 +67,7 @@ def train(
         typer.Option(
             "--false-alarms",
             metavar="N",
-            help="Let N windows of background an hour pass for a class; not given: what loses 1 % of the clips.",
+            help="Let N windows of background an hour pass for a class; not given: what loses 3 % of the clips.",
             show_default=False,
         ),
     ] = None,

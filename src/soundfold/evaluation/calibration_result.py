@@ -58,7 +58,7 @@ class UnknownScores(_Frozen):
     """How well a rule tells sounds of the classes from background."""
 
     wished_per_hour: float | None
-    """Null where none was wished, so that hardly a clip of the classes is called unknown."""
+    """Null where none was wished, so that some 3 % of the clips are called unknown."""
     false_alarms_per_hour: float
     """Windows of background in an hour that are told to be a class; by kinds that the rule was not fitted on."""
     hours: float

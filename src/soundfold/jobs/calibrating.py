@@ -19,6 +19,7 @@ from soundfold.evaluation import (
     read_predictions,
     tempered,
 )
+from soundfold.evaluation.calibration import cross_fitting_parts
 from soundfold.evaluation.predictions import probabilities_in
 from soundfold.evaluation.rejection import fit_rule, unknown_scores
 from soundfold.evaluation.thresholds import NEVER, threshold_scores
@@ -42,7 +43,7 @@ class Wish:
         run: the folder of a cross-validation by the same recipe.
         precision: how often a told label is to be right, 0 to 1; None to tell the likeliest whatever its probability.
         false_alarms: so many windows of background in an hour may be told to be a class; None for as few as may be
-            where hardly a clip of the classes is called unknown.
+            where some 3 % of the clips are called unknown.
     """
 
     run: Path
@@ -129,7 +130,8 @@ def _rejection(table: pd.DataFrame, wish: Wish, recipe: Recipe, temperature: flo
         rejection_features(tempered(values, temperature)) for values in (probabilities_in(table), answers.probabilities)
     )
     window_s = recipe.sound.window / recipe.sound.sample_rate
-    fitted = fit_rule(known, background, answers.kinds, wish.false_alarms, window_s)
+    parts = cross_fitting_parts(table)[0]
+    fitted = fit_rule(known, parts, background, answers.kinds, wish.false_alarms, window_s)
     judged = unknown_scores(table, known, background, answers.kinds, wish.false_alarms, window_s)
     rule = Rejection(
         centre=tuple(fitted.centre.tolist()),

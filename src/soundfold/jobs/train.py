@@ -100,7 +100,7 @@ def train(
         calibrate: folder of a cross-validation by the same recipe, on whose answers the model's are calibrated.
         precision: tell a label only where it is right so often, 0 to 1; others are "unknown". Needs `calibrate`.
         false_alarms: windows of background in an hour that may be told to be a class; others are "unknown". Needs
-            `calibrate`; None for as few as one can have while hardly a clip of the classes is called unknown.
+            `calibrate`; None for as few as one can have while some 3 % of the clips are called unknown.
         device, devices, num_nodes: where to train; see `soundfold.training.Hardware`.
         out: the run's folder; None for the next free one under `runs/`.
         resume: continue the run in `out` if there is one.
