@@ -1,5 +1,6 @@
 """The page, in real Chromium: what it shows is what Python answers, by hand, by microphone and by keyboard."""
 
+import copy
 import json
 import re
 import threading
@@ -19,9 +20,12 @@ from chromium import browser, page_at, until
 from model_files import MEL_MODEL, write_tiny_model
 from serving import served
 from soundfold.cli import main
-from soundfold.runtime import Calibration, load
+from soundfold.formats import AudacityLabels
+from soundfold.runtime import Calibration, Joining, Model, Span, Stream, load
+from soundfold.runtime.events import EventJoiner
 from soundfold.runtime.verdict import judge
-from soundfold.serve.web_folder import ORT_FILES, told_card
+from soundfold.serve.served_card import told_card
+from soundfold.serve.web_folder import ORT_FILES
 
 ORT = Path(__file__).parents[1] / "src" / "soundfold" / "serve" / "onnxruntime_web"
 needs_ort = pytest.mark.skipif(
@@ -83,6 +87,13 @@ def hosted(folder: Path) -> Iterator[tuple[str, ThreadingHTTPServer]]:
         server.server_close()
 
 
+def judging_by(calibration: Calibration) -> Model:
+    """Return the model as it would be with a calibration."""
+    model = copy.copy(MODEL)
+    model.card = MODEL.card.model_copy(update={"calibration": calibration})
+    return model
+
+
 def give(page: Any, path: Path) -> dict:
     page.evaluate("soundfold.answer = null")
     page.set_input_files("#file", path)
@@ -98,6 +109,16 @@ def same(answer: dict, expected: dict) -> None:
     for one, other in zip(answer.get("timeline", []), expected.get("timeline", []), strict=True):
         assert (one["start_s"], one["label"]) == (other["start_s"], other["label"])
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-3)
+    same_events(answer["events"], expected["events"])
+
+
+def same_events(told: list[dict], expected: list[dict], tolerance: float = 1e-3) -> None:
+    assert [(one["label"], one["start_s"], one["end_s"]) for one in told] == [
+        (one["label"], pytest.approx(one["start_s"], abs=1e-6), pytest.approx(one["end_s"], abs=1e-6))
+        for one in expected
+    ]
+    for key in ("probability", "peak"):
+        assert [one[key] for one in told] == pytest.approx([one[key] for one in expected], abs=tolerance)
 
 
 def test_a_file_is_answered_shown_played_and_saved(chromium, where, wav, tmp_path):
@@ -118,10 +139,27 @@ def test_a_file_is_answered_shown_played_and_saved(chromium, where, wav, tmp_pat
             assert download.value.suggested_filename == f"street{suffix}"
         rows = (tmp_path / ".csv").read_text("utf-8").splitlines()
         assert rows[0] == "start_s,end_s,label,probability"
-        events = [line.split("\t") for line in (tmp_path / ".txt").read_text("utf-8").splitlines()]
-        assert float(events[0][0]) == 0.0
-        assert float(events[-1][1]) == 4.0
-        assert [row.split(",")[2] for row in rows[1:]] == [label for _, _, label in events]
+        events = expected["events"]
+        assert len(events) >= 1
+        assert [row.split(",") for row in rows[1:]] == [
+            [f"{one['start_s']:.3f}", f"{one['end_s']:.3f}", one["label"], f"{one['probability']:.4f}"]
+            for one in events
+        ]
+        labels = AudacityLabels().sound("street", MODEL.predict(wav))
+        assert (tmp_path / ".txt").read_text("utf-8") == labels
+        assert page.locator("#list button").count() == page.locator("#lanes button").count() == len(events)
+        assert page.locator("#ribbon i").count() == len(expected["timeline"])
+
+
+def test_where_nothing_is_likely_enough_the_page_says_so(chromium, wav):
+    calibration = Calibration(temperature=1.0, thresholds=dict.fromkeys(MODEL.labels, 1.1))
+    with served({"deaf": judging_by(calibration)}) as url, page_at(chromium, url) as page:
+        answer = give(page, wav)
+        assert answer["label"] == "unknown"
+        assert page.locator("#ribbon i.unknown").count() == len(answer["timeline"])
+        assert page.locator("#list button").count() == page.locator("#lanes button").count() == 0
+        assert page.is_visible("#quiet")
+        assert page.is_disabled("#csv")
 
 
 @pytest.mark.long
@@ -156,12 +194,16 @@ def live(page: Any) -> tuple[dict, np.ndarray]:
 
 def same_live(told: dict, samples: np.ndarray) -> None:
     assert np.abs(samples).max() > 0.05
-    expected = list(MODEL.stream([samples], round(told["rate"])))
-    assert len(expected) == len(told["spans"]) >= 4
-    for one, other in zip(told["spans"], expected, strict=True):
+    hop_s = 0.25  # the windows last a second or less
+    spans, events = [], []
+    for heard in Stream(MODEL, round(told["rate"]), hop_s=hop_s, joining=Joining()).hear([samples]):
+        (spans if isinstance(heard, Span) else events).append(heard)
+    assert len(spans) == len(told["spans"]) >= 4
+    for one, other in zip(told["spans"], spans, strict=True):
         assert one["start_s"] == pytest.approx(other.start_s)
         assert one["label"] == other.label
         assert one["probabilities"] == pytest.approx(other.probabilities, abs=1e-3)
+    same_events(told["events"], sorted((one.as_dict() for one in events), key=lambda one: one["start_s"]))
 
 
 def test_live_listening_is_answered_as_python_answers_it(chromium, where):
@@ -280,6 +322,48 @@ def test_the_exported_folder_judges_as_python_does(chromium, where):
                 (one.label, one.nearest) for one in expected
             ]
             assert {one.label for one in expected} > {"unknown"}
+
+
+def test_windows_become_the_events_that_python_makes_of_them(chromium, where):
+    draw = np.random.default_rng(8)
+    rule = {"centre": [0, 0, 0], "spread": [1, 1, 1], "linear": [0.3, 0, 0], "square": [-0.3, -0.2, 0], "threshold": -4}
+    fields = {"temperature": 1.0, "thresholds": {"a": 0.4}, "rejection": {**rule, "false_alarms_per_hour": 1.0}}
+    cards = [
+        MODEL.card.model_copy(update={"answer": answer, "calibration": calibration})
+        for calibration in (None, Calibration.model_validate(fields))
+        for answer in ("one", "several")
+    ]
+    given, expected = [], []
+    for place in range(80):
+        card = cards[place % 4]
+        joiner = EventJoiner(card)
+        # side by side, overlapping, with gaps between them, several at once, shorter ones at the end
+        starts = np.cumsum(draw.integers(0, draw.choice([30, 120]), 40))
+        stops = starts + draw.choice([60, 100], 40)
+        stops[-1] -= 50
+        sure = draw.choice([0.1, 1.0])
+        rows = draw.dirichlet([sure] * 3, 40) if card.answer == "one" else draw.beta(sure, sure, (40, 3))
+        events = []
+        for start, stop, row in zip(starts.tolist(), stops.tolist(), rows, strict=True):
+            events += joiner.add(start, stop, row)
+        expected.append([event.as_dict() for event in [*events, *joiner.finish()]])
+        given.append([told_card(card, "x"), starts.tolist(), stops.tolist(), rows.tolist()])
+    assert sum(map(len, expected)) > 500
+    with page_at(chromium, where) as page:
+        told = page.evaluate(
+            """async (given) => { const { EventJoiner } = await import("./joiner.js");
+            return given.map(([card, starts, stops, rows]) => {
+              const joiner = new EventJoiner(card);
+              const over = rows.flatMap((row, place) => {
+                if (place % 7 === 0) joiner.underWay(); // which must change nothing
+                return joiner.add(starts[place], stops[place], row);
+              });
+              return [...over, ...joiner.finish()];
+            }); }""",
+            given,
+        )
+    for one, other in zip(told, expected, strict=True):
+        same_events(one, other, 1e-9)
 
 
 @pytest.mark.long

@@ -194,11 +194,15 @@ def test_models_tells_what_the_card_says():
     assert told == {
         "name": "model",
         "labels": ["low", "high"],
+        "answer": "one",
         "sample_rate": 8_000,
         "channels": 1,
+        "downmix": MODEL.card.downmix,
         "window": 8_000,
         "window_s": 1.0,
         "scores": {"accuracy": 0.75},
+        "thresholds": {},
+        "rejection": None,
     }
 
 

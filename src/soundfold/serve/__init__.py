@@ -14,6 +14,7 @@
     server.py     the socket and uvicorn
     patience.py   how long a request's head may take
     naming.py     what served models are called
+    served_card.py what is told of them
     web_folder.py the page with the model in it, for any static host
 
 Example:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +21,7 @@ from soundfold.serve.live import add_stream
 from soundfold.serve.metrics import Metrics
 from soundfold.serve.page import add_page
 from soundfold.serve.schemas import ERRORS, MODELS, PREDICT_BODY, PREDICTIONS, STATUS, told_errors
+from soundfold.serve.served_card import told_card
 from soundfold.serve.upload import drain, read_body
 
 __all__ = ["build_app"]
@@ -118,7 +119,7 @@ def build_app(
 
     @app.get("/v1/models", summary="What the models know, and how well", responses=MODELS | told_errors(401, 403))
     async def told_models() -> JSONResponse:
-        return JSONResponse([{"name": name, **_told(model)} for name, model in desk.models.items()])
+        return JSONResponse([told_card(model.card, name) for name, model in desk.models.items()])
 
     @app.get("/healthz", summary="Whether the server is up", responses=STATUS)
     async def healthz() -> JSONResponse:
@@ -138,13 +139,6 @@ def build_app(
     add_stream(app, desk, bounds, metrics, token)
     add_page(app)
     return app
-
-
-def _told(model: Model) -> dict[str, Any]:
-    card = model.card
-    told = card.model_dump(mode="json", include={"labels", "sample_rate", "channels", "window", "scores"})
-    several = {"answer": "several"} if card.answer == "several" else {}
-    return {**told, **several, "window_s": card.window_s}
 
 
 async def _tell_refusal(_: Request, error: Exception) -> JSONResponse:

@@ -50,20 +50,23 @@ _ANSWER = {
     },
     "required": ["path", "label", "probability", "probabilities", "duration_s", "events"],
 }
-_MODEL = {
+_MODEL: dict[str, Any] = {
     "type": "object",
     "properties": {
         "name": _TEXT,
         "labels": _TEXTS,
+        "answer": {"enum": ["one", "several"]},
         "sample_rate": {"type": "integer"},
         "channels": {"type": "integer"},
+        "downmix": _TEXT,
         "window": {"type": "integer"},
         "window_s": _NUMBER,
         "scores": {"type": "object"},
-        "answer": _TEXT,
+        "thresholds": {"type": "object", "additionalProperties": _NUMBER},
+        "rejection": {"type": ["object", "null"]},
     },
-    "required": ["name", "labels", "sample_rate", "channels", "window", "window_s", "scores"],
 }
+_MODEL["required"] = list(_MODEL["properties"])
 _ERROR = {"type": "object", "properties": {"error": _TEXT}, "required": ["error"], "additionalProperties": False}
 
 Responses = dict[int | str, dict[str, Any]]

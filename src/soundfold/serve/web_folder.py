@@ -11,13 +11,13 @@ import shutil
 import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 from soundfold.errors import PathError
-from soundfold.runtime import Model, ModelCard
+from soundfold.runtime import Model
 from soundfold.serve.page import PAGE, page_files
+from soundfold.serve.served_card import told_card
 
-__all__ = ["ORT_FILES", "told_card", "write_web_folder"]
+__all__ = ["ORT_FILES", "write_web_folder"]
 
 ORT_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _OWN = files("soundfold.serve").joinpath("onnxruntime_web")
@@ -59,17 +59,6 @@ def write_web_folder(model: Model, name: str, out: Path, ort: Path | None = None
             os.replace(out, Path(made) / "earlier")  # noqa: PTH105 (a Path's replace is the same call)
         os.replace(folder, out)  # noqa: PTH105
     return size
-
-
-def told_card(card: ModelCard, name: str) -> dict[str, Any]:
-    """Return what the page must know of a model, its file apart."""
-    told = card.model_dump(
-        mode="json", include={"labels", "answer", "sample_rate", "channels", "downmix", "window", "scores"}
-    )
-    judging: dict[str, Any] = {"thresholds": {}, "rejection": None}
-    if card.calibration is not None:
-        judging = card.calibration.model_dump(mode="json", include=set(judging))
-    return {"name": name, **told, "window_s": card.window_s, **judging}
 
 
 def _copy_ort(target: Path, ort: Path | None) -> None:

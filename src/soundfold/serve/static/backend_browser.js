@@ -1,11 +1,13 @@
 // The model runs in this browser, by onnxruntime-web; windows and answers are made as soundfold's own runtime makes them.
 import * as ort from "./ort/ort.wasm.min.mjs";
 import { decode } from "./decode.js";
+import { EventJoiner, inOrder } from "./joiner.js";
 import { Resampler, resample } from "./resample.js";
 import { verdict } from "./verdict.js";
 
 export const WHERE = "The model runs in this browser: no sound leaves this machine.";
 const MOST_WAITING = 8; // windows that may wait to be answered live
+const BUSY = 2; // of so many that wait, overlapping ones are passed over
 
 ort.env.wasm.numThreads = 1; // more need headers that few static hosts send
 ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
@@ -47,6 +49,8 @@ export async function predict(file, bytes) {
   const kept = remixed(heard.channels).map((samples) => resample(samples, heard.rate, card.sample_rate));
   const channels = doubled(kept);
   const timeline = [];
+  const events = [];
+  const joiner = new EventJoiner(card);
   const mean = new Array(card.labels.length).fill(0);
   const total = channels[0].length;
   for (let start = 0; start < total; start += card.window) {
@@ -54,22 +58,29 @@ export async function predict(file, bytes) {
     const row = await answer(part);
     row.forEach((probability, label) => { mean[label] += (probability * part[0].length) / total; });
     timeline.push(span(start, part[0].length, row));
+    events.push(...joiner.add(start, start + part[0].length, row));
     await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
   }
-  const whole = { path: file.name, ...verdict(card, mean), probabilities: named(mean), duration_s: total / card.sample_rate };
+  events.push(...joiner.finish());
+  const told = { path: file.name, ...verdict(card, mean), probabilities: named(mean), duration_s: total / card.sample_rate };
+  const whole = { ...told, events: events.sort(inOrder) };
   return timeline.length > 1 ? { ...whole, timeline } : whole;
 }
 
-export async function stream(rate, model, onSpan, onError) {
+export async function stream(rate, model, hop_s, onSpan, onError) {
   const resampler = new Resampler(rate, card.sample_rate);
-  let held = new Float32Array(card.window);
+  const hop = Math.round(hop_s * card.sample_rate);
+  const held = new Float32Array(card.window);
   let filled = 0;
+  let answered = 0; // samples at the beginning of `held` that a window has held already
   let start = 0;
+  let reached = 0; // where the last window that was asked for ends
   let waiting = 0;
   let all = Promise.resolve();
   const ask = (samples, at) => {
     waiting += 1;
     if (waiting > MOST_WAITING) onError(new Error("This machine is too slow to hear this model live. Record, or use a smaller one."));
+    reached = at + samples.length;
     all = all.then(async () => {
       onSpan(span(at, samples.length, await answer(doubled([samples]))));
       waiting -= 1;
@@ -82,19 +93,18 @@ export async function stream(rate, model, onSpan, onError) {
       held.set(samples.subarray(at, at + taken), filled);
       filled += taken;
       at += taken;
-      if (filled === card.window) {
-        ask(held, start);
-        held = new Float32Array(card.window);
-        start += card.window;
-        filled = 0;
-      }
+      if (filled < card.window) continue;
+      if (waiting < BUSY || start + hop > reached) ask(held.slice(), start);
+      held.copyWithin(0, hop);
+      answered = filled = card.window - hop;
+      start += hop;
     }
   };
   return {
     send: (block) => push(resampler.feed(block)),
     finish: async () => {
       push(resampler.finish());
-      if (filled) ask(held.slice(0, filled), start);
+      if (filled > answered) ask(held.slice(0, filled), start);
       await all;
     },
   };

@@ -1,22 +1,24 @@
-// The page: what a person does, and what is shown. Where the model runs, ./backend.js alone knows.
+// The page: what a person does, and what follows. Where the model runs, ./backend.js alone knows.
 import * as backend from "./backend.js";
+import { showAnswer } from "./answer.js";
+import { decode } from "./decode.js";
+import { $, element } from "./elements.js";
+import { audacityOf, colour, csvOf, seconds } from "./events.js";
+import { LiveTimeline, MOST_LIVE_S } from "./live.js";
 import { Microphone, wavOf } from "./microphone.js";
 import { Picture } from "./picture.js";
-import { audacityOf, colour, csvOf, eventsOf, hueOf, percent, seconds } from "./events.js";
-import { decode } from "./decode.js";
-
-const $ = (id) => document.getElementById(id);
-const MOST_LIVE_S = 600; // of what was heard live, so much is kept to be looked at and heard again
+import { Player } from "./player.js";
+import { Timeline } from "./timeline.js";
 
 const picture = new Picture($("wave"), $("mel"), $("axis"));
-let sound = null; // {samples, rate}
+const player = new Player(picture);
+const timeline = new Timeline(picture, (start, end, button) => player.play(start, end, button).catch(fail));
 let spans = [];
-let playing = null;
+let events = [];
 let microphone = null;
 let name = "sound";
 let known = []; // the models
 let work = 0; // which of the sounds is the newest; answers for older ones are thrown away
-const audio = () => (audio.context ??= new AudioContext());
 
 // ---- telling
 
@@ -28,7 +30,7 @@ function tell(text, busy = false) {
 function fail(error) {
   tell("");
   $("error").textContent = error?.message ?? String(error);
-  if (!sound && !spans.length) {
+  if (!player.sound && !spans.length) {
     $("picture").hidden = true;
     document.querySelector("main").classList.add("empty");
   }
@@ -36,126 +38,23 @@ function fail(error) {
 }
 
 function begin() {
-  stopPlaying();
+  player.take(null);
   $("error").textContent = "";
   $("answer").hidden = $("events").hidden = true;
   $("picture").hidden = false;
   document.querySelector("main").classList.remove("empty");
   spans = [];
-  sound = null;
-  $("play").disabled = true;
+  events = [];
   $("length").textContent = "";
-  showTrack();
+  timeline.showTrack(spans, events);
   return ++work;
 }
 
-function showAnswer(answer) {
-  const unknown = answer.nearest !== undefined && answer.nearest !== null;
-  $("answer").hidden = false;
-  $("heading").textContent = answer.labels ? "Heard" : "Most likely";
-  const label = answer.labels ? answer.labels.join(", ") || "none of the labels" : answer.label;
-  if ($("label").textContent !== label) $("label").textContent = label;
-  $("nearest").hidden = !unknown;
-  if (unknown) $("nearest").textContent = `None of its classes, as far as this model can tell; the nearest is ${answer.nearest}`;
-  const rows = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 5);
-  $("bars").replaceChildren(...rows.map(([label, probability]) => {
-    const row = document.createElement("li");
-    row.style.setProperty("--hue", hueOf(label));
-    const bar = element("div", "bar");
-    bar.append(element("div"));
-    bar.firstChild.style.width = percent(probability).replace(" ", "");
-    row.append(element("span", "", label), element("b", "", percent(probability)), bar);
-    return row;
-  }));
-}
-
-function element(kind, className = "", text = "") {
-  const made = document.createElement(kind);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}
-
-function showTrack() {
-  const events = eventsOf(spans);
-  const total = picture.duration || 1;
-  const from = picture.start;
-  $("track").hidden = !events.length;
-  $("track").replaceChildren(...events.filter((event) => event.end_s > from).map((event) => {
-    const button = eventButton(event, event.label);
-    button.style.left = `${(100 * (Math.max(event.start_s, from) - from)) / total}%`;
-    button.style.width = `calc(${(100 * (event.end_s - Math.max(event.start_s, from))) / total}% - 2px)`;
-    button.tabIndex = -1; // the list below has the same ones, in order, for the keyboard
-    button.setAttribute("aria-hidden", "true");
-    return button;
-  }));
-}
-
-function showEvents() {
-  const events = eventsOf(spans);
-  $("events").hidden = !events.length;
-  $("list").replaceChildren(...events.map((event) => {
-    const item = element("li");
-    const button = eventButton(event);
-    const swatch = element("span", event.nearest ? "swatch unknown" : "swatch");
-    button.append(swatch, element("span", "soft", `${seconds(event.start_s)} – ${seconds(event.end_s)}`),
-      element("span", "", event.label), element("b", "", event.nearest ? `${event.nearest}?` : percent(event.probability)));
-    item.append(button);
-    return item;
-  }));
+function showTimeline() {
+  const { sound } = player;
   $("length").textContent = sound ? `${seconds(sound.samples.length / sound.rate)} s` : "";
-  $("play").disabled = !sound;
-  showTrack();
-}
-
-function eventButton(event, text = "") {
-  const button = element("button", event.nearest ? "unknown" : "", text);
-  button.type = "button";
-  button.style.setProperty("--hue", hueOf(event.label));
-  button.setAttribute("aria-label", `Play ${event.label}, ${seconds(event.start_s)} to ${seconds(event.end_s)} seconds, ${percent(event.probability)}`);
-  button.title = `${event.label} ${percent(event.probability)}`;
-  button.addEventListener("click", () => play(event.start_s, event.end_s, button).catch(fail));
-  return button;
-}
-
-// ---- hearing
-
-function stopPlaying() {
-  if (!playing) return;
-  playing.source.onended = null;
-  playing.source.stop();
-  playing.button.classList.remove("playing");
-  if (playing.button === $("play")) $("play").textContent = "Play all";
-  $("cursor").hidden = true;
-  playing = null;
-}
-
-async function play(start, end, button) {
-  if (!sound) return;
-  const again = playing?.button === button;
-  stopPlaying();
-  if (again) return;
-  const context = audio();
-  await context.resume();
-  const buffer = context.createBuffer(1, sound.samples.length, sound.rate);
-  buffer.copyToChannel(sound.samples, 0);
-  const source = context.createBufferSource();
-  source.buffer = buffer;
-  source.connect(context.destination);
-  source.onended = stopPlaying;
-  const offset = sound.start ?? 0;
-  source.start(0, Math.max(0, start - offset), end - Math.max(start, offset));
-  button.classList.add("playing");
-  if (button === $("play")) $("play").textContent = "Stop";
-  playing = { source, button, at: context.currentTime, start };
-  const move = () => {
-    if (playing?.source !== source) return;
-    const place = (start + context.currentTime - playing.at - picture.start) / picture.duration;
-    $("cursor").hidden = false;
-    $("cursor").style.left = `${100 * Math.min(1, Math.max(0, place))}%`;
-    requestAnimationFrame(move);
-  };
-  move();
+  timeline.showList(events);
+  timeline.showTrack(spans, events);
 }
 
 // ---- files and recordings
@@ -171,17 +70,18 @@ async function take(file) {
     if (!bytes.byteLength) throw new Error(`${name} is empty. Choose another file.`);
     const drawn = decode(bytes.slice(0)).then((heard) => {
       if (mine !== work) return;
-      sound = { samples: heard.channels[0], rate: heard.rate };
-      picture.show(sound.samples, sound.rate);
+      player.take({ samples: heard.channels[0], rate: heard.rate, start: 0 });
+      picture.show(heard.channels[0], heard.rate);
     }).catch(() => picture.clear()); // what the browser cannot decode, the server may
     const answer = await backend.predict(file, bytes, $("model").value);
     await drawn;
     if (mine !== work) return;
-    spans = answer.timeline ?? [{ start_s: 0, end_s: answer.duration_s, label: answer.label, probability: answer.probability, nearest: answer.nearest }];
-    if (!sound) picture.clear(answer.duration_s);
+    spans = answer.timeline ?? [{ ...answer, start_s: 0, end_s: answer.duration_s }];
+    events = answer.events;
+    if (!player.sound) picture.clear(answer.duration_s);
     showAnswer(answer);
-    showEvents();
-    tell(sound ? `${name}, heard` : `${name}, heard; this browser cannot play or draw it`);
+    showTimeline();
+    tell(player.sound ? `${name}, heard` : `${name}, heard; this browser cannot play or draw it`);
     $("error").textContent = "";
     page.answer = answer;
   } catch (error) {
@@ -250,23 +150,7 @@ async function record() {
 
 async function live() {
   if (microphone) {
-    const { opened, mine } = microphone;
-    await stopMicrophone();
-    tell("Finishing", true);
-    try {
-      await opened.stream?.finish();
-    } catch (error) {
-      fail(error);
-    }
-    if (mine !== work) return;
-    const samples = opened.samples();
-    sound = { samples, rate: opened.rate, start: opened.dropped / opened.rate };
-    if (samples.length && spans.length) {
-      picture.show(samples, opened.rate, sound.start);
-      page.live = { samples, rate: opened.rate, spans, dropped: opened.dropped };
-    }
-    showEvents();
-    tell("Stopped");
+    await endLive();
     return;
   }
   name = "live";
@@ -278,27 +162,51 @@ async function live() {
     if (stream) stream.send(block);
     else early.push(block);
   });
-  const opened = microphone.opened;
+  const { opened } = microphone;
   opened.keep(MOST_LIVE_S);
   picture.begin(opened.rate, 10);
   tell("Listening", true);
+  const heard = new LiveTimeline(chosen());
+  ({ spans } = heard);
   try {
-    stream = opened.stream = await backend.stream(opened.rate, $("model").value, (span) => {
+    stream = opened.stream = await backend.stream(opened.rate, heard.model, heard.hop_s, (span) => {
       if (mine !== work) return;
-      spans.push(span);
+      heard.add(span);
+      ({ events } = heard);
       showAnswer(span);
-      showTrack();
+      timeline.showTrack(spans, events);
       tell(`Listening, ${seconds(span.end_s)} s`, true);
-    }, async (error) => {
-      if (mine !== work) return;
-      await stopMicrophone();
-      fail(error);
+    }, (error) => {
+      if (mine === work && microphone) endLive(error).catch(fail);
     });
     for (const block of early) stream.send(block);
   } catch (error) {
     await stopMicrophone();
     throw error;
   }
+}
+
+// Shows what was heard live; after a failure, what was heard up to it.
+async function endLive(failure = null) {
+  const { opened, mine } = microphone;
+  await stopMicrophone();
+  tell("Finishing", true);
+  try {
+    if (!failure) await opened.stream?.finish();
+  } catch (error) {
+    failure = error;
+  }
+  if (mine !== work) return;
+  const samples = opened.samples();
+  const start = opened.dropped / opened.rate;
+  if (samples.length && spans.length) {
+    player.take({ samples, rate: opened.rate, start });
+    picture.show(samples, opened.rate, start);
+    page.live = { samples, rate: opened.rate, spans, events };
+    showTimeline();
+  }
+  tell("Stopped");
+  if (failure) fail(failure);
 }
 
 function save(text, suffix, kind) {
@@ -315,10 +223,10 @@ const guarded = (act) => () => act().catch(fail);
 $("file").addEventListener("change", () => { take($("file").files[0]); $("file").value = ""; });
 $("record").addEventListener("click", guarded(record));
 $("live").addEventListener("click", guarded(live));
-$("model").addEventListener("change", chosen);
-$("play").addEventListener("click", () => play(sound.start ?? 0, (sound.start ?? 0) + sound.samples.length / sound.rate, $("play")).catch(fail));
-$("csv").addEventListener("click", () => save(csvOf(eventsOf(spans)), ".csv", "text/csv"));
-$("audacity").addEventListener("click", () => save(audacityOf(eventsOf(spans)), ".txt", "text/plain"));
+$("model").addEventListener("change", showModel);
+$("play").addEventListener("click", guarded(() => player.playAll()));
+$("csv").addEventListener("click", () => save(csvOf(events), ".csv", "text/csv"));
+$("audacity").addEventListener("click", () => save(audacityOf(events), ".txt", "text/plain"));
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   backend.setToken($("token").value);
@@ -337,15 +245,17 @@ async function open() {
   $("model").replaceChildren(...models.map((model) => new Option(model.name, model.name)));
   $("model-choice").hidden = models.length < 2;
   known = models;
-  chosen();
+  showModel();
   $("where").textContent = backend.WHERE;
   tell("Ready");
 }
 
-function chosen() {
-  const first = known.find((model) => model.name === $("model").value) ?? known[0];
-  colour(first.labels);
-  $("about").textContent = `${first.labels.length} labels, windows of ${first.window_s} s at ${first.sample_rate / 1000} kHz`;
+const chosen = () => known.find((model) => model.name === $("model").value) ?? known[0];
+
+function showModel() {
+  const { labels, window_s, sample_rate } = chosen();
+  colour(labels);
+  $("about").textContent = `${labels.length} labels, windows of ${window_s} s at ${sample_rate / 1000} kHz`;
 }
 
 document.querySelector("main").classList.add("empty");

@@ -17,7 +17,7 @@ export function verdict(card, row) {
 }
 
 // The rule for unknown sounds, where the model was given one.
-function refuses(rule, row) {
+export function refuses(rule, row) {
   if (!rule) return false;
   const logits = row.map((probability) => Math.log(Math.max(probability, LEAST)));
   const mean = logits.reduce((sum, logit) => sum + logit, 0) / logits.length;
