@@ -12,8 +12,9 @@ from soundfold.models.residual import ResidualNet
 
 __all__ = ["TexturedNet"]
 
-_SAY = 0.6
-"""The regression's part in the mean of both logits; it is the less certain of the two, so this is about half."""
+_SAY = 0.8
+"""The regression's part in the mean of both logits. On few recordings it knows more than the network: 64.2 % with a part of
+0.6, 65.6 with 0.8, 65.4 with 1 (two seeds, three folds of UrbanSound8K in part)."""
 _NETWORK_S = 0.03
 """What a frame of the network's lasts, about. Texture needs more of them, to hear beats of 50 Hz; shapes do not."""
 
