@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import av
@@ -38,9 +38,11 @@ def webm(samples: np.ndarray, rate: int = 48_000) -> bytes:
 
 
 @contextmanager
-def served(models, bounds: Bounds | None = None, token: str | None = None) -> Iterator[str]:
+def served(
+    models, bounds: Bounds | None = None, token: str | None = None, host_names: Collection[str] | None = None
+) -> Iterator[str]:
     """Give the address of a server that answers for models."""
-    server = build_server(build_app(models, bounds, token=token), bounds)
+    server = build_server(build_app(models, bounds, token=token, host_names=host_names), bounds)
     with listen("127.0.0.1", 0) as listening:
         where = address(listening)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

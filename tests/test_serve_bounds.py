@@ -181,6 +181,31 @@ def test_a_page_of_another_site_may_not_ask():
         assert httpx.post(f"{where}/v1/predict", content=encoded(), headers={"origin": where}).status_code == 200
 
 
+@pytest.mark.parametrize("names", [(), ("Sounds.example.org", "fd00::7")])
+def test_a_name_that_is_made_to_lead_here_may_not_ask(names):
+    with served(MODEL, host_names=names) as where:
+        port = where.rpartition(":")[2]
+        own = ["localhost", f"LOCALHOST:{port}", f"127.0.0.1:{port}", "127.3.2.1", "[::1]:9"]
+        other = ["evil.example", f"evil.example:{port}", "localhost.evil.example", "10.0.0.1", "localhost@evil.example",
+                 "evil.example/localhost", "[::1", "", "x" * 5_000, "sounds.example.org.evil.example"]  # fmt: skip
+        (own if names else other).extend(["sounds.example.org", f"sounds.example.org:{port}", "[fd00::7]:1"])
+        for hosts, status in ((own, 200), (other, 403)):
+            for host in hosts:
+                headers = {"host": host, "origin": f"http://{host}"}
+                refused = httpx.get(f"{where}/v1/models", headers=headers)
+                assert refused.status_code == status, host
+                if status == 403:
+                    assert "may not be asked as" in refused.json()["error"]
+                    assert len(refused.json()["error"]) < 250
+        assert httpx.get(f"{where}/healthz", headers={"host": "evil.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["https://sounds.example.org", "sounds.example.org:443", "", "a b/c", "a@b"])
+def test_a_host_name_is_a_name_alone(name):
+    with pytest.raises(SoundfoldError, match="a host name must be a name or an address alone"):
+        build_app(MODEL, host_names=[name])
+
+
 def test_the_page_may_reach_nothing_but_its_server():
     with served(MODEL) as where:
         page = httpx.get(where)
@@ -196,6 +221,9 @@ def test_serving_others_without_a_token_is_warned_of(host, warned):
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             lines = [process.stderr.readline() for _ in range(3 if warned else 2)]
+            port = lines[0].split()[1].rpartition(":")[2]
+            asked = httpx.get(f"http://127.0.0.1:{port}/v1/models", headers={"host": "evil.example"})
+            assert asked.status_code == (200 if warned else 403)
         finally:
             process.kill()
     assert ("no --token keeps anybody out" in "".join(lines)) == warned

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -203,6 +204,19 @@ def test_a_page_of_another_site_may_not_listen(where):
             connect(where, origin=origin)
     own = where.replace("ws:", "http:").removesuffix("/v1/stream")
     assert told(where, "{}", [], origin=own)[0]["ready"]
+
+
+def test_a_name_that_is_made_to_lead_here_may_not_listen():
+    with served(MODEL, host_names=["sounds.example.org"]) as url:
+        port = int(url.rpartition(":")[2])
+
+        def as_if_at(name: str) -> dict:
+            return {"sock": socket.create_connection(("127.0.0.1", port)), "origin": f"http://{name}:{port}"}
+
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(f"ws://evil.example:{port}/v1/stream", **as_if_at("evil.example"))
+        for name in ("localhost", "sounds.example.org"):
+            assert told(f"ws://{name}:{port}/v1/stream", "{}", [], **as_if_at(name))[0]["ready"]
 
 
 def test_streams_bring_their_token_in_the_first_message():

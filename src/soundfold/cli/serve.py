@@ -34,6 +34,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host-name",
+            metavar="NAME",
+            help="A name under which it may be asked, as a proxy passes it on, beside localhost; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     max_bytes: Annotated[
         int | None, typer.Option("--max-bytes", help="Largest upload; 50,000,000 if not given.", show_default=False)
     ] = None,
@@ -60,8 +69,10 @@ def serve(
     asked = {"max_bytes": max_bytes, "max_s": max_seconds, "concurrency": concurrency, "streams": streams}
     bounds = Bounds(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     opened = dict(zip(names_of(models), map(load, models), strict=True))
-    server = build_server(build_app(opened, bounds, token=token), bounds)
     with listen(host, port) as listening:
+        # without a token, a page of another site must not get in by a name of its own that leads to this machine
+        names = host_name or (() if token is None and is_loopback(listening) else None)
+        server = build_server(build_app(opened, bounds, token=token, host_names=names), bounds)
         where = address(listening)
         print(f"listening:  {where}  (Ctrl-C stops)", file=sys.stderr)
         if token is None and not is_loopback(listening):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from soundfold import __version__
 from soundfold.runtime import Model
-from soundfold.serve.access import Access, check_token
+from soundfold.serve.access import Access, check_host_names, check_token
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.desk import Desk
 from soundfold.serve.live import add_stream
@@ -33,7 +33,11 @@ _TOLD = {
 
 
 def build_app(
-    models: Model | Mapping[str, Model], bounds: Bounds | None = None, *, token: str | None = None
+    models: Model | Mapping[str, Model],
+    bounds: Bounds | None = None,
+    *,
+    token: str | None = None,
+    host_names: Collection[str] | None = None,
 ) -> FastAPI:
     """Return the application that answers for models.
 
@@ -45,11 +49,15 @@ def build_app(
         models: an opened model, or several by name, the first of which answers where none is named.
         bounds: what a request may cost; None for the defaults.
         token: what whoever asks must send as a bearer token; None where anybody may ask.
+        host_names: names under which it may be asked beside those of the loopback (`localhost`, `127.0.0.1`), empty for
+            those alone; None for any. A server without a token that this machine alone hears should not take any: a
+            page of another site could have its own name lead there.
 
     Raises:
-        SoundfoldError: a bound is out of range, or the token none that a header can bring.
+        SoundfoldError: a bound is out of range, the token none that a header can bring, or a host name none.
     """
     check_token(token)
+    names = check_host_names(host_names)
     bounds = bounds or Bounds()
     named = models if isinstance(models, Mapping) else {"model": models}
     metrics = Metrics()
@@ -69,7 +77,7 @@ def build_app(
         redoc_url=None,
         lifespan=life,
     )
-    app.add_middleware(Access, token=token)
+    app.add_middleware(Access, token=token, host_names=names)
     app.add_exception_handler(AnyHTTPException, _tell_refusal)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(Exception, _tell_failure)
@@ -136,7 +144,7 @@ def build_app(
         text = await asyncio.to_thread(metrics.text)
         return Response(text, headers={"content-type": metrics.content_type})
 
-    add_stream(app, desk, bounds, metrics, token)
+    add_stream(app, desk, bounds, metrics, token, names)
     add_page(app)
     return app
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import Span
 from soundfold.runtime.stream import Told
-from soundfold.serve.access import is_foreign, is_token
+from soundfold.serve.access import is_token, why_not_this_page
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.desk import Desk
 from soundfold.serve.hearing import Hearing, Opening, open_hearing
@@ -33,14 +33,21 @@ class _RefusalError(Exception):
         self.code = code
 
 
-def add_stream(app: FastAPI, desk: Desk, bounds: Bounds, metrics: Metrics, token: str | None) -> None:
+def add_stream(
+    app: FastAPI,
+    desk: Desk,
+    bounds: Bounds,
+    metrics: Metrics,
+    token: str | None,
+    host_names: Collection[str] | None,
+) -> None:
     """Let an application take live streams."""
     opened = 0
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
         nonlocal opened
-        if is_foreign(socket.headers):
+        if why_not_this_page(socket.headers, host_names):
             await socket.close(_REFUSED)  # before it is accepted: 403
             return
         await socket.accept()

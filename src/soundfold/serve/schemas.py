@@ -14,7 +14,7 @@ PREDICT_BODY = {
 _SAID = {
     400: "a form without a file, with several, or broken off",
     401: "the token is missing or wrong",
-    403: "a page of another site asks",
+    403: "a page of another site asks, or the server is asked under a name that it does not have",
     404: "there is no such model",
     408: "the upload took too long",
     413: "too large, or too long",
