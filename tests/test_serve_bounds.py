@@ -82,11 +82,32 @@ def test_a_body_that_drips_loses_its_place():
 def test_more_connections_than_allowed_are_sent_away():
     with served(MODEL, Bounds(connections=3)) as where:
         held = [opened(where) for _ in range(3)]
-        assert httpx.get(f"{where}/healthz").status_code == 503
+        upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+        for path, headers in (("/healthz", {}), ("/v1/predict", {}), ("/v1/stream", upgrade)):
+            refused = httpx.get(f"{where}{path}", headers=headers)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert "as many connections are open as may be at once" in refused.json()["error"]
         for connection in held:
             connection.close()
         time.sleep(0.2)
         assert httpx.get(f"{where}/healthz").status_code == 200
+
+
+def test_what_is_no_http_is_told_so():
+    with served(MODEL) as where:
+        connection = opened(where)
+        connection.sendall(b"GET \x00 nonsense\r\n\r\n")
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        connection.close()
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert "not valid HTTP" in json.loads(body)["error"]
+
+
+def test_an_address_with_a_slash_more_leads_nowhere_else():
+    with served(MODEL, token="much secret") as where:
+        told = httpx.get(f"{where}/v1/models/", headers={"authorization": "Bearer much secret"})
+        assert told.status_code == 404
+        assert "nothing at this address" in told.json()["error"]
 
 
 def test_who_is_refused_gets_to_read_it_and_keeps_the_connection():

@@ -32,7 +32,8 @@ SWELL = np.linspace(0, 1, 4 * RATE + 4_321).astype(np.float32) * sine((4 * RATE 
 @pytest.fixture(scope="module")
 def where() -> Iterator[str]:
     with served(
-        {"tiny": MODEL, "twin": MODEL}, Bounds(streams=2, max_stream_s=30.0, max_head_s=0.5, max_idle_s=0.5)
+        {"tiny": MODEL, "twin": MODEL},
+        Bounds(streams=2, max_stream_s=30.0, max_message_s=20.0, max_head_s=0.5, max_idle_s=0.5),
     ) as url:
         yield url.replace("http", "ws") + "/v1/stream"
 
@@ -107,21 +108,26 @@ def test_webm_comes_out_while_it_arrives():
     assert "arriving" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_small_message_does_not_fill_the_memory():
+def flac_in_ogg(seconds: int) -> bytes:
+    """Return silence that takes next to nothing."""
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
         track = container.add_stream("flac", rate=48_000, layout="mono", options={"frame_size": "65535"})
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48_000 * 60), np.int16), "s16", "mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48_000 * seconds), np.int16), "s16", "mono")
         frame.sample_rate = 48_000
-        for minute in range(5):
-            frame.pts = minute * 48_000 * 60
-            container.mux(track.encode(frame))
+        frame.pts = 0
+        container.mux(track.encode(frame))
         container.mux(track.encode(None))
-    assert len(file.getvalue()) < 20_000
+    return file.getvalue()
+
+
+def test_a_small_message_does_not_fill_the_memory():
+    content = flac_in_ogg(5 * 60)
+    assert len(content) < 20_000
     sound = ArrivingSound()
     tracemalloc.start()
     try:
-        assert sum(block.shape[1] for block in sound.feed(file.getvalue())) > 4 * 60 * 48_000
+        assert sum(block.shape[1] for block in sound.feed(content)) > 4 * 60 * 48_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -159,7 +165,7 @@ def test_arriving_nonsense_is_told(content):
         ("[" * 100_000, [], "the first message must be right"),
         (b"\0" * 100, [], "the first message must be right"),
         ({"sample_rate": RATE}, [np.full(9_000, np.nan, "<f4").tobytes()], "must hold finite numbers"),
-        ({"sample_rate": 1_000}, [np.zeros(31_000, "<f4").tobytes()], "lasts longer than 30 s"),
+        ({"sample_rate": 1_000}, [np.zeros(16_000, "<f4").tobytes()] * 2, "lasts longer than 30 s"),
         ({"sample_rate": RATE}, ["more"], "must be {\"end\": true}"),
         ({"format": "webm"}, [b"no sound" * 1_000], "is not WebM or Ogg"),
         ({"format": "webm"}, [], "is not WebM or Ogg"),
@@ -196,6 +202,24 @@ def test_a_message_too_large_is_not_taken(where):
         socket.send(bytes(1_000_001))
         with pytest.raises(ConnectionClosed):
             socket.recv(5)
+
+
+@pytest.mark.parametrize("kind", ["s16le", "webm"])
+def test_a_message_that_holds_hours_is_not_taken(where, kind):
+    content = bytes(2 * 21 * 1_000)
+    if kind == "webm":
+        content = flac_in_ogg(5 * 60)
+        assert len(content) < 20_000
+    with connect(where) as stream:
+        stream.send(json.dumps({"format": kind, "sample_rate": 1_000}))
+        assert json.loads(stream.recv(5))["ready"]
+        stream.send(content)
+        assert json.loads(stream.recv(20)) == {
+            "error": "a message must hold at most 20 s of sound, got more. Send it in several"
+        }
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv(20)
+    assert closed.value.rcvd.code == 1009
 
 
 def test_a_page_of_another_site_may_not_listen(where):

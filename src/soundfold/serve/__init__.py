@@ -12,7 +12,7 @@
     schemas.py    what /openapi.json says
     page.py       the files of the page, which lie in static/
     server.py     the socket and uvicorn
-    patience.py   how long a request's head may take
+    patience.py   how long a request's head may take, and how many connections there may be
     naming.py     what served models are called
     served_card.py what is told of them
     web_folder.py the page with the model in it, for any static host

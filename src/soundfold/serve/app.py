@@ -75,6 +75,7 @@ def build_app(
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a client that follows one to its own address would leave the token behind
         lifespan=life,
     )
     app.add_middleware(Access, token=token, host_names=names)

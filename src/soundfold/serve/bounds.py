@@ -22,8 +22,9 @@ class Bounds:
         min_hop_s: least seconds from one window to the next that may be asked for.
         streams: live streams at once; beyond it they are told to come again.
         max_stream_s: seconds of sound that one stream may bring.
+        max_message_s: seconds of sound that one of its messages may hold.
         max_idle_s: seconds that a stream may be silent, or take to read what it is told.
-        connections: connections at once; beyond it 503.
+        connections: connections at once, streams among them; beyond it 503.
     """
 
     max_bytes: int = 50_000_000
@@ -36,6 +37,7 @@ class Bounds:
     min_hop_s: float = 0.1
     streams: int = 4
     max_stream_s: float = 4 * 3_600.0
+    max_message_s: float = 60.0
     max_idle_s: float = 20.0
     connections: int = 256
 

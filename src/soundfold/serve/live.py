@@ -15,14 +15,14 @@ from soundfold.runtime.stream import Told
 from soundfold.serve.access import is_token, why_not_this_page
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.desk import Desk
-from soundfold.serve.hearing import Hearing, Opening, open_hearing
+from soundfold.serve.hearing import Hearing, MessageTooLongError, Opening, open_hearing
 from soundfold.serve.metrics import Metrics
 
 __all__ = ["MOST_MESSAGE", "add_stream"]
 
 MOST_MESSAGE = 1_000_000
 """Bytes in a message, at most."""
-_DONE, _UNFIT, _REFUSED, _LATER = 1000, 1003, 1008, 1013
+_DONE, _UNFIT, _REFUSED, _TOO_BIG, _LATER = 1000, 1003, 1008, 1009, 1013
 
 
 class _RefusalError(Exception):
@@ -65,6 +65,8 @@ def add_stream(
                 metrics.streams.set(opened)
         except _RefusalError as refusal:
             await _tell_end(socket, {"error": str(refusal)}, refusal.code, bounds)
+        except MessageTooLongError as error:
+            await _tell_end(socket, {"error": str(error)}, _TOO_BIG, bounds)
         except SoundfoldError as error:
             await _tell_end(socket, {"error": str(error)}, _UNFIT, bounds)
         except WebSocketDisconnect:
@@ -80,7 +82,7 @@ async def _serve(socket: WebSocket, opening: Opening, desk: Desk, bounds: Bounds
         model = desk.model(opening.model)
     except HTTPException as error:
         raise _RefusalError(error.detail, _REFUSED) from None
-    hearing = await asyncio.to_thread(open_hearing, opening, model, bounds.max_stream_s)
+    hearing = await asyncio.to_thread(open_hearing, opening, model, bounds)
     metrics.streamed.inc()
     try:
         await _send(socket, {"ready": True, "window_s": model.card.window_s}, bounds)

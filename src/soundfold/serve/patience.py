@@ -1,23 +1,30 @@
-"""How long, and how much, a request's head may take: what uvicorn leaves without a bound."""
+"""What uvicorn leaves without a bound, or refuses in words of its own: heads of requests, and connections."""
 
 import asyncio
+import json
 from typing import Any
 
+from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["patient_for"]
 
 _MOST_HEAD_BYTES = 65_536
+_CROWDED = {"error": "as many connections are open as may be at once. Come again in a second"}
+_NO_HTTP = {"error": "the request is not valid HTTP. Send it by a client that is"}
 
 
-def patient_for(head_s: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol, with connections closed that send no whole head in time, or a huge one.
+def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol; it closes connections that send no whole head in time, or a huge one, or are too many.
 
     Without it, connections that send a byte now and then stay for ever, and a head without an end fills the memory.
-    What comes after the head is the application's to bound.
+    What comes after the head is the application's to bound. Too many are told so in JSON, as every refusal is, and when
+    to come again; uvicorn's own limit says neither.
 
     Args:
         head_s: seconds from a connection's beginning, or from the first byte of a further request.
+        connections: connections at once, live streams among them.
     """
 
     class PatientProtocol(HttpToolsProtocol):
@@ -43,9 +50,29 @@ def patient_for(head_s: float) -> type[HttpToolsProtocol]:
             elif self._head_timer is None:
                 self._wait_for_head()
 
+        def on_headers_complete(self) -> None:
+            if self._is_crowded():
+                self.app = _refuse_crowd  # for good: the refusal closes the connection
+            super().on_headers_complete()
+
         def handle_websocket_upgrade(self) -> None:
             self._upgraded = True
-            super().handle_websocket_upgrade()
+            if self._is_crowded():
+                self._write_and_close("503 Service Unavailable", _CROWDED, "retry-after: 1\r\n")
+            else:
+                super().handle_websocket_upgrade()
+
+        def send_400_response(self, _: str) -> None:
+            self._write_and_close("400 Bad Request", _NO_HTTP)
+
+        def _write_and_close(self, status: str, told: dict[str, str], more: str = "") -> None:
+            body = json.dumps(told)
+            head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
+            self.transport.write(f"HTTP/1.1 {status}\r\n{head}{more}\r\n{body}".encode())
+            self.transport.close()
+
+        def _is_crowded(self) -> bool:
+            return len(self.connections) > connections
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
@@ -64,3 +91,7 @@ def patient_for(head_s: float) -> type[HttpToolsProtocol]:
                 self._head_timer = None
 
     return PatientProtocol
+
+
+async def _refuse_crowd(scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse(_CROWDED, 503, {"Retry-After": "1", "Connection": "close"})(scope, receive, send)
