@@ -25,7 +25,7 @@ from soundfold.runtime import Calibration, Joining, Model, Span, Stream, load
 from soundfold.runtime.events import EventJoiner
 from soundfold.runtime.verdict import judge
 from soundfold.serve.served_card import told_card
-from soundfold.serve.web_folder import ORT_FILES
+from soundfold.serve.web_folder import ORT_FILES, ORT_VERSION
 
 ORT = Path(__file__).parents[1] / "src" / "soundfold" / "serve" / "onnxruntime_web"
 needs_ort = pytest.mark.skipif(
@@ -366,6 +366,16 @@ def test_windows_become_the_events_that_python_makes_of_them(chromium, where):
         same_events(one, other, 1e-9)
 
 
+def test_who_has_no_onnxruntime_web_is_told_what_to_fetch(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("soundfold.serve.web_folder._OWN", tmp_path)
+    assert main(["export", str(MEL_MODEL), "--to", "web", "--out", str(tmp_path / "out")]) == 2
+    root = Path(__file__).parents[1]
+    fetched = f"npm pack onnxruntime-web@{ORT_VERSION} && tar xzf onnxruntime-web-{ORT_VERSION}.tgz"
+    assert fetched in capsys.readouterr().err
+    assert fetched in (root / "docs" / "export.md").read_text("utf-8")
+    assert f"ORT_WEB := {ORT_VERSION}\n" in (root / "Makefile").read_text("utf-8")
+
+
 @pytest.mark.long
 @needs_ort
 def test_the_exported_folder_hears_live_with_its_server_gone(chromium, hosted, wav):
@@ -403,6 +413,18 @@ def test_the_exported_folder_is_whole_or_not_there(tmp_path, capsys):
     for wrong in (tmp_path / "mine", tiny):
         assert main([*command, str(wrong)]) == 2
         assert "is in the way" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "out"), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"out", "model", "bytes"}
+    for more in (
+        ["--precision", "float32"],
+        ["--max-loss", "0.1"],
+        ["--where", "fold=1"],
+        ["--calibration-clips", "8"],
+    ):
+        assert main([*command, str(tmp_path / "new"), *more]) == 2
+        assert f"--to web must have the model as it is, got {more[0]} too" in capsys.readouterr().err
+    assert main(["export", str(tiny), "--out", str(tmp_path / "x.onnx"), "--onnxruntime-web", str(ort)]) == 2
+    assert "--onnxruntime-web must come with --to web" in capsys.readouterr().err
     (ort / ORT_FILES[0]).unlink()
     assert main([*command, str(tmp_path / "new")]) == 2
     assert "must hold ort.wasm.min.mjs" in capsys.readouterr().err

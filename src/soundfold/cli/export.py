@@ -1,5 +1,6 @@
 """The verb `soundfold export`: its options, and how what it cost is printed."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,7 +9,7 @@ import typer
 
 from soundfold.cli.options import Json, ModelPath, Where, parse_where, path_or_refuse
 from soundfold.cli.printing import print_json
-from soundfold.errors import needs_extra
+from soundfold.errors import SoundfoldError, needs_extra
 from soundfold.wording import counted
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
+# options by which a model file is made smaller and measured
+_ONLY_SMALLER = ("precision", "data", "where", "max_loss", "calibration_clips")
+
+
 def export(
+    context: typer.Context,
     model: ModelPath,
     out: Annotated[
         Path,
@@ -62,8 +68,11 @@ def export(
     It is measured and said what smaller numbers lose and gain.
     """
     if to == "web":
-        _write_page(model, out, onnxruntime_web)
+        _refuse_what_makes_smaller(context, model)
+        _write_page(model, out, onnxruntime_web, json_=json_)
         return
+    if onnxruntime_web is not None:
+        raise SoundfoldError(f"--onnxruntime-web must come with --to web, got '{onnxruntime_web}' alone. Add --to web")
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold export"):
@@ -102,7 +111,17 @@ def _tell(result: "ExportResult") -> None:
     print(f"model:      {result.out}")
 
 
-def _write_page(model: Path, out: Path, onnxruntime_web: Path | None) -> None:
+def _refuse_what_makes_smaller(context: typer.Context, model: Path) -> None:
+    for name in _ONLY_SMALLER:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise SoundfoldError(
+                f"--to web must have the model as it is, got --{name.replace('_', '-')} too. Leave it out; for a "
+                f"smaller page make a smaller model first: soundfold export {model} --precision float16 --out FILE"
+            )
+
+
+def _write_page(model: Path, out: Path, onnxruntime_web: Path | None, *, json_: bool) -> None:
     from soundfold.runtime import load
 
     with needs_extra("serve", "soundfold export --to web"):
@@ -110,6 +129,9 @@ def _write_page(model: Path, out: Path, onnxruntime_web: Path | None) -> None:
         from soundfold.serve.web_folder import write_web_folder
     (name,) = names_of([model])
     size = write_web_folder(load(model), name, out, onnxruntime_web)
-    print(out)
+    if json_:
+        print_json(json.dumps({"out": str(out), "model": name, "bytes": size}, indent=2))
+    else:
+        print(out)
     print(f"written:    {size / 1e6:.1f} MB; nothing in it asks another address", file=sys.stderr)
     print(f"try:        python -m http.server --bind 127.0.0.1 --directory {out}", file=sys.stderr)

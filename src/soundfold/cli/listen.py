@@ -66,7 +66,7 @@ def listen(
             "--threshold", help="Probability of an event; the model's own, or 0.5, if not given.", show_default=False
         ),
     ] = None,
-    min_s: Annotated[float, typer.Option("--min", metavar="SECONDS", help="Leave shorter events out.")] = 0.0,
+    min_s: Annotated[float, typer.Option("--min-length", metavar="SECONDS", help="Leave shorter events out.")] = 0.0,
     gap_s: Annotated[float, typer.Option("--gap", metavar="SECONDS", help="Bridge gaps in an event up to this.")] = 0.0,
     events: Annotated[
         Path | None,

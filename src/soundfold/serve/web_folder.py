@@ -17,8 +17,9 @@ from soundfold.runtime import Model
 from soundfold.serve.page import PAGE, page_files
 from soundfold.serve.served_card import told_card
 
-__all__ = ["ORT_FILES", "write_web_folder"]
+__all__ = ["ORT_FILES", "ORT_VERSION", "write_web_folder"]
 
+ORT_VERSION = "1.30.0"  # of the npm package that is tested
 ORT_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _OWN = files("soundfold.serve").joinpath("onnxruntime_web")
 _LICENCES = "LICENSES.txt"
@@ -67,8 +68,9 @@ def _copy_ort(target: Path, ort: Path | None) -> None:
         place = next((one for one in (given, given / "dist", given / "package" / "dist") if _holds_ort(one)), None)
         if place is None and ort is None:
             raise PathError(
-                "export --to web needs onnxruntime-web, which this installation is without. Unpack the npm package "
-                "(npm pack onnxruntime-web; tar xf onnxruntime-web-*.tgz) and name it: --onnxruntime-web package"
+                f"export --to web needs onnxruntime-web, which this installation is without. Fetch and unpack it "
+                f"(npm pack onnxruntime-web@{ORT_VERSION} && tar xzf onnxruntime-web-{ORT_VERSION}.tgz), then add "
+                f"--onnxruntime-web package"
             )
         if place is None:
             raise PathError(f"{ort}: must hold {', '.join(ORT_FILES)}. Name the unpacked npm package onnxruntime-web")
