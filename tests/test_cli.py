@@ -167,12 +167,24 @@ def test_predict_passes_over_what_is_hidden_and_walks_each_folder_once(
     (tmp_path / "folder.wav").mkdir()
     try:
         (tmp_path / "deep" / "loop").symlink_to(tmp_path, target_is_directory=True)
-        (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
     except OSError:
         pytest.skip("this system makes no links")
     status, out, err = run(capsys, "predict", TINY_MODEL, tmp_path)
     assert (status, err) == (0, "")
     assert [line.split("\t")[0] for line in out.splitlines()] == [str(tmp_path / name) for name in shown]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system has neither")
+def test_predict_tells_of_links_to_nothing_and_of_pipes_in_a_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(300, 0.1, 0), RATE)
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.wav")
+    status, out, err = run(capsys, "predict", TINY_MODEL, tmp_path)
+    assert status == 2
+    assert [line.split("\t")[0] for line in out.splitlines()] == [str(tmp_path / "a.wav")]
+    assert [line.split(": ")[1] for line in err.splitlines()] == [str(tmp_path / f"{n}.wav") for n in ("gone", "pipe")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])

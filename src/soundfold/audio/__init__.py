@@ -11,6 +11,7 @@
     decode.py        probe, stream, load, read
     resample.py      another sample rate, at once or block by block
     shape.py         channels, length, windows
+    folder.py        which sounds a folder holds
 
 Example:
     >>> import io, numpy as np, soundfile
@@ -22,6 +23,7 @@ Example:
 """
 
 from soundfold.audio.decode import load, probe, read, stream
+from soundfold.audio.folder import Met, is_hidden, walk
 from soundfold.audio.resample import BlockResampler, resample, resample_blocks, resampled_length
 from soundfold.audio.shape import Downmix, fit_length, remix, windows
 from soundfold.audio.source import AUDIO_SUFFIXES, SoundInfo, Source
@@ -30,9 +32,11 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "BlockResampler",
     "Downmix",
+    "Met",
     "SoundInfo",
     "Source",
     "fit_length",
+    "is_hidden",
     "load",
     "probe",
     "read",
@@ -41,5 +45,6 @@ __all__ = [
     "resample_blocks",
     "resampled_length",
     "stream",
+    "walk",
     "windows",
 ]

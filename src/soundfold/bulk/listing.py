@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from soundfold.audio import AUDIO_SUFFIXES
+from soundfold.audio import AUDIO_SUFFIXES, walk
 from soundfold.errors import DataError, PathError
 
 __all__ = ["Listing", "Sound"]
@@ -63,36 +63,18 @@ class Listing:
         return "-" if self.is_stdin else str(self._source.resolve())
 
     def __iter__(self) -> Iterator[Sound]:
-        """Yield the sounds, a folder's in order; nothing but the names of one folder is held at a time."""
+        """Yield the sounds, a folder's in order; nothing but the names of the folders on the way is held."""
         if not self.is_stdin and self._source.is_dir():
             yield from self._walked()
         else:
             yield from self._listed()
 
     def _walked(self) -> Iterator[Sound]:
-        """Yield the sounds as training would find them: nothing hidden, and each folder once."""
-        seen: set[tuple[int, int]] = set()
-        locked: list[OSError] = []
-        root = str(self._source)
-        for place, folders, files in os.walk(root, onerror=locked.append, followlinks=True):
-            status = os.stat(place)  # noqa: PTH116 (this runs for every folder of a large tree)
-            if (status.st_dev, status.st_ino) in seen:
-                folders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-            for name in sorted(files):
-                if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES:  # noqa: PTH122
-                    file = f"{place}{os.sep}{name}"
-                    yield Sound(self._named(file), file)
-            while locked:
-                yield self._locked(locked.pop())
-        while locked:
-            yield self._locked(locked.pop())
-
-    def _locked(self, error: OSError) -> Sound:
-        problem = f"{error.filename}: cannot be read ({error.strerror}). Change its permissions"
-        return Sound(self._named(str(error.filename)), str(error.filename), problem)
+        for met in walk(str(self._source)):
+            if met.kind in ("sound", "broken"):
+                yield Sound(self._named(met.path), met.path)
+            elif met.kind == "locked":
+                yield Sound(self._named(met.path), met.path, met.reason)
 
     def _named(self, file: str) -> str:
         return self._shown + file.removeprefix(str(self._source))

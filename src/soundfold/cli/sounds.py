@@ -105,30 +105,17 @@ def _in_folder(folder: Path) -> Iterator[Named]:
 
 
 def _walk(folder: Path) -> Iterator[Named]:
-    """Yield the sounds in a folder as training would find them: nothing hidden, and each folder once.
+    """Yield the sounds in a folder as training would find them, and what has the name of one and is none."""
+    from soundfold.audio import walk
 
-    `soundfold.data` has the same rules, but needs more than the base installation.
-    """
-    found: list[str] = []
-    closed: list[Named] = []
-    seen: set[tuple[int, int]] = set()
-
-    def tell(error: OSError) -> None:
-        where = str(error.filename)
-        reason = f"{where}: the folder cannot be read ({error.strerror}). Check its permissions"
-        closed.append(Named(where, PathError(reason)))
-
-    for place, folders, files in os.walk(folder, onerror=tell, followlinks=True):
-        status = Path(place).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        shown = [name for name in files if not name.startswith(".") and _has_sound_suffix(name)]
-        found.extend(str(path) for path in (Path(place, name) for name in shown) if path.is_file())
-    yield from (Named(name, name) for name in sorted(found, key=Path))
-    yield from closed
+    locked: list[Named] = []
+    for met in walk(str(folder)):
+        name = str(Path(met.path))  # without ./
+        if met.kind in ("sound", "broken"):
+            yield Named(name, name)
+        elif met.kind == "locked":
+            locked.append(Named(name, PathError(met.reason)))
+    yield from locked
 
 
 def _has_sound_suffix(name: str) -> bool:

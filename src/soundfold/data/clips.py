@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from soundfold.data.files import is_hidden
+from soundfold.audio import is_hidden
 from soundfold.errors import DataError
 from soundfold.wording import SEPARATOR, natural_order, quoted
 

@@ -1,9 +1,8 @@
-"""Files on disk: walk a folder for sounds, and tell which of many paths are there. Each folder is listed once.
+"""Files on disk: which sounds a folder holds, and which of many paths are there. Each folder is listed once.
 
-Hidden files and folders, macOS companions (`._x.wav`, `__MACOSX`) and links that lead in a circle are passed over.
 Nothing here opens a sound. Paths are strings: over a hundred thousand names they cost a tenth of what Path objects do.
 """
-# ruff: noqa: PTH113, PTH116, PTH118, PTH122
+# ruff: noqa: PTH113, PTH118, PTH122, PTH206
 
 import os
 import unicodedata
@@ -13,10 +12,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from soundfold.audio import AUDIO_SUFFIXES
+from soundfold.audio import walk
 from soundfold.errors import PathError
 
-__all__ = ["Scan", "find_files", "is_hidden", "is_writable", "scan_sounds"]
+__all__ = ["Scan", "find_files", "is_writable", "scan_sounds"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,6 @@ class Scan:
     """Links to folders that were walked already, under another name."""
     passed_over: Counter[str] = field(default_factory=Counter)
     """How many other files there are, by suffix."""
-
-
-def is_hidden(name: str) -> bool:
-    """Tell whether a file's or folder's name marks it as none of the user's sounds."""
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def is_writable(name: str) -> bool:
@@ -61,46 +55,30 @@ def scan_sounds(root: Path) -> Scan:
     Raises:
         PathError: when the folder, or one inside it, may not be read.
     """
-    sounds: list[tuple[str, ...]] = []
-    folders: list[tuple[str, ...]] = []
-    misnamed: list[tuple[str, ...]] = []
-    broken: list[tuple[str, ...]] = []
-    linked_again: list[tuple[str, ...]] = []
+    found: dict[str, list[tuple[str, ...]]] = {kind: [] for kind in ("sound", "folder", "broken", "again")}
+    misnamed: set[tuple[str, ...]] = set()
     passed_over: Counter[str] = Counter()
-    seen = {_identity(str(root))}
-    own: list[tuple[str, ...]] = [()]
-    links: list[tuple[str, ...]] = []
-    # Links wait until every real folder is walked, so that a folder's own name wins over a link's.
-    while own or links:
-        parts = own.pop() if own else links.pop()
-        path = os.path.join(root, *parts)
-        if parts:
-            identity = _identity(path)
-            if identity in seen:
-                linked_again.append(parts)
-                continue
-            seen.add(identity)
-            folders.append(parts)
-        for entry in _entries(path):
-            if is_hidden(entry.name):
-                continue
-            inner = (*parts, entry.name)
-            if not is_writable(entry.name):
-                misnamed.append((*parts, entry.name.encode("utf-8", "replace").decode()))
-                continue
-            kind = _kind(entry)
-            if kind == "folder":
-                (links if entry.is_symlink() else own).append(inner)
-            elif os.path.splitext(entry.name)[1].lower() not in AUDIO_SUFFIXES:
-                passed_over[os.path.splitext(entry.name)[1].lower()] += 1
-            else:
-                (sounds if kind == "file" else broken).append(inner)
+    above = os.path.join(root, "")
+    for met in walk(str(root)):
+        way = met.path.removeprefix(above)
+        parts = tuple(way.split(os.sep))
+        if met.kind == "folder" and met.path == str(root):
+            continue
+        if not is_writable(way):
+            wrong = next(place for place, name in enumerate(parts) if not is_writable(name))
+            misnamed.add(parts[: wrong + 1])
+        elif met.kind == "locked":
+            raise PathError(met.reason)
+        elif met.kind == "other":
+            passed_over[os.path.splitext(met.path)[1].lower()] += 1
+        else:
+            found[met.kind].append(parts)
     return Scan(
-        sounds=tuple(sorted(sounds)),
-        folders=tuple(sorted(folders)),
-        misnamed=tuple(sorted(misnamed)),
-        broken=tuple(sorted(broken)),
-        linked_again=tuple(sorted(linked_again)),
+        sounds=tuple(sorted(found["sound"])),
+        folders=tuple(sorted(found["folder"])),
+        misnamed=tuple(sorted((*way, name.encode("utf-8", "replace").decode()) for *way, name in misnamed)),
+        broken=tuple(sorted(found["broken"])),
+        linked_again=tuple(sorted(found["again"])),
         passed_over=passed_over,
     )
 
@@ -182,14 +160,6 @@ def _twin(folder: str, known: dict[str, _Listing | None]) -> _Listing | None:
     return _listing(os.path.join(above.path, twin), known)
 
 
-def _entries(path: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            return list(entries)
-    except OSError as error:
-        raise PathError(f"{path}: the folder cannot be read ({error.strerror}). Check its permissions.") from error
-
-
 def _kind(entry: os.DirEntry[str]) -> str:
     """Return "file", "folder" or "other"; a link that leads to itself raises inside `is_dir` and is "other"."""
     try:
@@ -198,14 +168,6 @@ def _kind(entry: os.DirEntry[str]) -> str:
         return "file" if entry.is_file() else "other"
     except OSError:
         return "other"
-
-
-def _identity(path: str) -> tuple[int, int]:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise PathError(f"{path}: the folder cannot be read ({error.strerror}). Check its permissions.") from error
-    return status.st_dev, status.st_ino
 
 
 def _is_file(path: str) -> bool:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from soundfold.audio import AUDIO_SUFFIXES
+from soundfold.audio import AUDIO_SUFFIXES, is_hidden, walk
 from soundfold.data.adapters import esc50, folders, speech_commands, table, urbansound8k
 from soundfold.data.clips import Clips
-from soundfold.data.files import Scan, is_hidden, scan_sounds
+from soundfold.data.files import Scan, scan_sounds
 from soundfold.data.labelling import HowMany
 from soundfold.data.rows import Rows, checked
 from soundfold.errors import DataError, PathError, did_you_mean
@@ -196,11 +196,7 @@ def _names(files: list[Path]) -> str:
 
 def _holds_sounds(folder: Path) -> bool:
     """Tell whether a sound stands in a folder at any depth; what may not be read counts as none."""
-    for _, inner, files in os.walk(folder):
-        inner[:] = [name for name in inner if not is_hidden(name)]
-        if any(Path(name).suffix.lower() in AUDIO_SUFFIXES and not is_hidden(name) for name in files):
-            return True
-    return False
+    return any(met.kind == "sound" for met in walk(str(folder)))
 
 
 def _listed(folder: Path) -> list[Path]:
