@@ -13,8 +13,8 @@ from soundfold.models.residual import ResidualNet
 __all__ = ["TexturedNet"]
 
 _SAY = 0.8
-"""The regression's part in the mean of both logits. On few recordings it knows more than the network: 63.9 % with a part
-of 0.6, 65.5 with 0.8, 65.4 with 1 (mean of three seeds, three folds of UrbanSound8K in part)."""
+"""The regression's part in the mean of both logits. On few recordings it knows more than the network: 63.9 % with 0.6,
+65.5 with 0.8, 65.4 with 1 (mean of three seeds, three folds of UrbanSound8K in part)."""
 _NETWORK_S = 0.03
 """What a frame of the network's lasts, about. Texture needs more of them, to hear beats of 50 Hz; shapes do not."""
 
