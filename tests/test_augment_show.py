@@ -35,7 +35,7 @@ def drawn(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *changes: str)
     """Return the plain and the augmented picture of each clip, and what stands over the latter."""
     figures: list[Figure] = []
     monkeypatch.setattr(sys.modules["soundfold.jobs.show"], "save_png", lambda _path, figure: figures.append(figure))
-    soundfold.show(data, out, changes=SMALL + STILL + changes, clips=4)
+    soundfold.show(data, out, recipe="tutorial", changes=SMALL + STILL + changes, clips=4)
     axes = figures[0].axes
     return [
         (axes[row + 1].images[0].get_array(), axes[row + 2].images[0].get_array(), axes[row + 2].get_title("left"))

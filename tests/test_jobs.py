@@ -469,7 +469,7 @@ def test_unknown_labels_count_as_wrong(small_run: Path, tmp_path: Path) -> None:
 
 
 def test_picture_of_the_data(small_data: Path, tmp_path: Path) -> None:
-    path = soundfold.show(small_data, tmp_path / "clips.png", changes=SMALL, clips=3)
+    path = soundfold.show(small_data, tmp_path / "clips.png", recipe="tutorial", changes=SMALL, clips=3)
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(PathError, match="exists already. Choose another --out"):
-        soundfold.show(small_data, path, changes=SMALL)
+        soundfold.show(small_data, path, recipe="tutorial", changes=SMALL)

@@ -389,7 +389,19 @@ def test_verbs_that_take_one_label_refuse_in_a_line(
 def test_people_are_told_precisions_and_audits_count_every_label(
     cross_validated: CvResult, tones: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    again = ["cv", str(tones), "--out", cross_validated.out or "", "--resume", "--folds", "1,2", "--cache", str(cache)]
+    again = [
+        "cv",
+        str(tones),
+        "-r",
+        "tutorial",
+        "--out",
+        cross_validated.out or "",
+        "--resume",
+        "--folds",
+        "1,2",
+        "--cache",
+        str(cache),
+    ]
     assert main([*again, *(part for change in LEARNING for part in ("--set", change))]) == 0
     out = capsys.readouterr().out
     assert "mAP" in out
@@ -397,5 +409,7 @@ def test_people_are_told_precisions_and_audits_count_every_label(
     assert main(["data", "check", str(tones), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["per_class"] == {"high": 24, "low": 24}
-    soundfold.show(tones, tones.parent / "clips.png", changes=(*SMALL[:6], "augment.mix=mixup"), clips=3)
+    soundfold.show(
+        tones, tones.parent / "clips.png", recipe="tutorial", changes=(*SMALL[:6], "augment.mix=mixup"), clips=3
+    )
     assert (tones.parent / "clips.png").exists()

@@ -66,7 +66,7 @@ def test_axes_of_the_picture(
 ) -> None:  # fmt: skip
     drawn: list[Figure] = []
     monkeypatch.setattr(sys.modules["soundfold.jobs.show"], "save_png", lambda _path, figure: drawn.append(figure))
-    soundfold.show(small_data, tmp_path / "clips.png", changes=SMALL + change, clips=2)
+    soundfold.show(small_data, tmp_path / "clips.png", recipe="tutorial", changes=SMALL + change, clips=2)
     (figure,) = drawn
     rows = [figure.axes[:3], figure.axes[3:]]
     for wave, plain, varied in rows:
@@ -95,7 +95,9 @@ def test_clips_that_cannot_be_read_are_told_and_others_drawn(tmp_path: Path, mon
     for file in files[:-2]:
         file.write_text("no sound")
     notes = Notes()
-    soundfold.show(tmp_path / "sounds", tmp_path / "clips.png", changes=SMALL, clips=2, reporter=notes)  # type: ignore[arg-type]
+    soundfold.show(
+        tmp_path / "sounds", tmp_path / "clips.png", recipe="tutorial", changes=SMALL, clips=2, reporter=notes
+    )  # type: ignore[arg-type]
     assert len(drawn[0].axes) == 2 * 3
     assert notes.said[0].startswith(f"cannot be drawn: {tmp_path}")
     assert notes.said[-1] == "10 clips left out of the picture; soundfold data check names all"
@@ -103,5 +105,5 @@ def test_clips_that_cannot_be_read_are_told_and_others_drawn(tmp_path: Path, mon
     for file in files[-2:]:
         file.write_text("no sound")
     with pytest.raises(DataError, match=r"no clip can be read; .*\. Audit the data: soundfold data check$") as caught:
-        soundfold.show(tmp_path / "sounds", tmp_path / "clips.png", changes=SMALL, clips=2)
+        soundfold.show(tmp_path / "sounds", tmp_path / "clips.png", recipe="tutorial", changes=SMALL, clips=2)
     assert ".." not in str(caught.value)
