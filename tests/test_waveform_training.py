@@ -221,6 +221,7 @@ def test_a_run_with_backgrounds_is_continued_with_the_same_only(small_data: Path
     assert result.n == 12
     assert soundfold.train(small_data, recipe="tutorial", resume=True, **place) == soundfold.train(  # type: ignore[arg-type]
         small_data,
+        recipe="tutorial",
         resume=True,
         **place,  # type: ignore[arg-type]
     )

@@ -64,11 +64,21 @@ def demo(out: str | Path | None, reporter: Reporter) -> Demo:
     try:
         reporter.note(f"1. A synthetic data set of {_CLIPS} clips in UrbanSound8K's layout")
         synthesise(data, clips=_CLIPS, on_progress=lambda done, total: reporter.progress("synthesising", done, total))
-        picture = show(data, folder / "clips.png", clips=10)
+        picture = show(data, folder / "clips.png", recipe="tutorial", clips=10)
         reporter.note("2. The tutorial's way: a random split")
-        random = train(data, random_split=0.2, epochs=_EPOCHS, out=folder / "random", cache=cache, reporter=reporter)
+        random = train(
+            data,
+            recipe="tutorial",
+            random_split=0.2,
+            epochs=_EPOCHS,
+            out=folder / "random",
+            cache=cache,
+            reporter=reporter,
+        )
         reporter.note("3. The honest way: whole recordings held out, fold by fold")
-        honest = cross_validate(data, folds=_FOLDS, epochs=_EPOCHS, out=folder / "cv", cache=cache, reporter=reporter)
+        honest = cross_validate(
+            data, recipe="tutorial", folds=_FOLDS, epochs=_EPOCHS, out=folder / "cv", cache=cache, reporter=reporter
+        )
         reporter.note("4. A prediction from the model file, without PyTorch")
         model = load(folder / "cv" / f"fold{_FOLDS[0]}")
         clips = pd.read_parquet(model.path.with_name("predictions.parquet"))
