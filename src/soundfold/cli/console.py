@@ -41,7 +41,7 @@ class ConsoleReporter:
         self._told_at: dict[str, float] = {}
         self._begun: dict[str, tuple[float, int]] = {}
         self._logged = ""
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self

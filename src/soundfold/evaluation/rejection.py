@@ -102,11 +102,9 @@ def fit_rule(
     Raises:
         DataError: the wish is finer than the background can tell, or more than there are windows.
     """
-    rule = Rule(known, background)
-    if per_hour is None:
-        return _keep_nearly_all(rule, known, parts, background)
-    without = {kind: Rule(known, background[kinds != kind]) for kind in _names(kinds)}
-    return _let_pass(rule, without, background, kinds, _share(per_hour, len(background), window_s))
+    share = _share(per_hour, len(background), window_s)
+    without = {kind: Rule(known, background[kinds != kind]) for kind in _names(kinds) if share is not None}
+    return _fitted(known, parts, background, kinds, share, without)
 
 
 def unknown_scores(
@@ -127,22 +125,19 @@ def unknown_scores(
     names = _names(kinds)
     if len(names) < _FEWEST_KINDS:
         raise DataError(f"background must be of at least {_FEWEST_KINDS} kinds, got {len(names)}. Synthesise more")
+    share = _share(per_hour, len(background), window_s)
     parts = cross_fitting_parts(table)[0]
     pairs = {
         frozenset((a, b)): Rule(known, background[(kinds != a) & (kinds != b)])
         for place, a in enumerate(names)
         for b in names[:place]
-        if per_hour is not None
+        if share is not None
     }
     passed, rank = np.zeros(len(background), dtype=bool), []
     for kind in names:
         left = kinds == kind
-        rule = Rule(known, background[~left])
-        if per_hour is None:
-            _keep_nearly_all(rule, known, parts, background[~left])
-        else:
-            without = {other: pairs[frozenset((kind, other))] for other in names if other != kind}
-            _let_pass(rule, without, background[~left], kinds[~left], _share(per_hour, len(background), window_s))
+        without = {other: rule for pair, rule in pairs.items() if kind in pair for other in pair - {kind}}
+        rule = _fitted(known, parts, background[~left], kinds[~left], share, without)
         passed[left] = rule.knows(background[left])
         rank.append(ranking(rule.scores(known), rule.scores(background[left])))
     kept = np.zeros(len(known), dtype=bool)
@@ -171,24 +166,28 @@ def _names(kinds: npt.NDArray[np.str_]) -> list[str]:
     return [str(kind) for kind in dict.fromkeys(kinds.tolist())]
 
 
-def _let_pass(
-    rule: Rule, without: Mapping[str, Rule], background: Numbers, kinds: npt.NDArray[np.str_], share: float
-) -> Rule:
-    """Set a rule's threshold by rules that were each fitted without one more kind of background; return the rule."""
-    unmet = np.empty(len(background))
-    for kind, other in without.items():
-        unmet[kinds == kind] = other.levels(background[kinds == kind])
-    rule.set_level(_threshold(unmet, share), background, share)
-    return rule
+def _fitted(
+    known: Numbers, parts: Sequence[Flags], background: Numbers, kinds: npt.NDArray[np.str_], share: float | None,
+    without: Mapping[str, Rule],
+) -> Rule:  # fmt: skip
+    """Return a rule whose threshold was set by rules that were each fitted without a kind, or a part of the clips.
 
-
-def _keep_nearly_all(rule: Rule, known: Numbers, parts: Sequence[Flags], background: Numbers) -> Rule:
-    """Set a rule's threshold by rules that were each fitted without a part of the known clips; return the rule."""
-    levels = np.full(len(known), _LOST)
-    for part in parts:
-        if not part.all():
-            levels[part] = Rule(known[~part], background).levels(known[part])
-    rule.set_level(float(np.quantile(levels, _LOST)), background, 1.0)
+    Args:
+        share: of windows of unmet background that may pass; None to set the threshold by the clips.
+        without: by kind, the rule that was fitted without it too; of no use where there is no share.
+    """
+    rule = Rule(known, background)
+    if share is None:
+        levels = np.full(len(known), _LOST)
+        for part in parts:
+            if not part.all():
+                levels[part] = Rule(known[~part], background).levels(known[part])
+        rule.set_level(float(np.quantile(levels, _LOST)), background, 1.0)
+    else:
+        unmet = np.empty(len(background))
+        for kind, other in without.items():
+            unmet[kinds == kind] = other.levels(background[kinds == kind])
+        rule.set_level(_threshold(unmet, share), background, share)
     return rule
 
 
@@ -203,7 +202,10 @@ def ranking(known: Numbers, unknown: Numbers) -> float:
     return float(below.mean() / 2 / len(unknown))
 
 
-def _share(per_hour: float, windows: int, window_s: float) -> float:
+def _share(per_hour: float | None, windows: int, window_s: float) -> float | None:
+    """Return the part of so many windows that a wish lets pass; None where nothing is wished."""
+    if per_hour is None:
+        return None
     hourly = 3600 / window_s
     least = hourly / windows
     if not least <= per_hour < hourly:

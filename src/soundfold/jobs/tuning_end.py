@@ -26,7 +26,7 @@ from soundfold.evaluation.comparison import compare_predictions
 from soundfold.jobs.cross_validate import cross_validate
 from soundfold.jobs.learning import learn_split
 from soundfold.jobs.reporting import Reporter
-from soundfold.jobs.run_folder import METRICS_NAME
+from soundfold.jobs.run_folder import METRICS_NAME, RECIPE_NAME
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.tuning_result import Kept, SearchCost, TunedFold, TuneResult
 from soundfold.jobs.tuning_study import Study
@@ -119,7 +119,7 @@ def _learn(
     if not _is_of(place, recipe):
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        save_recipe(recipe, place / "recipe.yaml")
+        save_recipe(recipe, place / RECIPE_NAME)
     prepared = material.of(recipe)
     what = f"{study.search.name}, tuned"
     found = learn_split(prepared, prepared.with_sound_leaks(split), recipe, task.hardware, place, reporter, what)
@@ -129,7 +129,7 @@ def _learn(
 def _is_of(place: Path, recipe: Recipe) -> bool:
     """Return whether a training in a folder, finished or not, is of this recipe: a longer search may find another."""
     try:
-        return load_recipe(place / "recipe.yaml") == recipe
+        return load_recipe(place / RECIPE_NAME) == recipe
     except SoundfoldError:
         return False
 
@@ -161,9 +161,9 @@ def _keep(task: Task, study: Study) -> Kept:
     """Write the recipe to keep."""
     best = study.best()
     recipe = _named(task.recipe, study.recipe_from(best.params)) if best.params else task.recipe
-    save_recipe(recipe, task.folder / "recipe.yaml")
+    save_recipe(recipe, task.folder / RECIPE_NAME)
     return Kept(
-        recipe=str(task.folder / "recipe.yaml"),
+        recipe=str(task.folder / RECIPE_NAME),
         inner_accuracy=best.value or 0.0,
         inner_accuracy_untuned=study.as_it_was().value or 0.0,
         changes=dict(best.params),
