@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from soundfold.models import Classifier
     from soundfold.recipe import Recipe
 
-__all__ = ["EAGER", "installed", "load_eager", "load_runtime", "rate_eager", "rate_runtime", "window_eager",
-           "window_runtime"]  # fmt: skip
+__all__ = ["ANSWERING", "EAGER", "clip_paths"]
 
 Answer = dict[str, Any]
 
@@ -95,16 +94,16 @@ def window_eager(run: str, labels: int, cores: int, times: int) -> Answer:
 
 
 def rate_runtime(run: str, data: str, clips: int, cores: int) -> Answer:
-    """Answer for many files by the runtime; the first eighth is warm-up, as are the processes that it starts."""
+    """Answer for many files by the runtime; the first eighth is warm-up, and the start of processes."""
     _keep_to(cores)
     import soundfold
 
-    paths = _paths(data, clips)
+    paths = clip_paths(data)[:clips]
     return _rate(soundfold.load(run).predict_many(paths, workers=cores), len(paths))
 
 
 def rate_eager(run: str, labels: int, data: str, clips: int, cores: int) -> Answer:
-    """Answer for many files by torch, in batches that threads decode ahead of it."""
+    """Answer for many files by torch, in batches of which threads decode the next one meanwhile."""
     _keep_to(cores)
     from concurrent.futures import ThreadPoolExecutor
 
@@ -116,8 +115,7 @@ def rate_eager(run: str, labels: int, data: str, clips: int, cores: int) -> Answ
     torch.set_num_threads(cores)
     classifier, recipe = _eager(run, labels)
     sound = recipe.sound
-
-    paths = _paths(data, clips)
+    paths = clip_paths(data)[:clips]
 
     def decode(path: str) -> "np.ndarray":
         heard = load(path, sound.sample_rate, sound.channels, downmix=sound.downmix)
@@ -125,21 +123,25 @@ def rate_eager(run: str, labels: int, data: str, clips: int, cores: int) -> Answ
 
     def answers() -> Iterator[object]:
         with ThreadPoolExecutor(cores) as pool, torch.inference_mode():
-            waves = pool.map(decode, paths)
-            while batch := list(itertools.islice(waves, _BATCH)):
+            ahead = pool.map(decode, paths[:_BATCH])
+            for start in range(_BATCH, len(paths) + _BATCH, _BATCH):
+                batch, ahead = list(ahead), pool.map(decode, paths[start : start + _BATCH])
                 yield from classifier(torch.from_numpy(np.stack(batch))).softmax(dim=-1).numpy()
 
     return _rate(answers(), len(paths))
 
 
-def _paths(data: str, clips: int) -> list[str]:
+def clip_paths(data: str, fold: str | None = None) -> list[str]:
+    """Return the paths of a data set's clips, or of one fold's."""
     from soundfold.data import read_clips
 
-    return [str(path) for path in read_clips(data).table["path"].iloc[:clips]]
+    table = read_clips(data).table
+    paths: list[str] = (table if fold is None else table[table["fold"] == fold])["path"].tolist()
+    return paths
 
 
 def _rate(answers: Iterator[object], count: int) -> Answer:
-    first = count // 8
+    first = max(1, count // 8 // _BATCH) * _BATCH  # whole batches: one that is begun has all its answers ready
     for _ in itertools.islice(answers, first):
         pass
     started = time.perf_counter()

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.answering import ANSWERING
+from benchmarks.answering import ANSWERING, clip_paths
 from benchmarks.timing import median_seconds
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def decode(data: str, sample_rate: int, fold: str | None = None) -> Answer:
     """Decode and resample every file, and nothing else."""
     from benchmarks.floor import decode_all
 
-    paths = _paths(data, fold)
+    paths = clip_paths(data, fold)
     return {"seconds": decode_all(paths, sample_rate), "clips": len(paths)}
 
 
@@ -235,13 +235,6 @@ def _stored_bytes(opened: "WaveformStore") -> int:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
-
-
-def _paths(data: str, fold: str | None) -> list[str]:
-    from soundfold.data import read_clips
-
-    table = read_clips(data).table
-    return (table if fold is None else table[table["fold"] == fold])["path"].tolist()
 
 
 def _rows(data: str) -> list[tuple[str, int]]:

@@ -147,8 +147,8 @@ def _measured(
         space = plan.space
         run = probe("limits", data=space.data.path, cache=space.cache, recipe=plan.recipe, device=space.device)
         floor, layers = (of_rate(run.answer[name]) for name in ("clips_per_second", "layers_clips_per_second"))
-        known = {key: value for key, value in run.answer.items() if value is not None}
-        told.update({name: known[key] / unit for key, (name, unit) in _LIMITS.items() if key in known})
+        found = {name: (run.answer[key], unit) for key, (name, unit) in _LIMITS.items()}
+        told.update({name: value / unit for name, (value, unit) in found.items() if value is not None})
         limited = [name for name in floor if name != _WHOLE]  # of a start and an export there is no floor here
         return Turn({name: {_FLOOR: floor[name], _LAYERS: layers[name]} for name in limited}, run)
 
