@@ -19,7 +19,7 @@ from soundfold.formats import (
     Table,
     TextFormat,
 )
-from soundfold.runtime import Event, Prediction, Span
+from soundfold.runtime import UNKNOWN, Event, Prediction, Span
 
 pytestmark = pytest.mark.runtime
 
@@ -72,6 +72,15 @@ def test_csv_has_a_row_a_sound_and_one_an_event() -> None:
     told = list(csv.DictReader(io.StringIO(text(CsvRows(windows=True), LONG, SEVERAL))))
     assert [row["label"] for row in told if row["kind"] == "window"] == ["dog", "cat", "dog", "cat"]
     assert {row["peak"] for row in told} == {""}
+
+
+def test_a_table_tells_what_an_unknown_sound_is_like() -> None:
+    cat = Span(0.0, 4.0, UNKNOWN, 0.6, {"dog": 0.4, "cat": 0.6}, nearest="cat")
+    answer = Prediction("", UNKNOWN, 0.7, {"dog": 0.7, "cat": 0.3}, 8.0, (cat, SPANS[1]), nearest="dog")
+    told = list(csv.DictReader(io.StringIO(text(CsvRows(windows=True), answer, LONG))))
+    named = [(row["kind"], row["label"], row["nearest"]) for row in told]
+    assert named[:3] == [("sound", "unknown", "dog"), ("window", "unknown", "cat"), ("window", "cat", "")]
+    assert {row["nearest"] for row in told[3:]} == {""}
 
 
 def test_parquet_holds_the_same_rows(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-__all__ = ["SEPARATOR", "counted", "format_interval", "format_percent", "natural_order", "quoted"]
+__all__ = ["SEPARATOR", "as_unicode", "counted", "format_interval", "format_percent", "natural_order", "quoted"]
 
 SEPARATOR = ";"
 """Stands between the labels of a clip that bears several."""
@@ -34,6 +34,15 @@ def quoted(names: Iterable[str], most: int = 5) -> str:
     """
     ordered = natural_order(names)
     return ", ".join(f"'{name}'" for name in ordered[:most]) + (" and others" if len(ordered) > most else "")
+
+
+def as_unicode(name: str) -> str:
+    """Return a name as Parquet can hold it: a file's name need not be text, and is escaped where it is none.
+
+    >>> as_unicode("b\\udcff.wav")
+    'b\\\\udcff.wav'
+    """
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def counted(n: int, one: str, more: str | None = None) -> str:

@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from soundfold.runtime import ModelCard, Prediction
 from soundfold.runtime.workers import Answer
+from soundfold.wording import as_unicode
 
-__all__ = ["schema_of", "table_of", "text"]
+__all__ = ["schema_of", "table_of"]
 
 
 def schema_of(card: ModelCard, probabilities: bool, told: dict[str, Any]) -> pa.Schema:
@@ -54,11 +55,11 @@ def table_of(answers: Iterable[tuple[str, Answer]], schema: pa.Schema) -> pa.Tab
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
     classes = [name for name in schema.names if name.startswith("p:")]
     for name, answer in answers:
-        path = text(name)
+        path = as_unicode(name)
         if not isinstance(answer, Prediction):
             for column in columns.values():
                 column.append(None)
-            columns["path"][-1], columns["error"][-1] = path, text(str(answer))
+            columns["path"][-1], columns["error"][-1] = path, as_unicode(str(answer))
             continue
         for span in answer.timeline:
             columns["path"].append(path)
@@ -71,8 +72,3 @@ def table_of(answers: Iterable[tuple[str, Answer]], schema: pa.Schema) -> pa.Tab
                 columns[name_].append(probability)
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def text(name: str) -> str:
-    """Return a name as Parquet can hold it: a file's name need not be text, and is escaped where it is none."""
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -6,6 +6,7 @@ from typing import Any
 from soundfold.errors import SoundfoldError, needs_extra
 from soundfold.formats.rows import Row, rows
 from soundfold.runtime import Prediction
+from soundfold.wording import as_unicode
 
 __all__ = ["ParquetRows"]
 
@@ -27,7 +28,7 @@ class ParquetRows:
         with needs_extra("parquet", "Parquet"):
             import pyarrow as pa
             from pyarrow import parquet
-        texts = ("path", "kind", "label", "error")
+        texts = ("path", "kind", "label", "nearest", "error")
         self._schema = pa.schema([(name, pa.string() if name in texts else pa.float64()) for name in Row._fields])
         self._table = pa.Table.from_pylist
         self._writer: Any = parquet.ParquetWriter(path, self._schema)
@@ -37,7 +38,10 @@ class ParquetRows:
     def sound(self, path: str, answer: Prediction | SoundfoldError) -> None:
         """Take a sound's answer."""
         for row in rows(path, answer, self._windows):
-            self._waiting.append({name: _utf8(value) for name, value in row._asdict().items()})
+            told = row._asdict()
+            self._waiting.append(
+                {name: as_unicode(value) if isinstance(value, str) else value for name, value in told.items()}
+            )
         if len(self._waiting) >= _ROWS_AT_ONCE:
             self._write()
 
@@ -50,8 +54,3 @@ class ParquetRows:
         if self._waiting:
             self._writer.write_table(self._table(self._waiting, schema=self._schema))
             self._waiting = []
-
-
-def _utf8(value: str | float | None) -> str | float | None:
-    """Return a value as Parquet holds it: a file's name need not be text, and is escaped where it is none."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from soundfold.errors import SoundfoldError
-from soundfold.formats.shape import told_spans
+from soundfold.formats.shape import window_events
 from soundfold.runtime import Event, Prediction
 
 __all__ = ["Row", "event_row", "rows"]
@@ -20,6 +20,7 @@ class Row(NamedTuple):
         label: the class; a model of several labels has a row for each that it tells.
         probability: of that class; of an event, the mean.
         peak: the highest probability of an event.
+        nearest: the likeliest class where the label says that the model does not know the sound.
         error: what is wrong with a sound that failed; it has no other row.
     """
 
@@ -30,6 +31,7 @@ class Row(NamedTuple):
     label: str | None = None
     probability: float | None = None
     peak: float | None = None
+    nearest: str | None = None
     error: str | None = None
 
 
@@ -46,9 +48,14 @@ def rows(path: str, answer: Prediction | SoundfoldError, windows: bool = False) 
         return
     for label in answer.labels or (answer.label,):
         probability = answer.probabilities.get(label, answer.probability)
-        yield Row(path, "sound", 0.0, answer.duration_s, label, probability)
-    for event in told_spans(answer, windows):
-        yield event_row(path, event, None if windows else event.peak)
+        yield Row(path, "sound", 0.0, answer.duration_s, label, probability, nearest=answer.nearest)
+    if not windows:
+        for event in answer.events:
+            yield event_row(path, event, event.peak)
+        return
+    for span in answer.timeline:
+        for event in window_events(span):
+            yield event_row(path, event, None)._replace(nearest=span.nearest)
 
 
 def event_row(path: str, event: Event, peak: float | None) -> Row:

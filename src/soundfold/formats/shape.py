@@ -6,7 +6,7 @@ from typing import Protocol
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import Event, Prediction, Span
 
-__all__ = ["EventFormat", "TextFormat", "on_one_line", "told_spans"]
+__all__ = ["EventFormat", "TextFormat", "on_one_line", "told_spans", "window_events"]
 
 
 class TextFormat(Protocol):
@@ -44,7 +44,14 @@ def told_spans(answer: Prediction, windows: bool = False) -> Sequence[Event]:
         answer: of the sound.
         windows: tell windows in place of events.
     """
-    return [event for span in answer.timeline for event in _as_events(span)] if windows else answer.events
+    return [event for span in answer.timeline for event in window_events(span)] if windows else answer.events
+
+
+def window_events(span: Span) -> list[Event]:
+    """Return a window as if it were an event: one a label that was told."""
+    labels = span.labels or (span.label,)
+    each = [(label, span.probabilities.get(label, span.probability)) for label in labels]
+    return [Event(span.start_s, span.end_s, label, probability, probability) for label, probability in each]
 
 
 def on_one_line(text: str) -> str:
@@ -54,9 +61,3 @@ def on_one_line(text: str) -> str:
     'a b c'
     """
     return "".join(sign if sign.isprintable() or "\ud800" <= sign <= "\udfff" else " " for sign in text)
-
-
-def _as_events(span: Span) -> list[Event]:
-    labels = span.labels or (span.label,)
-    each = [(label, span.probabilities.get(label, span.probability)) for label in labels]
-    return [Event(span.start_s, span.end_s, label, probability, probability) for label, probability in each]
