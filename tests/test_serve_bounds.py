@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -186,6 +187,27 @@ def test_a_token_keeps_everybody_else_out():
             assert refused.headers["www-authenticate"] == "Bearer"
         for path in ("/", "/healthz", "/readyz", "/openapi.json"):
             assert httpx.get(where + path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "asked"),
+    [
+        (401, {"authorization": "Bearer wrong"}, ""),
+        (403, {"origin": "https://elsewhere.example"}, ""),
+        (404, {}, "?model=none"),
+        (422, {}, "?hop_s=0"),
+    ],
+)
+def test_whoever_is_refused_gets_to_read_why_however_much_was_sent(status, headers, asked):
+    content = bytes(8_000_000)  # more than any buffer between the two
+    with served(MODEL, token="secret") as where:
+        given = {"authorization": "Bearer secret", **headers}
+        for _ in range(5):
+            # unlike httpx, it takes a connection that is reset for the end of it
+            with closing(HTTPConnection(urlsplit(where).netloc, timeout=20)) as client:
+                client.request("POST", f"/v1/predict{asked}", content, given)
+                refused = client.getresponse()
+                assert (refused.status, list(json.load(refused))) == (status, ["error"])
 
 
 @pytest.mark.parametrize("token", ["", "schlüssel", "🔑", " edge", "edge ", "two\nlines"])

@@ -228,9 +228,8 @@ def test_twice_what_two_cores_can_answer(tmp_path):
     model = load(LOADED)
     sounds = [encoded("FLAC", noise(20.0 if LOADED == MEL_MODEL else 32.0, seed)) for seed in range(5)]
     expected = [list(model.predict(sound).probabilities.values()) for sound in sounds]
-    bodies = [
-        b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(sound) + sound for sound in sounds
-    ]
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    bodies = [head % len(sound) + sound for sound in sounds]
     before = own_rate(model, sounds, 10.0)
     with process(LOADED, tmp_path) as (_, where):
         asyncio.run(ask_for(where, bodies, 2 * before, 0.1 * LOAD_S))

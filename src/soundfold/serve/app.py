@@ -17,12 +17,13 @@ from soundfold.runtime import Model
 from soundfold.serve.access import Access, check_host_names, check_token
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.desk import Desk
+from soundfold.serve.draining import Draining
 from soundfold.serve.live import add_stream
 from soundfold.serve.metrics import Metrics
 from soundfold.serve.page import add_page
 from soundfold.serve.schemas import ERRORS, MODELS, PREDICT_BODY, PREDICTIONS, STATUS, told_errors
 from soundfold.serve.served_card import told_card
-from soundfold.serve.upload import drain, read_body
+from soundfold.serve.upload import read_body
 
 __all__ = ["build_app"]
 
@@ -79,6 +80,7 @@ def build_app(
         lifespan=life,
     )
     app.add_middleware(Access, token=token, host_names=names)
+    app.add_middleware(Draining)  # outside of it: the one that is added last is the first to hear
     app.add_exception_handler(AnyHTTPException, _tell_refusal)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(Exception, _tell_failure)
@@ -112,12 +114,7 @@ def build_app(
 
     async def _predicted(request: Request, name: str | None, hop_s: float | None) -> Response:
         model = desk.model(name)
-        try:
-            place = desk.place()
-        except HTTPException:
-            await drain(request, bounds)
-            raise
-        with place:
+        with desk.place() as place:
             try:
                 body = await read_body(request, bounds)
             except ClientDisconnect:

@@ -5,26 +5,23 @@ Starlette's own reader of forms puts files above 1 MB on the disk, so the form i
 
 import asyncio
 import io
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import HTTPException, Request
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
-from starlette.requests import ClientDisconnect
+from starlette.datastructures import Headers
 
 from soundfold.serve.bounds import Bounds
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = ["Upload", "drain", "read_body", "take_sound"]
+__all__ = ["Upload", "claimed_bytes", "read_body", "take_sound"]
 
 # A form for one sound has a handful of parts; without a bound, a body of nothing but boundaries costs a minute.
 _MOST_PARTS = 16
-_DRAINED = 1_000_000
-_DRAIN_S = 2.0
 
 
 class Upload(io.BytesIO):
@@ -42,7 +39,7 @@ async def read_body(request: Request, bounds: Bounds) -> bytes:
         HTTPException: 413, it is larger than allowed, found out from what has come, or at once where the header admits
             it; 408, it comes too slowly or takes too long.
     """
-    if _claimed(request) > bounds.max_bytes:
+    if claimed_bytes(request.headers) > bounds.max_bytes:
         raise _too_large(bounds.max_bytes)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -65,21 +62,9 @@ async def read_body(request: Request, bounds: Bounds) -> bytes:
     return b"".join(chunks)
 
 
-async def drain(request: Request, bounds: Bounds) -> None:
-    """Read a small body and forget it, so that its sender, who is refused, gets to read why.
-
-    A connection that is closed on unread bytes is reset, and the answer with it. Of a large body it is not worth it.
-    """
-    if _claimed(request) > _DRAINED:
-        return
-    try:
-        await read_body(request, replace(bounds, max_bytes=_DRAINED, max_read_s=_DRAIN_S))
-    except (HTTPException, ClientDisconnect):
-        return
-
-
-def _claimed(request: Request) -> int:
-    claimed = request.headers.get("content-length", "")
+def claimed_bytes(headers: Headers) -> int:
+    """Return how long a body will be by its sender's own words; 0 where they are none."""
+    claimed = headers.get("content-length", "")
     return int(claimed) if claimed.isdecimal() and len(claimed) < 20 else 0
 
 
