@@ -126,6 +126,27 @@ def test_other_front_ends_export_too(tmp_path: Path, changes: tuple[str, ...]) -
     assert export_model(classifier, recipe, card_of(recipe), tmp_path / "m.onnx") <= PARITY_BOUND
 
 
+SMALL_ONES = ("sample_rate=16000", "channels=1", "length_s=0.5")
+
+
+def test_a_kept_graph_filled_with_other_weights_answers_as_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("scratch", [*SMALL_ONES, "model.width=4", "fmax_hz=8000"])
+    answers = []
+    sound = np.random.default_rng(0).normal(0, 0.2, (2, 1, 8_000)).astype(np.float32)
+    for seed in (0, 1):
+        classifier = build_classifier(recipe, 3, seed)
+        with torch.no_grad():
+            for value in classifier.state_dict().values():
+                if value.is_floating_point():  # also of what begins at zero and one
+                    value.add_(0.1 * torch.rand(value.shape, generator=torch.Generator().manual_seed(seed)))
+        export_model(classifier.eval(), recipe, card_of(recipe), tmp_path / "m.onnx", kept=tmp_path)
+        answers.append(load(tmp_path / "m.onnx").probabilities(sound))  # which the export held against torch's
+        monkeypatch.setattr("torch.onnx.export", None)
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+
+
 @pytest.mark.parametrize(("window", "rate"), [(1, 8_000), (640, 16_000), (799, 16_000), (800, 16_000), (2_205, 44_100)])
 def test_awkward_windows_of_any_length(window: int, rate: int) -> None:
     batch = awkward_windows(2, window, rate)

@@ -22,7 +22,16 @@ from soundfold.export.linear_head import head_graph, join
 from soundfold.export.parity import PARITY_BOUND, awkward_windows, largest_difference
 from soundfold.export.refill import refilled
 from soundfold.export.temperature import set_temperature
-from soundfold.models import Classifier, EfficientAT, LinearNet, ProbedNetwork, to_probabilities
+from soundfold.models import (
+    Classifier,
+    EfficientAT,
+    LinearNet,
+    ProbedNetwork,
+    ResidualNet,
+    TexturedNet,
+    TutorialNet,
+    to_probabilities,
+)
 from soundfold.quiet import quiet_loggers
 from soundfold.recipe import Recipe
 from soundfold.runtime import CARD_KEY, ModelCard
@@ -35,6 +44,8 @@ __all__ = ["export_model", "probe_windows"]
 _OPSET = 20
 _ROUNDS = 3  # of folding what depends on sizes that were folded before
 _WAVEFORM = "waveform"
+_OURS = (EfficientAT, LinearNet, ProbedNetwork, ResidualNet, TexturedNet, TutorialNet)
+"""Networks whose graph keeps every number under its name; in those of other libraries the exporter folds some."""
 _EMBEDDING = "frozen_embedding"  # the exporter calls no value of its own so
 
 
@@ -67,7 +78,7 @@ def export_model(
         card: what the file says of itself.
         path: where to write; an existing file is replaced.
         probes: (n, channels, window) float32, real sound to prove parity on beside the awkward windows.
-        kept: a folder that belongs to the recipe's features; the graph of a pretrained front end is kept there.
+        kept: a folder that belongs to the recipe's features; graphs are kept there, to be filled with other weights.
 
     Returns:
         the largest difference in probability that was seen.
@@ -131,7 +142,7 @@ def _after(
         values = tuple(entry.dim_value for entry in embedding.graph.output[0].type.tensor_type.shape.dim[1:])
         return join(embedding, head_graph(rest, _EMBEDDING, values, _OPSET, several=several))
     whole = _Probabilities(rest, several=several)
-    if isinstance(network, EfficientAT | ProbedNetwork):
+    if isinstance(network, _OURS):
         return refilled(
             whole, recipe, len(card.labels), kept, _OPSET,
             lambda module: _exported(module, taken, shape, "probabilities"), several=several,

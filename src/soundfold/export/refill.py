@@ -1,8 +1,8 @@
-"""The model file of a pretrained network that learned on: the graph is exported once and filled with other weights.
+"""The model file of a network of our own: the graph is exported once and filled with other weights.
 
-The exporter takes ten seconds for such a network, and what differs from fold to fold and from seed to seed is numbers
-alone. Batch normalisation is folded into the convolutions before the export, so that every number left in the graph is
-one of the network's own, by its own name.
+The exporter takes seconds for it, and what differs from fold to fold and from seed to seed is numbers alone. Batch
+normalisation is folded into the convolutions before the export, so that every number left in the graph is one of the
+network's own, by its own name.
 """
 
 import copy
@@ -41,9 +41,10 @@ def refilled(
     folded = fold_batch_norm(copy.deepcopy(module).eval())
     if kept is None:
         return export(folded)
-    values = {name: _plain(value) for name, value in folded.state_dict().items()}
-    told = [recipe.model.model_dump(exclude={"weights"}), n_labels, *(["several"] if several else [])]
-    shape = json.dumps(told, sort_keys=True)
+    unasked = _unasked(folded)
+    values = {name: _plain(value) for name, value in folded.state_dict().items() if name not in unasked}
+    told = [recipe.model.model_dump(exclude={"weights"}), recipe.features.model_dump(exclude={"weights"}), n_labels]
+    shape = json.dumps([*told, *(["several"] if several else [])], sort_keys=True)
     digest = hashlib.blake2b(shape.encode(), digest_size=8).hexdigest()
     path = kept / f"after-front-end-{digest}-{torch.__version__}-{onnx.__version__}-{opset}.onnx"
     graph = kept_graph(path)
@@ -70,6 +71,12 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
                 child[at] = nn.utils.fuse_conv_bn_eval(convolution, norm)
                 child[at + 1] = nn.Identity()
     return module
+
+
+def _unasked(module: nn.Module) -> set[str]:
+    """Return the names of values that no answer depends on, so that no graph has a place for them."""
+    means = (f"{name}.mean" for name, child in module.named_modules() if getattr(child, "by_clip", False))
+    return {name for name in module.state_dict() if name.endswith(".num_batches_tracked")}.union(means)
 
 
 def _fill(graph: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> bool:
