@@ -169,8 +169,10 @@ def _regression(values: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: f
     # here and not above: fifty megabytes in each of several processes, most of which fit no regression
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    # each step is too short to be divided: with two threads that wait for each other a fit takes ten times as long
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps no answer changes any more
         return LogisticRegression(C=c, tol=_NEAR_ENOUGH, max_iter=_MOST_ITERATIONS).fit(
             values, labels, sample_weight=weight
