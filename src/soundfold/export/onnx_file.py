@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnxscript import optimizer
 from torch import Tensor, nn
 
 from soundfold.atomic import replacing
@@ -189,6 +188,8 @@ def _with_fixed_sizes(graph: onnx.ModelProto) -> onnx.ModelProto:
 
     What a file takes of memory must be known before it runs, or the runtime refuses it.
     """
+    from onnxscript import optimizer  # here and not above: it takes a second, and networks of our own do not need it
+
     known = onnx.shape_inference.infer_shapes(graph, data_prop=True)
     fixed: onnx.ModelProto = optimizer.optimize(known, num_iterations=_ROUNDS)
     return fixed

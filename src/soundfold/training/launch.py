@@ -8,11 +8,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
@@ -26,6 +24,9 @@ from soundfold.training.host import native_precision
 from soundfold.training.linear_fit import fit_linear
 from soundfold.training.loop import CHECKPOINT_NAME, fit_in_process
 from soundfold.training.together import can_step_together, is_plain, operations
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Fitted", "Hardware", "fit", "fit_together", "is_main_process", "networks_at_once", "take_part"]
 
@@ -198,8 +199,12 @@ def _launched_outside(hardware: Hardware) -> bool:
     return "RANK" in os.environ or hardware.num_nodes > 1
 
 
-def _fabric(job: FitJob, hardware: Hardware) -> Fabric:
+def _fabric(job: FitJob, hardware: Hardware) -> "Fabric":
     """Return the processes of a training, not started yet."""
+    # here and not above: it brings torch's compiler along, a second for all who only read, score or fit in one go
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     wished = job.recipe.training.precision
     with quiet_loggers("lightning_fabric", level=logging.WARNING):  # its banners
         return Fabric(
@@ -216,7 +221,7 @@ def _fabric(job: FitJob, hardware: Hardware) -> Fabric:
         )
 
 
-def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
+def _launch_spawned(fabric: "Fabric", job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
     """Start the processes; the first one's records, and anyone's complaint, come back through a queue."""
     queue: Any = multiprocessing.get_context("spawn").SimpleQueue()
     complaints: list[SoundfoldError] = []
@@ -245,7 +250,7 @@ def _launch_spawned(fabric: Fabric, job: FitJob, on_epoch: Callable[[EpochRecord
         listener.join()
 
 
-def _spawned(fabric: Fabric, job: FitJob, queue: Any) -> None:
+def _spawned(fabric: "Fabric", job: FitJob, queue: Any) -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the parent tells of Ctrl-C, once
     try:
         with quiet_loggers("lightning_fabric", level=logging.WARNING):  # its banners

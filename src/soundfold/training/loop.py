@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from soundfold.errors import DataError, RunError
@@ -38,13 +38,16 @@ from soundfold.training.together import Stack, can_stand_in_a_stack
 from soundfold.training.wave_windows import Sounds, open_sounds
 from soundfold.training.wide_norm import widen_batch_norm
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # `launch` says why not above
+
 __all__ = ["CHECKPOINT_NAME", "FitJob", "batch_bounds", "epoch_generator", "fit_in_process"]
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _CHECKPOINT_EVERY_S = 2.0
 
 
-def fit_in_process(fabric: Fabric, jobs: Sequence[FitJob], on_epoch: Callable[[int, EpochRecord], None]) -> None:
+def fit_in_process(fabric: "Fabric", jobs: Sequence[FitJob], on_epoch: Callable[[int, EpochRecord], None]) -> None:
     """Train in one process of possibly many; the last checkpoint in each run's folder is the result.
 
     Args:
@@ -99,7 +102,7 @@ def _rounds(fittings: Sequence[Fitting], epochs: int) -> Iterator[tuple[list[int
         yield members, range(start + 1, stop + 1)
 
 
-def _epoch_trainer(fabric: Fabric, fittings: Sequence[Fitting]) -> Callable[[int], list[tuple[float, float]]]:
+def _epoch_trainer(fabric: "Fabric", fittings: Sequence[Fitting]) -> Callable[[int], list[tuple[float, float]]]:
     """Return what trains some fittings for an epoch and tells each one's mean loss and share of right answers.
 
     A stack's steps need nothing of the host, so that a GPU can replay them. On a CPU one training alone is quicker
@@ -112,7 +115,7 @@ def _epoch_trainer(fabric: Fabric, fittings: Sequence[Fitting]) -> Callable[[int
     return lambda epoch: [_train_epoch(fabric, fitting, epoch) for fitting in fittings]
 
 
-def _begin_all(fabric: Fabric, jobs: Sequence[FitJob]) -> list[Fitting]:
+def _begin_all(fabric: "Fabric", jobs: Sequence[FitJob]) -> list[Fitting]:
     """Build what the trainings need, or restore it; jobs on the same features share them."""
     kept: dict[Path, tuple[FeatureCache, Source, Sounds | None]] = {}
     for job in jobs:
@@ -132,7 +135,7 @@ def _sounds_of(job: FitJob, cache: FeatureCache, device: torch.device) -> Sounds
     return open_sounds(job.store, cache, job.backgrounds, job.recipe.sound.window, device)
 
 
-def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: Source, sounds: Sounds | None) -> Fitting:
+def _begin(fabric: "Fabric", job: FitJob, cache: FeatureCache, source: Source, sounds: Sounds | None) -> Fitting:
     """Build what a training needs, or restore it from the run's checkpoint."""
     first, count = cache.windows_of(job.train)
     if job.recipe.augment.crop == "start":
@@ -173,13 +176,13 @@ def _begin(fabric: Fabric, job: FitJob, cache: FeatureCache, source: Source, sou
     return fitting
 
 
-def _layout(fabric: Fabric) -> torch.memory_format:
+def _layout(fabric: "Fabric") -> torch.memory_format:
     """Return the memory format of batches: channels-last, which cuDNN would undo again in float32."""
     plain = fabric.device.type == "cuda" and fabric.strategy.precision.precision == "32-true"
     return torch.contiguous_format if plain else torch.channels_last
 
 
-def _train_epoch(fabric: Fabric, fitting: Fitting, epoch: int) -> tuple[float, float]:
+def _train_epoch(fabric: "Fabric", fitting: Fitting, epoch: int) -> tuple[float, float]:
     """Learn from every training clip once; return mean loss and share of right answers, as they were on the way.
 
     Each process works on its share of each batch. The factor of its summed loss makes the mean over processes (which
@@ -209,7 +212,7 @@ def _train_epoch(fabric: Fabric, fitting: Fitting, epoch: int) -> tuple[float, f
 
 
 def _run_epoch(
-    fabric: Fabric, fittings: Sequence[Fitting], epoch: int, train_epoch: Callable[[int], list[tuple[float, float]]]
+    fabric: "Fabric", fittings: Sequence[Fitting], epoch: int, train_epoch: Callable[[int], list[tuple[float, float]]]
 ) -> list[EpochRecord]:
     """Train for an epoch, look at the held-out clips where that is due, and return what is told of each fitting."""
     settings = fittings[0].job.recipe.training
@@ -249,7 +252,7 @@ def _restore(checkpoint: Checkpoint, path: Path, fitting: Fitting) -> None:
     fitting.records = [EpochRecord(**record) for record in checkpoint.history]  # type: ignore[arg-type]
 
 
-def _look(fabric: Fabric, fitting: Fitting) -> tuple[float, float]:
+def _look(fabric: "Fabric", fitting: Fitting) -> tuple[float, float]:
     """Return mean loss and accuracy of the held-out clips; of several labels the mean average precision."""
     job = fitting.job
     fitting.network.eval()
@@ -265,7 +268,7 @@ def _look(fabric: Fabric, fitting: Fitting) -> tuple[float, float]:
     return held_out_scores(whole, job.held_out_labels)
 
 
-def _summed(fabric: Fabric, values: Tensor) -> np.ndarray:
+def _summed(fabric: "Fabric", values: Tensor) -> np.ndarray:
     """Return values summed over all processes."""
     total = fabric.all_reduce(values.double().to(fabric.device), reduce_op="sum") if fabric.world_size > 1 else values
     assert isinstance(total, Tensor)
