@@ -223,43 +223,44 @@ def _compute(
     front_end = build_front_end(recipe, weights=weights).to(device)
     channels = int(store.index["channels"].max())
     kept_type = _kept_type(front_end.shape)
-    plan = _plan(store, recipe)
-    length = recipe.sound.window
+    clip, start, stop = np.array(_plan(store, recipe), dtype=np.int64).reshape(-1, 3).T
+    length, count = recipe.sound.window, len(clip)
+    silence = length - (stop - start)
     hop: int = getattr(front_end, "hop_length", recipe.features.hop_length)  # given, where the front end is
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
+    # Whole from the beginning: small arrays that stay from batch to batch would lie between the large ones that come
+    # and go, and leave holes too small for the next.
+    low, step = np.empty((2, count), np.float32)
+    total, squares = np.empty((2, count, front_end.shape[1]), np.float64)
     with (folder / "values.bin").open("wb") as file, torch.inference_mode():
-        for first in range(0, len(plan), _BATCH):
-            part = plan[first : first + _BATCH]
-            batch = np.zeros((len(part), channels, length), dtype=np.float32)
-            for row, (clip, start, stop) in enumerate(part):
-                batch[row] = fit_length(store.waveform(clip)[:, start:stop], length)  # one channel fills two
+        for first in range(0, count, _BATCH):
+            mine = slice(first, min(first + _BATCH, count))
+            batch = np.zeros((mine.stop - first, channels, length), dtype=np.float32)
+            for row, window in enumerate(range(first, mine.stop)):
+                heard = store.waveform(int(clip[window]))[:, start[window] : stop[window]]
+                batch[row] = fit_length(heard, length)  # one channel fills two
             features = front_end(torch.from_numpy(batch).to(device)).cpu()
-            low, high = features.flatten(1).amin(dim=1), features.flatten(1).amax(dim=1)
-            step = ((high - low) / 65_535).clamp(min=1e-12)
+            lowest, highest = features.flatten(1).amin(dim=1), features.flatten(1).amax(dim=1)
+            steps = ((highest - lowest) / 65_535).clamp(min=1e-12)
             kept = features
             if kept_type == "<i2":
-                kept = (features - low[:, None, None, None]).div_(step[:, None, None, None])
+                kept = (features - lowest[:, None, None, None]).div_(steps[:, None, None, None])
                 kept = kept.round_().clamp_(0, 65_535).sub_(32_768).to(torch.int16)
-            exact = features.double()
             file.write(kept.numpy().astype(kept_type, copy=False).tobytes())
-            silence = length - np.array([stop - start for _, start, stop in part])
-            columns["clip"].append(np.array([clip for clip, _, _ in part], dtype=np.int64))
-            columns["before"].append(silence // 2 // hop)
-            columns["after"].append((silence - silence // 2) // hop)
-            columns["weight"].append(length - silence)
-            columns["low"].append(low.numpy())
-            columns["step"].append(step.numpy())
-            columns["total"].append(exact.sum(dim=(1, 3)).numpy())
-            columns["squares"].append(exact.square().sum(dim=(1, 3)).numpy())
+            exact = features.double()
+            low[mine], step[mine] = lowest.numpy(), steps.numpy()
+            total[mine] = exact.sum(dim=(1, 3)).numpy()
+            squares[mine] = exact.square().sum(dim=(1, 3)).numpy()
             if on_progress is not None:
-                on_progress(first + len(part), len(plan))
+                on_progress(mine.stop, count)
             if first // _BATCH % 8 == 7:
                 store.forget_pages()
         file.flush()
         os.fsync(file.fileno())
     store.forget_pages()
+    before, after = silence // 2 // hop, (silence - silence // 2) // hop
+    columns = (clip, before, after, length - silence, low, step, total, squares)
     with (folder / "windows.npz").open("wb") as file:
-        joined = {name: np.concatenate(parts) for name, parts in columns.items()}
-        np.savez(file, shape=np.array(front_end.shape), **joined)  # type: ignore[arg-type]
+        named = dict(zip(_COLUMNS, columns, strict=True))
+        np.savez(file, shape=np.array(front_end.shape), **named)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
