@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from soundfold.audio import resample, resample_blocks, resampled_length
+from soundfold.audio import PromptResampler, resample, resample_blocks, resampled_length
 from soundfold.errors import AudioError
 
 pytestmark = pytest.mark.runtime
@@ -61,6 +61,30 @@ def test_blocks_of_any_size_equal_the_whole(old, new, channels):
         assert all(block.shape[1] for block in blocks)
         assert all(block.flags.c_contiguous for block in blocks)
         assert np.array_equal(np.concatenate(blocks, axis=1), whole)
+
+
+@pytest.mark.parametrize("old", [44_100, 48_000, 11_025, 8_000, 44_101])
+@pytest.mark.parametrize("new", [8_000, 32_000, 44_100])
+def test_what_is_given_ahead_is_what_the_whole_has(old, new):
+    sound = noise(2, 2 * old)
+    whole = resample(sound, old, new)
+    opened = PromptResampler(old, new)
+    told: list[np.ndarray] = []
+    draw = np.random.default_rng(old + new)
+    at = ahead = 0
+    while at < sound.shape[1]:
+        size = int(draw.integers(1, old // 20))
+        told.append(opened.feed(sound[:, at : at + size]))
+        at += size
+        early = opened.ahead(int(draw.integers(1, new // 10)))
+        if early.shape[1]:
+            told.append(early)
+            ahead += 1
+    told.append(opened.finish())
+    assert ahead > 3 or old == new
+    joined = np.concatenate([part for part in told if part.shape[1]], axis=1)
+    assert joined.shape == whole.shape
+    np.testing.assert_allclose(joined, whole, atol=1e-5)
 
 
 def test_empty_blocks_change_nothing_and_no_blocks_give_none():

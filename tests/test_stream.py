@@ -91,6 +91,16 @@ def test_an_answer_comes_with_the_block_that_completes_its_window(tiny: Model) -
     assert stream.finish() == [], "all samples were heard already"
 
 
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000, 96_000])
+def test_a_window_is_answered_as_soon_as_its_sound_is_known(tiny: Model, rate: int) -> None:
+    block, needed = rate // 100, 0.0126  # a hundred samples of the model's 8 kHz, and rounding
+    opened = Stream(tiny, rate, hop_s=0.25)
+    for number, part in enumerate(cut(noise(3.0, rate), [block]), 1):
+        for told in opened.feed(part):
+            assert isinstance(told, Span)
+            assert number * block / rate - told.end_s <= needed * (rate != SAMPLE_RATE) + block / rate
+
+
 def test_latency_counts_from_the_last_sample_of_the_window(tiny: Model) -> None:
     stream = Stream(tiny, SAMPLE_RATE)
     told = stream.feed(noise(1.5, SAMPLE_RATE), at=time.monotonic() - 2.0)

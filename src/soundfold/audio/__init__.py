@@ -10,6 +10,7 @@
     asked.py         what can be asked of a sound
     decode.py        probe, stream, load, read
     resample.py      another sample rate, at once or block by block
+    prompt_resampling.py  block by block, for somebody who waits for the newest samples
     shape.py         channels, length, windows
     folder.py        which sounds a folder holds
 
@@ -24,15 +25,16 @@ Example:
 
 from soundfold.audio.decode import load, probe, read, stream
 from soundfold.audio.folder import Met, is_hidden, walk
-from soundfold.audio.resample import BlockResampler, resample, resample_blocks, resampled_length
+from soundfold.audio.prompt_resampling import PromptResampler
+from soundfold.audio.resample import resample, resample_blocks, resampled_length
 from soundfold.audio.shape import Downmix, fit_length, remix, windows
 from soundfold.audio.source import AUDIO_SUFFIXES, SoundInfo, Source
 
 __all__ = [
     "AUDIO_SUFFIXES",
-    "BlockResampler",
     "Downmix",
     "Met",
+    "PromptResampler",
     "SoundInfo",
     "Source",
     "fit_length",

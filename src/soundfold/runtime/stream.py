@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from soundfold.audio import BlockResampler, fit_length, remix, resampled_length
+from soundfold.audio import PromptResampler, fit_length, remix, resampled_length
 from soundfold.errors import AudioError
 from soundfold.runtime.answer import Span
 from soundfold.runtime.card import ModelCard
@@ -110,7 +110,9 @@ class Stream:
         self._n_in += waveform.shape[1]
         card = self._model.card
         resampled = self._resampler.feed(remix(waveform, card.channels, card.downmix))
-        return list(self._answers(self._cutter.feed(resampled)))
+        told = list(self._answers(self._cutter.feed(resampled)))
+        early = self._resampler.ahead(self._cutter.missing)  # enough for a window that somebody waits for
+        return [*told, *self._answers(self._cutter.feed(early))] if early.shape[1] else told
 
     def hear(self, blocks: Iterable[np.ndarray]) -> Iterator[Told]:
         """Yield what `feed` returns for each block, then what `finish` does."""
@@ -140,7 +142,7 @@ class Stream:
 
     def _begin(self) -> None:
         self._offset = resampled_length(self._n_in, *self._rates) if self._n_in else 0
-        self._resampler = BlockResampler(*self._rates)
+        self._resampler = PromptResampler(*self._rates)
         self._cutter = WindowCutter(self._model.card.window, self._hop)
         self._joiner = None if self._joining is None else EventJoiner(self._model.card, self._joining)
 

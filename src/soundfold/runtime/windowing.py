@@ -53,6 +53,11 @@ class WindowCutter:
         self._known = 0  # samples at the beginning of `_held` that a window has held already
         self._start = 0
 
+    @property
+    def missing(self) -> int:
+        """Samples until the next window is whole."""
+        return self._window - self._filled
+
     def feed(self, block: np.ndarray) -> Iterator[Part]:
         """Yield the windows that a block (channels, n) completes; all must be taken before the next one is fed."""
         if self._held is None:
