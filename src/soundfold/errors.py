@@ -107,5 +107,30 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
             raise
         raise MissingExtraError(
             f"{purpose} needs the package '{error.name}', which is not installed. "
-            f'Install it with: pip install "soundfold[{extra}]"'
+            f"Install it with: {_install_command(extra)}"
         ) from error
+
+
+def _install_command(extra: str) -> str:
+    """Return what installs an extra from where this installation came from: a folder, a repository, or a registry.
+
+    References: PyPA, Recording the Direct URL Origin of installed distributions (PEP 610).
+    """
+    # here and not above: these take longer than the rest of a short command, and are seldom needed
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        origin = json.loads(distribution("soundfold").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        origin = {}
+    folder = Path(url2pathname(urlsplit(origin.get("url", "")).path))
+    if "dir_info" in origin and folder.is_dir():
+        editable = "--editable " if origin["dir_info"].get("editable") else ""
+        return f'pip install {editable}"{folder}[{extra}]"'
+    if "vcs_info" in origin:
+        return f'pip install "soundfold[{extra}] @ {origin["vcs_info"]["vcs"]}+{origin["url"]}"'
+    return f'pip install "soundfold[{extra}]"'

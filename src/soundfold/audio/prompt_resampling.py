@@ -1,9 +1,9 @@
 """Resampling for somebody who waits for the newest samples.
 
-soxr works through a sound in blocks of its own and holds back what it has of the next: up to 160 ms for a model of 8 kHz
-that listens at 48 kHz. Most of that is known already. A sample depends on little of the sound around it, so the newest
-that are known follow from the last piece of sound alone, resampled as if it were a whole one; they equal, within 1e-5
-of full scale, what the stream brings later, which is then passed over.
+soxr works through a sound in blocks of its own and holds back what it has of the next: up to 160 ms for a model of
+8 kHz that listens at 48 kHz. Most of that is known already. A sample depends on little of the sound around it, so the
+newest that are known follow from the last piece of sound alone, resampled as if it were a whole one; they equal, within
+1e-5 of full scale, what the stream brings later, which is then passed over.
 """
 
 import math

@@ -23,7 +23,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """See it all in a minute or two: offline, with no data needed."""
+    """See it all in some minutes: offline, with no data needed."""
     import time
 
     from soundfold.cli.console import ConsoleReporter

@@ -87,6 +87,7 @@ def learn_split(
     folder.mkdir(exist_ok=True)
     job = job_of(prepared, split, recipe, folder)
     fitted = fit(job, hardware, lambda record: reporter.epoch(what, record, recipe.training.epochs))
+    reporter.note(f"{what}: trained, writing the model file")  # for seconds nothing else is told
     give_back_freed_memory()  # the export needs its own
     classifier = build_classifier(recipe, job.n_labels, recipe.training.seed)
     classifier.load_state_dict(fitted.state)

@@ -27,5 +27,5 @@ def check_torchvision(what: str) -> None:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MissingExtraError(
             f"{what} needs a torchvision that fits torch {torch.__version__}, and the one installed cannot be imported "
-            f'({told}). Install both from one source: pip install --upgrade torch torchvision "soundfold[zoo]"'
+            f"({told}). Install both from one source: pip install --upgrade torch torchvision"
         ) from error
