@@ -63,6 +63,21 @@ def test_heads_that_never_end_are_not_waited_for():
         assert httpx.get(f"{where}/healthz").status_code == 200
 
 
+def test_requests_whose_answers_nobody_waits_for_end_the_connection():
+    ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(MODEL) as where, opened(where) as some, opened(where) as endless:
+        some.sendall(5 * ask)
+        answers = b""
+        while answers.count(b"200 OK") < 5:
+            answers += some.recv(65_536)
+        sent = 0
+        with suppress(OSError):
+            while sent < 20_000_000:
+                sent += endless.send(1_000 * ask)
+        assert sent < 10_000_000
+        assert httpx.get(f"{where}/healthz").status_code == 200
+
+
 def test_a_head_without_an_end_does_not_fill_the_memory():
     with served(MODEL) as where, opened(where) as connection:
         sent = 0

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 __all__ = ["patient_for"]
 
 _MOST_HEAD_BYTES = 65_536
+_MOST_AHEAD = 32  # requests that are sent before earlier ones are answered; no client of today sends any
 _CROWDED = {"error": "as many connections are open as may be at once. Come again in a second"}
 _NO_HTTP = {"error": "the request is not valid HTTP. Send it by a client that is"}
 
@@ -18,9 +19,9 @@ _NO_HTTP = {"error": "the request is not valid HTTP. Send it by a client that is
 def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
     """Return uvicorn's protocol; it closes connections that send no whole head in time, or a huge one, or are too many.
 
-    Without it, connections that send a byte now and then stay for ever, and a head without an end fills the memory.
-    What comes after the head is the application's to bound. Too many are told so in JSON, as every refusal is, and when
-    to come again; uvicorn's own limit says neither.
+    Without it, connections that send a byte now and then stay for ever, and a head without an end fills the memory, as
+    requests do whose answers nobody waits for. What comes after the head is the application's to bound. Too many
+    connections are told so in JSON, as every refusal is, and when to come again; uvicorn's own limit says neither.
 
     Args:
         head_s: seconds from a connection's beginning, or from the first byte of a further request.
@@ -41,6 +42,9 @@ def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
         def data_received(self, data: bytes) -> None:
             waiting = self._waits_for_head()
             super().data_received(data)
+            if len(self.pipeline) > _MOST_AHEAD:  # uvicorn reads on for ever, and keeps them all
+                self.transport.abort()
+                return
             if not self._waits_for_head():
                 self._stop_waiting()
                 return
