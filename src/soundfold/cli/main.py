@@ -3,8 +3,11 @@
 import errno
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, cast
 
 import typer
@@ -46,6 +49,7 @@ _PARSERS_WORDS = {
 """What typer lets through of its parser's words, and ours for it."""
 
 _INTERRUPTED = 130
+_TERMINATED = 128 + signal.SIGTERM
 
 app = typer.Typer(
     name="soundfold",
@@ -91,6 +95,39 @@ def _soundfold(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     escape_what_cannot_be_shown()
+    with _ended_in_order() as told_to_end:
+        status = _run(arguments)
+    return _TERMINATED if told_to_end and status == _INTERRUPTED else status
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[list[int]]:
+    """Let SIGTERM end a verb as Ctrl-C does, all that it holds put away; a second one ends it at once.
+
+    Gives a list that is empty until it comes. A handler that a caller has set stays.
+    """
+    came: list[int] = []
+    here = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != here:  # a forked child has our handler, and nothing to put away
+            os.kill(os.getpid(), number)
+        came.append(number)
+        raise KeyboardInterrupt
+
+    # signals belong to the main thread
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield came
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         status = app(args=None if arguments is None else list(arguments), prog_name="soundfold", standalone_mode=False)
         if sys.stdout:  # None where the shell closed it
@@ -150,7 +187,7 @@ def _fail(message: str) -> int:
 
 def _system_problem(error: OSError) -> str | None:
     """Return a line for what the system refused and the user can mend; None for anything else."""
-    where = error.filename or "the disk"
+    where = error.filename2 or error.filename or "the disk"  # where something is copied, the second is the target
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return f"{where}: no space left. Free some, or write elsewhere with --out, --cache or SOUNDFOLD_CACHE"
