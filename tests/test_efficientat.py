@@ -175,6 +175,7 @@ def test_views_are_embedding_logits_and_the_last_residual_block(settled: Efficie
         torch.testing.assert_close(logits, settled(spectrogram))
         torch.testing.assert_close(block, settled.features[:16](spectrogram).mean(dim=(2, 3)))
     assert [view.shape for view in (root, logits, block)] == [(2, 384), (2, 7), (2, 64)]
+    assert settled.view_sizes == (384, 7, 64)
 
 
 def test_layer_maps_are_those_on_the_way(settled: EfficientAT) -> None:

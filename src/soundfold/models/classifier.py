@@ -116,7 +116,7 @@ def to_probabilities(logits: Tensor, *, several: bool) -> Tensor:
 
 def _build_network(recipe: Recipe, shape: tuple[int, int, int], n_labels: int, weights: Path | None) -> nn.Module:
     if recipe.model.name in EFFICIENTAT_WIDTHS:
-        return build_learning_part(recipe, shape, n_labels, weights)
+        return build_learning_part(recipe, n_labels, weights)
     channels = recipe.sound.channels * (recipe.features.deltas + 1)
     hop_s = recipe.features.hop_length / recipe.sound.sample_rate
     if recipe.model.name == "linear":

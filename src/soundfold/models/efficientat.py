@@ -85,6 +85,7 @@ class EfficientAT(nn.Module):
             block = _InvertedResidual(channels, layout, width_mult)
             blocks.append(block)
             channels = block.channels
+        self._channels, self._n_labels = channels, n_labels
         self.width = 6 * channels
         blocks.append(_convolution(channels, self.width, 1, nn.Hardswish))
         self.features = nn.Sequential(*blocks)
@@ -128,6 +129,11 @@ class EfficientAT(nn.Module):
         embedding = self.embed(last)
         root = embedding.sign() * (embedding.abs() + _TINY).sqrt()
         return root, self.classifier(last), block.mean(dim=(-2, -1))
+
+    @property
+    def view_sizes(self) -> tuple[int, int, int]:
+        """How many values each view has."""
+        return self.width, self._n_labels, self._channels
 
     def layer_maps(self, spectrogram: Tensor, layers: Iterable[int]) -> list[Tensor]:
         """Return the maps that some blocks of `features` give, for probes that look at more than the last one.

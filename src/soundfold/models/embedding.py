@@ -41,8 +41,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.mel = AudiosetMel(portable=portable)
         self.network = build_efficientat(name).eval().requires_grad_(requires_grad=False)
-        with torch.inference_mode():
-            sizes = [view.shape[1] for view in self.network.views(torch.zeros(1, 1, self.mel.n_mels, 64))]
+        sizes = self.network.view_sizes
         self.views = list(pairwise(accumulate(sizes, initial=0)))
         self.shape = (1, sum(sizes), 1)
 

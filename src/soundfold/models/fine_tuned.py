@@ -95,14 +95,11 @@ class ProbedNetwork(nn.Module):
         return [*self.network.stages(), self.head]
 
 
-def build_learning_part(
-    recipe: Recipe, shape: tuple[int, int, int], n_labels: int, weights: Path | None
-) -> EfficientAT | ProbedNetwork:
+def build_learning_part(recipe: Recipe, n_labels: int, weights: Path | None) -> EfficientAT | ProbedNetwork:
     """Return what learns of one of EfficientAT's networks.
 
     Args:
         recipe: which network, what it begins as, how much of it belongs to the front end.
-        shape: of what the front end gives, without the batch.
         n_labels: number of classes.
         weights: file of published weights; None for random ones, where a state dict is loaded later.
 
@@ -123,6 +120,4 @@ def build_learning_part(
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # the head was fitted to answers without gaps
-    with torch.inference_mode():
-        sizes = [view.shape[1] for view in network.eval().views(torch.zeros(1, *shape))]
-    return ProbedNetwork(network, n_labels, list(pairwise(accumulate(sizes, initial=0))))
+    return ProbedNetwork(network, n_labels, list(pairwise(accumulate(network.view_sizes, initial=0))))
