@@ -12,10 +12,12 @@ from soundfold.data.adapters.table import class_order, load_table, published_tab
 from soundfold.data.rows import Rows
 from soundfold.errors import DataError
 
-__all__ = ["TABLE", "matches", "read"]
+__all__ = ["SYNTHETIC", "TABLE", "matches", "read"]
 
 _COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
 TABLE = "UrbanSound8K.csv"
+SYNTHETIC = "SYNTHETIC.txt"
+"""Stands beside the table of a set that `data.synth` made, so that no model says it had learned from the real one."""
 
 
 def matches(folder: Path) -> bool:
@@ -52,7 +54,8 @@ def read(folder: Path) -> Rows:
     ]
     table["label"] = table["class"]
     table["group"] = table["fsID"]
-    return Rows(table, "UrbanSound8K", folder, source, groups_known=True, labels=labels)
+    kind = "synthetic UrbanSound8K" if (source.parent / SYNTHETIC).exists() else "UrbanSound8K"
+    return Rows(table, kind, folder, source, groups_known=True, labels=labels)
 
 
 def _table(folder: Path) -> Path | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundfold.cores import usable_cores
+from soundfold.data.adapters.urbansound8k import SYNTHETIC, TABLE
 from soundfold.data.synth.plan import Occurrence, Recording, Slice, draw_plan
 from soundfold.data.synth.scene import Scene, inner_rate
 from soundfold.data.synth.voices import LABELS, VOICES
@@ -23,6 +24,7 @@ __all__ = ["COLUMNS", "synthesise"]
 COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
 
 _FAINTEST = 0.03
+_NOT_REAL = "These sounds are synthetic, made by `soundfold data synth`; only the layout is UrbanSound8K's.\n"
 
 
 def synthesise(
@@ -74,7 +76,8 @@ def synthesise(
         for fold in range(1, folds + 1):
             (unfinished / "audio" / f"fold{fold}").mkdir(parents=True)
         _write_sounds(plan, seed, unfinished / "audio", workers or usable_cores(), on_progress)
-        _write_table(plan, unfinished / "metadata" / "UrbanSound8K.csv")
+        _write_table(plan, unfinished / "metadata" / TABLE)
+        (unfinished / "metadata" / SYNTHETIC).write_text(_NOT_REAL, encoding="utf-8")
         if inside:
             for name in ("audio", "metadata"):
                 (unfinished / name).rename(dest / name)
