@@ -5,8 +5,11 @@ as the rows of a task come to us whole or not at all, none of them doubles. With
 worker process, as everywhere, so that a sound that crashes its decoder costs itself alone.
 """
 
+import getpass
+import hashlib
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -16,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from soundfold.atomic import replacing
 from soundfold.bulk.hearing import Heard, Work, ask, heard
 from soundfold.bulk.listing import Sound
 from soundfold.errors import RunError, needs_extra
@@ -91,6 +95,20 @@ def _hear(model: bytes, options: str, patience_s: float, schema: pa.Schema, soun
 @lru_cache(maxsize=1)
 def _workers(model: bytes, options: str, patience_s: float) -> Workers:
     """Return a worker process that is kept from task to task; it ends with the process of Ray that has it."""
-    file = Path(tempfile.mkdtemp(prefix="soundfold-")) / "model.onnx"
-    file.write_bytes(model)
-    return Workers(file, 1, json.loads(options), patience_s=patience_s).__enter__()
+    return Workers(_kept(model), 1, json.loads(options), patience_s=patience_s).__enter__()
+
+
+def _kept(model: bytes) -> Path:
+    """Return a file that holds the model, one for all tasks and calls on a node.
+
+    Ray ends its processes without a word, so that files of their own would stay, one a process and call.
+    """
+    folder = Path(tempfile.gettempdir()) / f"soundfold-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        folder = Path(tempfile.mkdtemp(prefix="soundfold-"))  # somebody else's could be changed under us
+    path = folder / f"{hashlib.blake2b(model, digest_size=16).hexdigest()}.onnx"
+    if not path.exists() or path.read_bytes() != model:
+        with replacing(path) as part:
+            part.write_bytes(model)
+    return path
