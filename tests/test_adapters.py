@@ -75,6 +75,12 @@ def has_note(clips: Clips, text: str) -> bool:
 # UrbanSound8K
 
 
+def test_a_table_of_other_names_is_told_of_its_recordings_too(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,class,recording\na.wav,dog,r1\n")
+    with pytest.raises(DataError, match=r"'class' to 'label'; and 'recording' to 'group', if it names"):
+        read_clips(tmp_path / "t.csv")
+
+
 def test_urbansound8k(tmp_path: Path) -> None:
     root = urbansound8k(tmp_path / "US8K")
     clips = read_clips(root)

@@ -133,6 +133,9 @@ def require_columns(columns: Iterable[str], names: Sequence[str], path: Path) ->
         mend = f"Did you mean '{meant[missing[0]]}'? Rename it to {told}."
     else:
         mend = f"Rename {renamed}, and add {new}." if new else f"Rename {renamed}."
+    recording = next((column for column in free if column.casefold() in _RECORDINGS), None)
+    if "label" in names and "group" not in present and recording:
+        mend = f"{mend.removesuffix('.')}; and '{recording}' to 'group', if it names what a clip was cut from."
     raise DataError(f"{path}: has no {word} {told}. {mend}")
 
 
