@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import soundfold
 from conftest import SMALL
 from soundfold.cli import main
-from soundfold.errors import RunError
+from soundfold.errors import PathError, RunError
 from soundfold.evaluation import read_predictions, tempered
 from soundfold.models import build_classifier
 from soundfold.recipe import load_recipe
@@ -95,13 +95,13 @@ def test_what_does_not_fit_is_refused_before_training(
 ) -> None:
     def refused(match: str, **changes: object) -> None:
         settings = {"changes": FEW, "everything": True, "calibrate": validated, "cache": validated.parent / "cache"}
-        with pytest.raises(RunError, match=match):
+        with pytest.raises((RunError, PathError), match=match):
             soundfold.train(small_data, recipe="tutorial", out=tmp_path / "run", **{**settings, **changes})
         assert not (tmp_path / "run").exists()
 
     refused(r"was trained with training\.epochs = 2, got 3", changes=SMALL)
     refused("is no cross-validation, and only that has answers", calibrate=small_run, changes=SMALL)
-    refused("holds no finished run", calibrate=tmp_path)
+    refused("is no run's folder. Name the folder of a cross-validation", calibrate=tmp_path)
     refused("nowhere: there is no such run", calibrate=tmp_path / "nowhere")
     refused("answered with 1 network, got 2. Say --seeds 1", seeds=2)
     refused("must be told which answers to go by", calibrate=None, precision=0.9)

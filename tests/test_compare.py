@@ -18,6 +18,7 @@ from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import CvResult, SplitSummary, TrainResult, predictions_table, score, score_folds
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many, holm, sign_flip_p
 from soundfold.evaluation.predictions import write_predictions
+from soundfold.jobs.calibrating import cross_validation_of
 
 LABELS = ("bark", "horn")
 
@@ -216,12 +217,14 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
         ([cv, tmp_path / "none"], PathError, "there is no such run"),
         ([cv, cv / "metrics.json"], PathError, "is a file, not a run's folder"),
         ([cv, train], RunError, "all trainings or all cross-validations, got the training .*train and the cross"),
-        ([cv, tmp_path], PathError, "is no run's folder"),
+        ([cv, tmp_path], PathError, "is no run's folder. Name a run in it: .*cv, .*other, .*train"),
     ):
         with pytest.raises(error, match=message):
             soundfold.compare(runs)
     (other / "metrics.json").unlink()
-    with pytest.raises(RunError, match="is not finished. Continue it with --resume"):
+    with pytest.raises(
+        RunError, match="is not finished. Continue it, with the data in /data: soundfold cv DATA … --out"
+    ):
         soundfold.compare([cv, other])
     (other / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="is damaged"):
@@ -230,6 +233,37 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     (other / "metrics.json").write_text(json.dumps(nothing))
     with pytest.raises(RunError, match="held nothing out, so it has no answers to compare"):
         soundfold.compare([cv, other])
+
+
+@pytest.mark.parametrize("asked", ["compare", "report", "calibrate"])
+def test_what_another_verb_made_is_told_as_what_it_is(asked: str, tmp_path: Path) -> None:
+    good = write_run(tmp_path / "good", table(drawn(0.6, 1)))
+
+    ask = {"compare": lambda run: soundfold.compare([good, run]), "report": soundfold.report}.get(
+        asked, cross_validation_of
+    )
+
+    def refused(folder: Path, error: type[Exception], match: str) -> None:
+        with pytest.raises(error, match=match):
+            ask(folder)
+
+    for verb, told in (("tune", "is a search of soundfold tune's"), ("ladder", "is a ladder with a run a rung")):
+        folder = tmp_path / verb
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({"verb": verb, "data": "/data"}))
+        go_on = f"with the data in /data: soundfold {verb} DATA … --out .*{verb} --resume"
+        refused(folder, RunError, f"{told} that is not finished. Continue it, {go_on}")
+        write_run(folder / "untuned", table(drawn(0.6, 1)))
+        (folder / "metrics.json").write_text(json.dumps({"accuracy_mean": 0.5, "gain": {}}))
+        refused(folder, PathError, f"{told}. Name a run in it: .*{verb}/untuned$")
+        (folder / "untuned" / "metrics.json").unlink()
+        refused(folder / "untuned", RunError, f"untuned: is not finished. Continue it, {go_on}")
+    fold = tmp_path / "cv" / "fold1"
+    fold.mkdir(parents=True)
+    (fold / "log.csv").write_text("epoch\n")
+    (fold.parent / "run.json").write_text(json.dumps({"verb": "cv"}))
+    refused(fold, RunError, "fold1: is not finished. Continue it: soundfold cv DATA … --out .*/cv --resume")
+    refused(tmp_path, PathError, f"is no run's folder. Name a run in it: {good}")
 
 
 def test_command_line_answers_in_words_and_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -411,10 +411,10 @@ def test_only_pages_of_ours_are_replaced(cv_run: Path, tmp_path: Path) -> None:
 def test_what_is_no_run_is_refused(cv_run: Path, tmp_path: Path) -> None:
     with pytest.raises(PathError, match="nowhere: there is no such run. Check the path"):
         soundfold.report(tmp_path / "nowhere")
-    with pytest.raises(RunError, match="holds no finished run. Name the folder that --out named"):
+    with pytest.raises(PathError, match="is no run's folder. Name the folder that --out named"):
         soundfold.report(tmp_path)
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(RunError, match="holds no finished run. Continue it with --resume"):
+    with pytest.raises(RunError, match="is not finished. Continue what made it with --resume"):
         soundfold.report(tmp_path)
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="metrics.json: is damaged"):

@@ -24,6 +24,7 @@ from soundfold.evaluation.predictions import probabilities_in
 from soundfold.evaluation.rejection import fit_rule, unknown_scores
 from soundfold.evaluation.thresholds import NEVER, threshold_scores
 from soundfold.jobs.background_answers import background_answers
+from soundfold.jobs.begun import check_is_finished
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.recipe import Recipe
 from soundfold.runtime import Calibration
@@ -149,13 +150,13 @@ def cross_validation_of(run: Path) -> CvResult:
 
     Raises:
         RunError: there is no such folder, its run is not finished, or it is none of a cross-validation.
+        PathError: it is no run's folder.
     """
     mend = "Name the folder of a cross-validation (soundfold cv … --out RUN)"
     if not run.exists():
         raise RunError(f"{run}: there is no such run. {mend}")
     metrics = run / METRICS_NAME
-    if not metrics.exists():
-        raise RunError(f"{run}: holds no finished run. {mend}")
+    check_is_finished(run, mend)
     try:
         told = json.loads(metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):

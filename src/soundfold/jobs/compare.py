@@ -11,6 +11,7 @@ from soundfold.errors import PathError, RunError
 from soundfold.evaluation import CvResult, TrainResult, read_predictions
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.comparison_result import ComparedRun, CompareResult, Comparison
+from soundfold.jobs.begun import check_is_finished, identity_of
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 
 __all__ = ["FinishedRun", "compare", "compare_runs", "read_run"]
@@ -162,30 +163,16 @@ def _check_is_finished(folder: Path) -> None:
         raise PathError(f"{folder}: there is no such run. Check the path")
     if not folder.is_dir():
         raise PathError(f"{folder}: is a file, not a run's folder. Name the folder that it lies in")
-    if (folder / "ladder.json").exists() or _identity(folder).get("verb") == "ladder":
-        raise PathError(f"{folder}: is a ladder with a run a rung. Name its rungs: {folder / 'tutorial'}")
-    if (folder / METRICS_NAME).exists():
-        return
-    if any((folder / name).exists() for name in ("run.json", "log.csv")):
-        raise RunError(f"{folder}: is not finished. Continue it with --resume")
-    raise PathError(f"{folder}: is no run's folder. Name one that soundfold train or soundfold cv wrote")
+    check_is_finished(folder, "Name one that soundfold train or soundfold cv wrote")
 
 
 def _data_root(folder: Path) -> str | None:
     """Return the folder of the data set; a fold's folder leaves that to the cross-validation it lies in."""
     for place in (folder, folder.resolve().parent):
-        root = _identity(place).get("data")
+        root = identity_of(place).get("data")
         if isinstance(root, str):
             return root
     return None
-
-
-def _identity(folder: Path) -> dict[str, object]:
-    try:
-        identity = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return identity if isinstance(identity, dict) else {}
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -30,6 +30,7 @@ from soundfold.evaluation.report import (
     render_page,
     surest_mistakes,
 )
+from soundfold.jobs.begun import check_is_finished, identity_of
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.wording import counted, natural_order
@@ -158,9 +159,7 @@ def _result(path: Path) -> TrainResult | CvResult | EvaluateResult:
     metrics = path / METRICS_NAME
     if not path.is_dir():
         raise PathError(f"{path}: is no run's folder, and no table of predictions (.parquet). Check the path")
-    if not metrics.exists():
-        mend = "Continue it with --resume" if (path / "run.json").exists() else "Name the folder that --out named"
-        raise RunError(f"{path}: holds no finished run. {mend}")
+    check_is_finished(path, "Name the folder that --out named")
     try:
         told = json.loads(metrics.read_text(encoding="utf-8"))
     except ValueError:
@@ -184,14 +183,8 @@ def _rescored(table: pd.DataFrame) -> EvaluateResult:
 
 def _data_of(path: Path) -> str | None:
     """Return the folder that a run's data lay in when it began; of a fold's folder, its cross-validation's."""
-    for begun in (path / "run.json", path.absolute().parent / "run.json"):
-        try:
-            told = json.loads(begun.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(told, dict) and isinstance(told.get("data"), str):
-            return str(told["data"])
-    return None
+    roots = (identity_of(begun).get("data") for begun in (path, path.absolute().parent))
+    return next((root for root in roots if isinstance(root, str)), None)
 
 
 def _trainings(path: Path, result: TrainResult | CvResult | EvaluateResult) -> list[tuple[str | None, Path]]:
