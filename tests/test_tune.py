@@ -324,6 +324,59 @@ def test_a_continued_search_draws_what_an_unbroken_one_draws(
         assert len(set(drawn)) == len(drawn)
 
 
+def test_a_search_that_was_killed_twice_draws_what_an_unbroken_one_draws(
+    small_data: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while a trial draws, and twice while one and the same trains: the same draws, looks and ends."""
+    score = lambda recipe, epoch: min(0.9, 30 * recipe.training.lr) * (1 + epoch) / 4  # noqa: E731
+    reached: dict[Path, int] = {}
+    kills = [42, 43]
+
+    def fit(job: FitJob, _: object, on_epoch: Callable[[EpochRecord], None]) -> Fitted:
+        records = [
+            EpochRecord(epoch, 1.0, 0.5, 1.0, score(job.recipe, epoch), 0.001, 0.0)
+            for epoch in range(1, job.recipe.training.epochs + 1)
+        ]
+        for record in records[reached.get(job.folder, 0) :]:  # as a checkpoint has it, epochs are not heard twice
+            if kills and sum(reached.values()) == kills[0]:
+                raise KeyboardInterrupt(kills.pop(0))
+            reached[job.folder] = record.epoch
+            on_epoch(record)
+        return Fitted({}, records)
+
+    monkeypatch.setattr(tuning_trial, "fit", fit)
+    monkeypatch.setattr(tuning_trial.shutil, "rmtree", lambda *_, **__: None)
+    draw = Study.draw
+
+    def die_drawing(study: Study, trial: Any) -> dict[str, Any]:
+        if trial.number == 3 and not study.trials(TrialState.FAIL):
+            trial.suggest_float("training.lr", 0.0003, 0.02, log=True)
+            raise KeyboardInterrupt
+        return draw(study, trial)
+
+    asked = {"recipe": "tutorial", "changes": SMALL, "space": space, "out": tmp_path / "a", **QUICK, "trials": 12}
+    with monkeypatch.context() as patched:
+        patched.setattr(Study, "draw", die_drawing)
+        with pytest.raises(KeyboardInterrupt):
+            soundfold.tune(small_data, **asked)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            soundfold.tune(small_data, **asked, resume=True)
+    broken = search_only(monkeypatch, small_data, tmp_path / "a", space=space, trials=12, resume=True)
+    failed = [trial for trial in broken.trials["fold 1"] if trial.state == TrialState.FAIL]
+    assert len(failed) == 3
+    assert failed[0].number == 3
+    reached.clear()
+    unbroken = search_only(monkeypatch, small_data, tmp_path / "b", space=space, trials=12)
+    for name, trials in unbroken.trials.items():
+        assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+        ended = [trial for trial in broken.trials[name] if trial.state != TrialState.FAIL]
+        for one, other in zip(ended, trials, strict=True):
+            assert (one.params, one.state, one.value) == (other.params, other.state, other.value)
+            assert one.intermediate_values == other.intermediate_values
+    assert failed[2].user_attrs["looks"]
+
+
 def test_only_what_it_was_begun_with_is_continued(
     small_data: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,6 +457,11 @@ def test_processes_share_a_search_and_a_kill_loses_nothing(
         other.send_signal(signal.SIGKILL)
         other.wait()
         run_trial(study, mine, material, run, Silent(), 4)
+        heard, train = [], tuning_trial.fit
+        monkeypatch.setattr(
+            tuning_trial, "fit",
+            lambda job, hardware, hear: train(job, hardware, lambda record: (heard.append(job.folder), hear(record))),
+        )  # fmt: skip
         search_all(task, journal, material, Silent(), to_the_end=True)
         told = study.trials(TrialState.COMPLETE, TrialState.PRUNED)
         assert len(told) == 4
@@ -412,8 +470,9 @@ def test_processes_share_a_search_and_a_kill_loses_nothing(
         assert not study.trials(TrialState.RUNNING, TrialState.WAITING)
         (again,) = [trial for trial in told if trial.user_attrs.get("folder") == "trial2"]
         assert again.params == theirs.params
-        # epochs that its checkpoint held were not trained again, so their looks are not told anew
-        assert len(again.intermediate_values) < 2 * 10
+        # epochs that its checkpoint held were not trained again, and what it had reached in them still counts
+        assert 0 < sum(folder.parent.name == "trial2" for folder in heard) < 2 * 60
+        assert len(again.intermediate_values) == 2 * 10
         assert sum(1 for _ in (run / ".trials" / "fold_1").iterdir()) == 0
     assert list((run / ".workers").iterdir()) == []
 

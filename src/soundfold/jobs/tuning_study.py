@@ -145,6 +145,8 @@ class Study:
                 return None
             trial = self._study.ask()
             trial.set_user_attr("worker", self._journal.worker)
+            if "turn" not in trial.user_attrs:  # failed ones were put back, and stand for one turn with their like
+                trial.set_user_attr("turn", sum(other.state != TrialState.FAIL for other in found))
             if not begun:
                 trial.set_user_attr("as_it_was", True)
         return trial
@@ -158,11 +160,12 @@ class Study:
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """Return a trial's values: none for the recipe as it was, those it had before for one that was put back.
 
-        Each trial's number seeds its own draws, so that a continued search neither repeats itself nor goes astray.
+        Each trial's turn seeds its own draws, so that a continued search neither repeats itself nor goes astray. One
+        that was put back has a new number and keeps its turn.
         """
         if trial.user_attrs.get("as_it_was"):
             return {}
-        words = [self._recipe.training.seed, zlib.crc32(self.search.name.encode()), trial.number]
+        words = [self._recipe.training.seed, zlib.crc32(self.search.name.encode()), trial.user_attrs["turn"]]
         seed = int(np.random.SeedSequence(words).generate_state(1)[0])
         first = _RANDOM_FIRST if self._budget.trials is None else min(_RANDOM_FIRST, max(4, self._budget.trials // 3))
         self._study.sampler = optuna.samplers.TPESampler(
@@ -215,9 +218,8 @@ class Study:
             worker = trial.user_attrs.get("worker")
             if worker == self._journal.worker or (worker is not None and self._lives(worker)):
                 continue
-            kept = {key: told for key, told in trial.user_attrs.items() if key in ("as_it_was", "folder")}
             self._study.tell(trial.number, state=TrialState.FAIL)
-            self._study.enqueue_trial(trial.params, {"folder": f"trial{trial.number}"} | kept)
+            self._study.enqueue_trial(*_put_back(trial))
 
     def _lives(self, worker: str) -> bool:
         path = self._journal.folder / WORKERS_NAME / worker
@@ -234,6 +236,17 @@ class Study:
 
 def _counts(trial: FrozenTrial) -> bool:
     return "refused" not in trial.user_attrs
+
+
+def _put_back(trial: FrozenTrial) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of a trial whose worker died, and what it must know to go on as if nothing had happened."""
+    attributes = {"folder": f"trial{trial.number}"} | {
+        key: told for key, told in trial.user_attrs.items() if key in ("as_it_was", "folder", "turn")
+    }
+    looks = dict(trial.user_attrs.get("looks", {})) | {str(k): look for k, look in trial.intermediate_values.items()}
+    # its digest tells that all values were drawn; half of them would shift the random numbers of the others
+    values = trial.params if "digest" in trial.user_attrs else trial.system_attrs.get("fixed_params", {})
+    return values, attributes | {"looks": looks}
 
 
 def _is_as_it_was(trial: FrozenTrial) -> bool:

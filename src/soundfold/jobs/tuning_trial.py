@@ -138,7 +138,11 @@ class _Attempt:
     def __init__(self, trial: optuna.Trial, *, prunable: bool) -> None:
         self._trial, self._prunable = trial, prunable
         self._scores: list[float] = []
-        self._told: set[int] = set()
+        # what it had reached before a kill is what others are held against, though it is not trained anew
+        looks = {int(step): float(look) for step, look in trial.user_attrs.get("looks", {}).items()}
+        for step, look in looks.items():
+            trial.report(look, step)
+        self._told = set(looks)
         self._passes: dict[int, int] = {}
         self._started = time.perf_counter()
 
