@@ -163,7 +163,7 @@ def test_a_missing_optuna_names_its_extra(small_data: Path, monkeypatch: pytest.
     for name in ("tuning_end", "tuning_study", "tuning_trial", "tuning_workers"):
         monkeypatch.delitem(sys.modules, f"soundfold.jobs.{name}")
         monkeypatch.delattr(soundfold.jobs, name)
-    with pytest.raises(MissingExtraError, match=r'soundfold tune needs .*pip install "soundfold\[tune\]"'):
+    with pytest.raises(MissingExtraError, match=r'soundfold tune needs .*\[tune\]"'):
         soundfold.tune(small_data, recipe="tutorial")
 
 
