@@ -327,6 +327,16 @@ def test_runs_side_by_side(cv_run: Path, tmp_path: Path) -> None:
     assert not (cv_run / "both.html").exists()
 
 
+def test_a_run_without_a_recipe_is_given_none(cv_run: Path, tmp_path: Path) -> None:
+    """What only answers the most frequent label has no settings, and is not told to have the default's."""
+    shutil.copytree(cv_run, tmp_path / "majority")
+    metrics = tmp_path / "majority" / "metrics.json"
+    metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"recipe": {"name": "majority"}}))
+    page = page_of(soundfold.report([cv_run, tmp_path / "majority"], out=tmp_path / "both.html", clips=0))
+    differs = page.text.split("Where the recipes differ")[-1].split("training.epochs")[1]
+    assert differs.split()[:2] == ["3", "–"]
+
+
 def test_runs_that_cannot_be_compared_stand_side_by_side_all_the_same(
     cv_run: Path, small_run: Path, tmp_path: Path
 ) -> None:

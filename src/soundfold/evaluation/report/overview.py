@@ -143,7 +143,9 @@ def _recipes(runs: Sequence[ReportRun]) -> Html | None:
 
 
 def _value(run: ReportRun, key: str) -> str:
-    """Return a run's setting; what its recipe does not name was the default then."""
+    """Return a run's setting; what its recipe does not name was the default then, if it had one beyond a name."""
+    if not run.result.recipe.keys() - {"name"}:
+        return "–"
     for source in (run.result.recipe, Recipe.model_validate({}).as_dict()):
         value: object = source
         for part in key.split("."):
