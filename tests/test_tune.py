@@ -94,6 +94,25 @@ def test_every_preset_has_a_space_that_goes_with_it(recipe: str) -> None:
     assert space.applied(settings, drawn) != settings
 
 
+@pytest.mark.parametrize("recipe", preset_names())
+def test_a_space_holds_the_values_of_the_presets_that_it_goes_with(recipe: str) -> None:
+    """A search that cannot come back to where it began would lose what the recipe had."""
+    settings = load_recipe(recipe)
+    plain = settings.as_dict()
+
+    def own(name: str, allowed: Choices | Range) -> Any:
+        section, _, key = name.partition(".")
+        value = plain[section][key]
+        holds = value in allowed.values if isinstance(allowed, Choices) else allowed.low <= value <= allowed.high
+        assert holds, f"{name} = {value} is not in {allowed}"
+        return value
+
+    space = load_space(None, settings)
+    drawn = space.draw(settings, own)
+    assert space.applied(settings, drawn) == settings
+    assert ("training.c" in drawn) == (settings.model.texture or settings.training.optimizer == "lbfgs")
+
+
 def test_spaces_hold_settings_beside_the_values_they_go_with(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("augment.mix: [none, mixup]\naugment.mix_alpha: {low: 0.1, high: 1, when: {augment.mix: mixup}}\n")
