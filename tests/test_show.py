@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import soundfold
 from conftest import SMALL, write_folders
-from soundfold.errors import DataError
+from soundfold.errors import DataError, RecipeError
 from soundfold.features import mel_filters
 from soundfold.features.mel import MelScale
 from soundfold.jobs.show import _hertz_ticks
@@ -58,6 +58,7 @@ def test_a_tick_stands_at_the_band_that_its_frequency_sounds_in(
         ((), "hertz", ["50", "200", "500", "1,000", "2,000"]),
         (("features.kind=pcen",), "hertz", ["50", "200", "500", "1,000", "2,000"]),
         (("features.kind=mfcc", "features.n_mfcc=12"), "coefficient", None),
+        (("features.kind=audioset", "sample_rate=32000"), "hertz", ["100", "500", "1,000", "2,000", "5,000", "10,000"]),
     ],
 )
 def test_axes_of_the_picture(
@@ -86,6 +87,19 @@ class Notes:
 
     def note(self, sentence: str) -> None:
         self.said.append(sentence)
+
+
+def test_what_the_recipe_with_pretrained_weights_varies_can_be_seen(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(sys.modules["soundfold.jobs.show"], "save_png", lambda _path, figure: drawn.append(figure))
+    soundfold.show(small_data, tmp_path / "clips.png", recipe="finetune", clips=2)
+    plain, varied = (axes.images[0].get_array() for axes in drawn[0].axes[1:3])
+    assert plain.shape == varied.shape == (128, 400)
+    assert abs(plain - varied).max() > 0.5
+    with pytest.raises(RecipeError, match="features.kind must be log_mel, mfcc, pcen, audioset to be drawn, got emb"):
+        soundfold.show(small_data, tmp_path / "clips.png", recipe="probe")
 
 
 def test_clips_that_cannot_be_read_are_told_and_others_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,20 @@ def test_takes_pictures_of_any_size(shape: tuple[int, int, int], hop_s: float) -
     assert values.isfinite().all()
 
 
+@pytest.mark.parametrize("pool", ["linear", "residual"])
+def test_a_front_end_that_is_given_has_its_own_frames(pool: str) -> None:
+    """AudioSet's frames are 10 ms apart, whatever `features.hop_length` says beside them."""
+    kind = ["features.kind=audioset", "features.level=absolute"]
+    network = build_classifier(load_recipe("texture" if pool == "linear" else "scratch", kind), 3, seed=0).network
+    told = build_classifier(
+        load_recipe("texture" if pool == "linear" else "scratch", [*kind, "hop_length=512"]), 3, seed=0
+    ).network
+    for each in (network, told):
+        regression = each.regression if isinstance(each, TexturedNet) else each
+        assert torch.equal(regression.texture.waves, Texture((1, 128, 400), 0.01).waves)
+        assert not isinstance(each, TexturedNet) or each.frames == 3
+
+
 def test_ripples_are_as_many_as_the_bands_hold_and_none_answers_to_a_flat_spectrum() -> None:
     assert [len(Texture((1, bands, 63), 0.02).ripples) for bands in (8, 12, 40, 96)] == [0, 24, 48, 96]
     for bands in (12, 40, 96):

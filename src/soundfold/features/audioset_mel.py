@@ -13,8 +13,6 @@ from soundfold.features.precision import in_full_precision
 
 __all__ = ["AudiosetMel", "audioset_mel"]
 
-_FMAX_HZ = 15_000.0
-
 
 class AudiosetMel(nn.Module):
     """Waveforms (batch, 1, samples) at 32 kHz → log-mel spectrograms (batch, 1, 128, frames).
@@ -40,6 +38,7 @@ class AudiosetMel(nn.Module):
     win_length = 800
     hop_length = 320
     n_mels = 128
+    fmax_hz = 15_000.0
     pre_emphasis = 0.97
     smallest_power = 1e-5
 
@@ -49,7 +48,7 @@ class AudiosetMel(nn.Module):
         self.window: Tensor
         self.filters: Tensor
         self.register_buffer("window", torch.hann_window(self.win_length, periodic=False), persistent=False)
-        filters = mel_filters(self.sample_rate, self.n_fft, self.n_mels, 0.0, _FMAX_HZ, scale="kaldi")
+        filters = mel_filters(self.sample_rate, self.n_fft, self.n_mels, 0.0, self.fmax_hz, scale="kaldi")
         self.matmul_dft = MatmulDft(self.n_fft) if portable else None
         kept = filters if self.matmul_dft is None else self.matmul_dft.reorder(filters)
         self.register_buffer("filters", kept, persistent=False)

@@ -9,7 +9,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from torch import Tensor, nn
+from torch import Tensor
 
 from soundfold.atomic import refuse_existing
 from soundfold.audio import fit_length, load
@@ -20,16 +20,22 @@ from soundfold.data.reading import read_clips
 from soundfold.errors import AudioError, DataError, PathError, RecipeError
 from soundfold.evaluation import save_png
 from soundfold.evaluation.lettering import drawable, font_families
-from soundfold.features import build_features, hz_to_mel
+from soundfold.features import AudiosetMel, LogMel, Mfcc, Pcen, build_features, hz_to_mel
 from soundfold.jobs.default_recipe import WITHOUT_WEIGHTS
 from soundfold.jobs.reporting import Reporter, Silent
+from soundfold.models import hop_of
 from soundfold.recipe import FeatureRecipe, Recipe, SoundRecipe, load_recipe
 from soundfold.training import epoch_generator
 from soundfold.wording import counted
 
 __all__ = ["show"]
 
-_TITLES = {"log_mel": "log-mel spectrogram", "mfcc": "cepstrum", "pcen": "mel spectrogram, gain normalised (PCEN)"}
+_TITLES = {
+    "log_mel": "log-mel spectrogram",
+    "mfcc": "cepstrum",
+    "pcen": "mel spectrogram, gain normalised (PCEN)",
+    "audioset": "log-mel spectrogram, as EfficientAT's networks know it",
+}
 _NAMED = 5
 _CLEAR = 0.1  # ticks are at least this part of the axis apart, so that their numbers do not touch
 
@@ -90,7 +96,7 @@ def show(
     axes = figure.subplots(len(rows), 3, squeeze=False)
     sound = settings.sound
     banded = settings.features.kind != "mfcc"  # the lines of a cepstrum are no frequencies
-    ticks = _hertz_ticks(settings.features, sound.sample_rate)
+    ticks = _hertz_ticks(_bands(settings.features), sound.sample_rate)
     for row, (clip, view) in enumerate(zip(rows, views, strict=True)):
         waveform, features = view.waveform, view.features
         label = str(table.table["label"].iloc[clip]) or "none"
@@ -157,6 +163,15 @@ def _in_turn(table: Clips, seed: int) -> Iterator[int]:
         yield from [line.pop() for line in lines if line]
 
 
+def _bands(features: FeatureRecipe) -> FeatureRecipe:
+    """Return features with the bands that are drawn: those of AudioSet's networks are given, whatever is set."""
+    if features.kind != "audioset":
+        return features
+    return features.model_copy(
+        update={"n_mels": AudiosetMel.n_mels, "fmin_hz": 0.0, "fmax_hz": AudiosetMel.fmax_hz, "mel_scale": "kaldi"}
+    )
+
+
 def _hertz_ticks(features: FeatureRecipe, sample_rate: int) -> dict[float, float]:
     """Return where round frequencies lie on an axis that has a mel band a unit: the frequency in Hz by its position.
 
@@ -217,8 +232,8 @@ def _load(table: Clips, row: int, sound: SoundRecipe) -> np.ndarray:
 
 
 def _augment(
-    waveform: Tensor, features: Tensor, targets: Tensor, silence: Tensor, recipe: Recipe, front_end: nn.Module,
-    seed: int,
+    waveform: Tensor, features: Tensor, targets: Tensor, silence: Tensor, recipe: Recipe,
+    front_end: AudiosetMel | LogMel | Mfcc | Pcen, seed: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return features and targets as an epoch of training sees them; `silence` is samples on either side of each."""
     augment, sound, generator = recipe.augment, recipe.sound, epoch_generator(seed, 1)
@@ -232,9 +247,9 @@ def _augment(
         )  # fmt: skip
         waveform, targets = apply_and_mix_waveforms(waveform, targets, sounded, backgrounds)
         features = front_end(waveform)
-    frames = silence // recipe.features.hop_length
+    frames = silence // hop_of(front_end, recipe)
     n_mels, width = features.shape[-2:]
-    draws = draw(augment, frames, frames, n_mels, width, generator, scale=recipe.features.scale)
+    draws = draw(augment, frames, frames, n_mels, width, generator, scale=recipe.features.unit)
     return apply_and_mix(features, targets, draws)
 
 

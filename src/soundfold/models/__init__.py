@@ -2,7 +2,7 @@
 
 from soundfold.models.classifier import Classifier, Standardise, build_classifier, to_probabilities
 from soundfold.models.efficientat import EfficientAT, build_efficientat
-from soundfold.models.embedding import Embedding, build_front_end
+from soundfold.models.embedding import Embedding, build_front_end, hop_of
 from soundfold.models.fine_tuned import FrozenBlocks, ProbedNetwork
 from soundfold.models.linear import LinearNet
 from soundfold.models.pretrained import find_weights, load_efficientat
@@ -25,6 +25,7 @@ __all__ = [
     "build_efficientat",
     "build_front_end",
     "find_weights",
+    "hop_of",
     "load_efficientat",
     "to_probabilities",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from soundfold.features import with_deltas
 from soundfold.models.efficientat import EFFICIENTAT_WIDTHS
-from soundfold.models.embedding import build_front_end
+from soundfold.models.embedding import FrontEnd, build_front_end, hop_of
 from soundfold.models.fine_tuned import build_learning_part
 from soundfold.models.linear import LinearNet
 from soundfold.models.residual import ResidualNet
@@ -80,7 +80,7 @@ class Classifier(nn.Module):
             by_clip=recipe.features.level == "clip",
         )
         self.channels, self.deltas = self.features.shape[0], recipe.features.deltas
-        self.network = _build_network(recipe, self.features.shape, n_labels, weights)
+        self.network = _build_network(recipe, self.features, n_labels, weights)
 
     def prepare(self, features: Tensor) -> Tensor:
         """Return features as the network takes them: standardised, one channel doubled where it hears two, slopes."""
@@ -114,11 +114,12 @@ def to_probabilities(logits: Tensor, *, several: bool) -> Tensor:
     return logits.sigmoid() if several else logits.softmax(dim=-1)
 
 
-def _build_network(recipe: Recipe, shape: tuple[int, int, int], n_labels: int, weights: Path | None) -> nn.Module:
+def _build_network(recipe: Recipe, front_end: FrontEnd, n_labels: int, weights: Path | None) -> nn.Module:
+    shape = front_end.shape
     if recipe.model.name in EFFICIENTAT_WIDTHS:
         return build_learning_part(recipe, n_labels, weights)
     channels = recipe.sound.channels * (recipe.features.deltas + 1)
-    hop_s = recipe.features.hop_length / recipe.sound.sample_rate
+    hop_s = hop_of(front_end, recipe) / recipe.sound.sample_rate
     if recipe.model.name == "linear":
         return LinearNet((channels, *shape[1:]), n_labels, recipe.model.pool, hop_s)
     if recipe.model.name == "residual":

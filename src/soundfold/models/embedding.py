@@ -6,7 +6,7 @@ AudioSet's 527 classes, and the mean of its last residual block.
 
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from soundfold.models.pretrained import read_weights
 from soundfold.models.transformers_encoder import TransformersEncoder, build_encoder
 from soundfold.recipe import Recipe
 
-__all__ = ["Embedding", "build_front_end"]
+__all__ = ["Embedding", "FrontEnd", "build_front_end", "hop_of"]
 
 
 class Embedding(nn.Module):
@@ -54,9 +54,10 @@ class Embedding(nn.Module):
         return torch.cat(self.network.views(self.mel(waveform)), dim=1)[:, None, :, None]
 
 
-def build_front_end(
-    recipe: Recipe, *, portable: bool = False, weights: Path | None = None
-) -> AudiosetMel | LogMel | Mfcc | Pcen | FrozenBlocks | Embedding | TransformersEncoder:
+FrontEnd: TypeAlias = AudiosetMel | LogMel | Mfcc | Pcen | FrozenBlocks | Embedding | TransformersEncoder
+
+
+def build_front_end(recipe: Recipe, *, portable: bool = False, weights: Path | None = None) -> FrontEnd:
     """Return what turns waveforms into what the network takes; with its pretrained weights where it has any.
 
     Args:
@@ -83,3 +84,9 @@ def build_front_end(
     if weights is not None:
         load_state(embedding.network, read_weights(weights), str(weights))
     return embedding
+
+
+def hop_of(front_end: FrontEnd, recipe: Recipe) -> int:
+    """Return the samples from one frame of a front end to the next: its own where it is given, else the recipe's."""
+    hop: int = getattr(front_end, "hop_length", recipe.features.hop_length)
+    return hop

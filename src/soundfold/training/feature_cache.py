@@ -24,7 +24,7 @@ from torch import Tensor
 
 from soundfold.audio import fit_length, windows
 from soundfold.data.store import WaveformStore, forget_pages
-from soundfold.models import build_front_end
+from soundfold.models import build_front_end, hop_of
 from soundfold.models.encoder_files import weights_digest
 from soundfold.recipe import Recipe
 
@@ -226,7 +226,7 @@ def _compute(
     clip, start, stop = np.array(_plan(store, recipe), dtype=np.int64).reshape(-1, 3).T
     length, count = recipe.sound.window, len(clip)
     silence = length - (stop - start)
-    hop: int = getattr(front_end, "hop_length", recipe.features.hop_length)  # given, where the front end is
+    hop = hop_of(front_end, recipe)
     # Whole from the beginning: small arrays that stay from batch to batch would lie between the large ones that come
     # and go, and leave holes too small for the next.
     low, step = np.empty((2, count), np.float32)
