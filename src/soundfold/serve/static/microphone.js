@@ -7,16 +7,32 @@ export class Microphone {
     this.dropped = 0; // samples that were let go of at the beginning
     this.most = Infinity;
     this.held = 0;
+    this.stopped = false;
   }
 
+  // Returns whether it is on: it may have been stopped while a person was still asked, or while it opened.
   async start() {
+    try {
+      await this.open();
+    } catch (error) {
+      if (!this.stopped) throw error;
+    }
+    if (this.stopped) await this.release();
+    return !this.stopped;
+  }
+
+  async open() {
     if (!navigator.mediaDevices) throw new Error("browsers give it to pages of https and of this machine alone");
     // as it is: what makes speech clearer takes from a sound what a model was trained on
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     this.media = await navigator.mediaDevices.getUserMedia({ audio: plain });
+    if (this.stopped) return;
     this.context = new AudioContext();
     this.rate = this.context.sampleRate;
-    await this.context.audioWorklet.addModule("worklet.js");
+    await this.context.audioWorklet.addModule("worklet.js").catch((error) => {
+      throw Object.assign(error, { unreachable: true });
+    });
+    if (this.stopped) return;
     const source = this.context.createMediaStreamSource(this.media);
     this.node = new AudioWorkletNode(this.context, "blocks", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
     this.node.port.onmessage = ({ data }) => {
@@ -42,15 +58,21 @@ export class Microphone {
   }
 
   async stop() {
+    this.stopped = true;
     if (this.node) {
       const drained = new Promise((resolve) => { this.drained = resolve; });
       this.node.port.postMessage("stop");
       await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, 500))]);
       this.node.disconnect();
     }
+    await this.release();
+  }
+
+  async release() {
     this.media?.getTracks().forEach((track) => track.stop());
-    await this.context?.close();
+    const { context } = this;
     this.context = null;
+    await context?.close();
   }
 
   samples() {

@@ -30,11 +30,14 @@ function tell(text, busy = false) {
 function fail(error) {
   tell("");
   $("error").textContent = error?.message ?? String(error);
-  if (!player.sound && !spans.length) {
-    $("picture").hidden = true;
-    document.querySelector("main").classList.add("empty");
-  }
+  hideWhatIsEmpty();
   if (error?.status === 401) $("token-form").hidden = false;
+}
+
+function hideWhatIsEmpty() {
+  if (player.sound || spans.length) return;
+  $("picture").hidden = true;
+  document.querySelector("main").classList.add("empty");
 }
 
 function begin() {
@@ -91,33 +94,37 @@ async function take(file) {
 
 // ---- the microphone
 
+// Returns it when it is on; null where it was stopped meanwhile.
 async function openMicrophone(button, word, onBlock) {
   const mine = begin();
   const opened = new Microphone(onBlock);
   microphone = { opened, button, mine };
+  const here = microphone;
+  tell("Waiting for the microphone", true);
   button.setAttribute("aria-pressed", "true");
   button.querySelector(".word").textContent = word;
   for (const other of [$("record"), $("live")]) other.disabled = other !== button;
   $("meter").hidden = false;
   try {
-    await opened.start();
+    return (await opened.start()) ? here : null;
   } catch (error) {
-    await stopMicrophone();
+    await stopMicrophone(here);
+    if (error.unreachable) throw new Error("The microphone cannot be used, as this page's server does not answer. Is it still running?");
     const why = { NotAllowedError: "may not be used. Allow it in the browser's settings of this page", NotFoundError: "is missing. Plug one in" };
     throw new Error(`The microphone ${why[error.name] ?? `cannot be opened (${error.message})`}.`);
   }
-  return mine;
 }
 
-async function stopMicrophone() {
-  if (!microphone) return;
+// Stops the one that is on, or none where another has taken its place.
+async function stopMicrophone(which = microphone) {
+  if (!microphone || which !== microphone) return;
   const { opened, button } = microphone;
   microphone = null;
-  await opened.stop();
   button.setAttribute("aria-pressed", "false");
   button.querySelector(".word").textContent = button === $("record") ? "Record" : "Listen live";
   $("record").disabled = $("live").disabled = false;
   $("meter").hidden = true;
+  await opened.stop(); // last, as whoever clicks meanwhile begins anew
 }
 
 function level(block) {
@@ -130,11 +137,11 @@ function level(block) {
 
 async function record() {
   if (microphone) {
-    const { opened } = microphone;
+    const { opened, mine } = microphone;
     await stopMicrophone();
     const samples = opened.samples();
     if (samples.length) await take(new File([wavOf(samples, opened.rate)], "recording.wav", { type: "audio/wav" }));
-    else fail(new Error("Nothing was recorded. Try again."));
+    else if (mine === work) fail(new Error("Nothing was recorded. Try again."));
     return;
   }
   let heard = 0;
@@ -156,43 +163,50 @@ async function live() {
   name = "live";
   let stream = null;
   const early = [];
-  const mine = await openMicrophone($("live"), "Stop", (block, rate) => {
+  const here = await openMicrophone($("live"), "Stop", (block) => {
     level(block);
     picture.add(block);
     if (stream) stream.send(block);
     else early.push(block);
   });
-  const { opened } = microphone;
+  if (!here) return;
+  const { opened, mine } = here;
   opened.keep(MOST_LIVE_S);
   picture.begin(opened.rate, 10);
   tell("Listening", true);
   const heard = new LiveTimeline(chosen());
   ({ spans } = heard);
-  try {
-    stream = opened.stream = await backend.stream(opened.rate, heard.model, heard.hop_s, (span) => {
-      if (mine !== work) return;
-      heard.add(span);
-      ({ events } = heard);
-      showAnswer(span);
-      timeline.showTrack(spans, events);
-      tell(`Listening, ${seconds(span.end_s)} s`, true);
-    }, (error) => {
-      if (mine === work && microphone) endLive(error).catch(fail);
-    });
+  // whoever stops before it is there waits for it, and ends it
+  here.stream = Promise.resolve(backend.stream(opened.rate, heard.model, heard.hop_s, (span) => {
+    if (mine !== work) return;
+    heard.add(span);
+    ({ events } = heard);
+    showAnswer(span);
+    timeline.showTrack(spans, events);
+    if (here === microphone) tell(`Listening, ${seconds(span.end_s)} s`, true);
+  }, (error) => {
+    if (here === microphone) endLive(error).catch(fail);
+  })).then((made) => {
+    stream = made;
     for (const block of early) stream.send(block);
+    return made;
+  });
+  try {
+    await here.stream;
   } catch (error) {
-    await stopMicrophone();
+    if (here !== microphone) return; // it has been told
+    await stopMicrophone(here);
     throw error;
   }
 }
 
 // Shows what was heard live; after a failure, what was heard up to it.
 async function endLive(failure = null) {
-  const { opened, mine } = microphone;
-  await stopMicrophone();
+  const { opened, mine, stream } = microphone;
   tell("Finishing", true);
+  await stopMicrophone();
   try {
-    if (!failure) await opened.stream?.finish();
+    if (!failure) await (await stream)?.finish();
   } catch (error) {
     failure = error;
   }
@@ -205,6 +219,7 @@ async function endLive(failure = null) {
     page.live = { samples, rate: opened.rate, spans, events };
     showTimeline();
   }
+  hideWhatIsEmpty();
   tell("Stopped");
   if (failure) fail(failure);
 }
