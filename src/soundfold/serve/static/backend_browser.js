@@ -1,6 +1,6 @@
 // The model runs in this browser, by onnxruntime-web; windows and answers are made as soundfold's own runtime makes them.
 import * as ort from "./ort/ort.wasm.min.mjs";
-import { decode } from "./decode.js";
+import { SoundError, decode } from "./decode.js";
 import { EventJoiner, inOrder } from "./joiner.js";
 import { Resampler, resample } from "./resample.js";
 import { verdict } from "./verdict.js";
@@ -40,12 +40,12 @@ function answer(channels) {
 }
 
 export async function predict(file, bytes) {
-  let heard;
-  try {
-    heard = await decode(bytes.slice(0));
-  } catch {
-    throw new Error(`${file.name} is not a sound that this browser can decode. Convert it to WAV.`);
-  }
+  const heard = await decode(bytes.slice(0)).catch((error) => {
+    if (error instanceof SoundError) throw new Error(`${file.name}: ${error.message}`);
+    throw new Error(`${file.name} is not a sound that this browser can decode. Convert it to 16-bit WAV.`);
+  });
+  refuseWhatIsNoNumber(file.name, heard);
+  refuseTooFew(file.name, heard.channels.length);
   const kept = remixed(heard.channels).map((samples) => resample(samples, heard.rate, card.sample_rate));
   const channels = doubled(kept);
   const timeline = [];
@@ -61,6 +61,7 @@ export async function predict(file, bytes) {
     events.push(...joiner.add(start, start + part[0].length, row));
     await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
   }
+  if (!mean.every(Number.isFinite)) throw new Error(`${file.name}: its samples are too large for an answer. Scale them to -1 … 1.`);
   events.push(...joiner.finish());
   const told = { path: file.name, ...verdict(card, mean), probabilities: named(mean), duration_s: total / card.sample_rate };
   const whole = { ...told, events: events.sort(inOrder) };
@@ -82,7 +83,9 @@ export async function stream(rate, model, hop_s, onSpan, onError) {
     if (waiting > MOST_WAITING) onError(new Error("This machine is too slow to hear this model live. Record, or use a smaller one."));
     reached = at + samples.length;
     all = all.then(async () => {
-      onSpan(span(at, samples.length, await answer(doubled([samples]))));
+      const row = await answer(doubled([samples]));
+      if (!row.every(Number.isFinite)) throw new Error("The sound's samples are too large for an answer. Scale them to -1 … 1.");
+      onSpan(span(at, samples.length, row));
       waiting -= 1;
     });
     all.catch(onError);
@@ -101,13 +104,29 @@ export async function stream(rate, model, hop_s, onSpan, onError) {
     }
   };
   return {
-    send: (block) => push(resampler.feed(block)),
+    send: (block) => {
+      if (block.every(Number.isFinite)) push(resampler.feed(block));
+      else onError(new Error("The sound must hold finite numbers, got NaN or infinity. Mend or cut those samples."));
+    },
     finish: async () => {
       push(resampler.finish());
       if (filled > answered) ask(held.slice(0, filled), start);
       await all;
     },
   };
+}
+
+function refuseWhatIsNoNumber(name, { channels, rate }) {
+  const first = channels.map((samples) => samples.findIndex((sample) => !Number.isFinite(sample))).filter((at) => at >= 0);
+  if (!first.length) return;
+  const at = Math.min(...first);
+  const what = channels.some((samples) => Number.isNaN(samples[at])) ? "NaN" : "infinity";
+  throw new Error(`${name}: holds ${what} at ${(at / rate).toFixed(3)} s. Repair it or remove it.`);
+}
+
+function refuseTooFew(name, count) {
+  if (count === 1 || count >= card.channels) return;
+  throw new Error(`${name}: has ${count} channels, and ${card.channels} cannot be made of them. Ask for at most ${count}.`);
 }
 
 function remixed(channels) {

@@ -1,5 +1,7 @@
 // Plays parts of a sound, with a cursor in its picture.
+import { playable } from "./decode.js";
 import { $ } from "./elements.js";
+import { resample } from "./resample.js";
 
 export class Player {
   constructor(picture) {
@@ -37,7 +39,9 @@ export class Player {
     const again = this.playing?.button === button;
     this.stop();
     if (again) return;
-    const { samples, rate, start: offset } = this.sound;
+    const { samples: own, rate: ownRate, start: offset } = this.sound;
+    const rate = playable(ownRate);
+    const samples = resample(own, ownRate, rate);
     this.context ??= new AudioContext();
     const { context } = this;
     await context.resume();
