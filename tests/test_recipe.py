@@ -18,6 +18,7 @@ from soundfold.recipe import (
     recipe_to_ship,
     save_recipe,
 )
+from soundfold.recipe.space import load_space
 
 pytestmark = pytest.mark.runtime
 
@@ -84,6 +85,8 @@ def test_every_setting_is_described() -> None:
         ("training.epochs=0", "training.epochs must be greater than or equal to 1, got 0"),
         ("epochs=many", "training.epochs must be a whole number, got 'many'"),
         ("lr=.nan", "training.lr must be a finite number, got nan"),
+        ("epochs=1:30", "training.epochs must be a whole number, got '1:30'"),
+        ("lr=1:30.5", "training.lr must be a number, got '1:30.5'"),
         ("channels=3", "sound.channels must be 1 or 2, got 3"),
         ("fmax_hz=50000", r"features.fmax_hz must be at most 22050 Hz, half of sound.sample_rate, got 50000"),
         ("fmin_hz=30000", "features.fmin_hz must be below the highest band's edge of 22050 Hz, got 30000"),
@@ -155,9 +158,11 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("training: 3\n", "training must be a section of settings, got 3"),
         ("training: {epochs: 2, epochs: 4}\n", r"in line 1 \('epochs' stands twice\)"),
         ("training: {lr: 1}\ntraining: {epochs: 2}\n", r"in line 2 \('training' stands twice\)"),
-        ("name: &a x\nsound: *a\n", "recipes use no aliases"),
+        ("name: &a x\nsound: *a\n", "aliases are not used here"),
         ("name: !!python/object:os.system {}\n", "is not readable YAML"),
         ("[" * 20_000, "is not readable YAML"),
+        ("1: 2\n", "there is no setting '1'"),
+        ("training: {epochs: 1:30}\n", "training.epochs must be a whole number, got '1:30'"),
     ],
 )
 def test_bad_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -167,6 +172,24 @@ def test_bad_file_is_told_in_one_line(tmp_path: Path, text: str, message: str) -
         load_recipe(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_numbers_are_what_people_mean_and_names_stay_names(tmp_path: Path) -> None:
+    """YAML 1.1 reads 010 as 8 and 1:30 as 90."""
+    for text, value in (("010", 10.0), ("1e-3", 0.001), ("1.5", 1.5), (".5", 0.5), ("+2", 2.0), ("0x1F", 31.0)):
+        assert load_recipe("tutorial", [f"augment.gain_db={text}"]).augment.gain_db == value
+    assert load_recipe("tutorial", ["epochs=010"]).training.epochs == 10
+    for name in ("1:30", "010", "089", "1e-3", "1_000", "0x1F", "0b1", "+.inf", "3.", "1.5e3", "12", "yes", "~"):
+        save_recipe(load_recipe("tutorial").model_copy(update={"name": name}), tmp_path / "r.yaml")
+        assert load_recipe(tmp_path / "r.yaml").name == name
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").mkdir()
+    with pytest.raises(PathError, match="x.yaml: is a folder. Name a recipe file, or one of those of soundfold's own:"):
+        load_recipe(tmp_path / "x.yaml")
+    with pytest.raises(PathError, match="x.yaml: is a folder. Name a space file, or one of .*: finetune, linear, net"):
+        load_space(tmp_path / "x.yaml", load_recipe("tutorial"))
 
 
 def test_yaml_that_is_not_utf8_is_told(tmp_path: Path) -> None:

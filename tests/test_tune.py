@@ -134,6 +134,12 @@ def test_spaces_hold_settings_beside_the_values_they_go_with(tmp_path: Path) -> 
         ("training.lr: {low: 0.1, high: 99}", "training.lr must be less than or equal to 10, got 99"),
         ("training.lr: {low: 0.1}", "training.lr must have both low and high"),
         ("training.lr: {low: 0.1, high: 0.01}", "training.lr must have low below high, got 0.1 and 0.01"),
+        (
+            "training.lr: {low: 0.1, high: 0.1}",
+            r"got 0.1 and 0.1. Write one value as a choice: \[0.1\]",
+        ),
+        ("training.lr: &a [0.1]\ntraining.c: *a", "is not readable YAML .*aliases are not used here"),
+        ("training.batch_size: [16, 1:30]", "training.batch_size must be a whole number, got '1:30'"),
         ("augment.time_shift: {low: 0, high: 1, log: true}", "augment.time_shift with log must have low above 0"),
         ("training.lr: {low: 0.1, high: 1, step: -1}", "training.lr must have a step above 0"),
         ("training.lr: {low: 0.1, high: 1, step: 0.4}", "training.lr must go from low to high in whole steps"),
@@ -165,7 +171,7 @@ def test_unknown_spaces_are_told_and_nothing_is_begun(small_data: Path, tmp_path
     with pytest.raises(RecipeError, match=r"there is no space 'netwrok'. Did you mean 'network'\?"):
         soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space="netwrok", out=tmp_path / "run")
     with pytest.raises(
-        PathError, match=f"there is no such file. Spaces of soundfold's own: {', '.join(space_names())}"
+        PathError, match=f"there is no such space file. .* one of those of soundfold's own: {', '.join(space_names())}"
     ):
         soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space="mine.yaml", out=tmp_path / "run")
     for wrong in ({"trials": 1}, {"minutes": 0}, {"inner": 1}, {"jobs": 0}):

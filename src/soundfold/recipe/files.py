@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from soundfold.atomic import write_text
-from soundfold.errors import PathError, RecipeError, did_you_mean
+from soundfold.errors import RecipeError, did_you_mean
+from soundfold.recipe.plain_yaml import UNREADABLE, parse, read_settings
 from soundfold.recipe.schema import Recipe
 from soundfold.wording import counted
 
@@ -38,27 +39,6 @@ _PATHS = (("features", "weights"), ("model", "weights"), ("augment", "background
 """Settings that name places on the user's computer."""
 _LENGTHS = {"string_too_short": ("min_length", "at least"), "string_too_long": ("max_length", "at most")}
 _TABLE = "the table in docs/recipes.md has them all"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without two traps: a key that stands twice, of which the first would be lost, and aliases that explode."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "recipes use no aliases")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
-            seen.add(key.value if isinstance(key.value, str) else id(key))
-        return super().construct_mapping(node, deep)
-
-
-# beside its own errors PyYAML lets through what Python says to impossible dates, numbers and depths
-_UNREADABLE = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
 
 
 def preset_names() -> list[str]:
@@ -118,8 +98,8 @@ def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
             raise RecipeError(f"--set takes key=value, got '{text}'. For instance: --set training.epochs=20")
         full = _full_key(key.strip(), keys)
         try:
-            value = yaml.load(raw, _Loader)
-        except _UNREADABLE:
+            value = parse(raw)
+        except UNREADABLE:
             raise RecipeError(
                 f"{full} must be a number, a word, or null, got '{raw}'. See its row in docs/recipes.md"
             ) from None
@@ -181,23 +161,13 @@ def _read_preset(name: str) -> dict[str, Any]:
             raise RecipeError(f"{name}: a recipe file must end in .yaml or .yml. Rename it, or name a preset")
         raise RecipeError(f"there is no recipe '{name}'.{did_you_mean(name, names)} A file's name must end in .yaml")
     text = (resources.files("soundfold.recipe") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
+    values = parse(text)
     assert isinstance(values, dict)
     return values
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise PathError(f"{path}: there is no such recipe file. Presets: {', '.join(preset_names())}") from None
-    except _UNREADABLE as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark is not None else ""
-        told = f" ({error.problem})" if isinstance(error, yaml.MarkedYAMLError) and error.problem else ""
-        raise RecipeError(
-            f"{path}: is not readable YAML{line}{told}. Write `section:` with `key: value` under it"
-        ) from None
+    values = read_settings(path, "recipe", preset_names(), "Write `section:` with `key: value` under it")
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -210,7 +180,7 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "invalid_key"):  # what is no text is no setting either
         siblings = _names_beside(first["loc"])
         return f"there is no setting '{name}'.{did_you_mean(str(first['loc'][-1]), siblings)}{more}"
     rule = _RULES.get(first["type"], first["msg"].removeprefix("Value error, "))

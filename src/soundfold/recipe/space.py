@@ -17,11 +17,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from soundfold.errors import PathError, RecipeError, did_you_mean
+from soundfold.errors import RecipeError, did_you_mean
 from soundfold.recipe.files import build_recipe, recipe_keys
+from soundfold.recipe.plain_yaml import parse, read_settings
 from soundfold.recipe.schema import Recipe
 
 __all__ = ["Choices", "Range", "Space", "load_space", "space_names"]
@@ -149,24 +149,11 @@ def load_space(source: str | Path | None, recipe: Recipe) -> Space:
         RecipeError: a setting is misspelt, a value is out of its range, or most draws contradict the recipe.
     """
     chosen = source if source is not None else _own(recipe)
-    where, text = _read(chosen)
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        lines = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark is not None else ""
-        raise RecipeError(
-            f"{where}: is not readable YAML{line}. Write a line a setting: training.lr: [0.001]"
-        ) from None
+    where, lines = _read(chosen)
     if not isinstance(lines, dict) or not lines:
         raise RecipeError(
             f"{where}: must hold a line a setting, got {'nothing' if not lines else type(lines).__name__}"
         )
-    names = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise RecipeError(f"{where}: '{twice[0]}' stands twice. Keep one of the lines")
     space = Space(str(chosen), {str(name): _setting(where, str(name), line) for name, line in lines.items()})
     _try_out(where, space, recipe)
     return space
@@ -179,22 +166,16 @@ def _own(recipe: Recipe) -> str:
     return "network" if recipe.model.start == "random" else "finetune"
 
 
-def _read(source: str | Path) -> tuple[str, str]:
+def _read(source: str | Path) -> tuple[str, Any]:
     path = Path(source)
     if path.suffix.lower() in _SUFFIXES:
-        try:
-            return str(path), path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise PathError(f"{path}: there is no such file. Spaces of soundfold's own: {', '.join(space_names())}") \
-                from None  # fmt: skip
-        except UnicodeDecodeError:
-            raise RecipeError(f"{path}: is no text in UTF-8. Save it as such") from None
+        return str(path), read_settings(path, "space", space_names(), "Write a line a setting: training.lr: [0.001]")
     if str(source) not in space_names():
         raise RecipeError(
             f"there is no space '{source}'.{did_you_mean(str(source), space_names())} A file's name must end in .yaml"
         )
     text = (resources.files("soundfold.recipe") / "spaces" / f"{source}.yaml").read_text(encoding="utf-8")
-    return f"space '{source}'", text
+    return f"space '{source}'", parse(text)
 
 
 def _setting(where: str, name: str, written: object) -> Choices | Range:
@@ -232,7 +213,8 @@ def _setting(where: str, name: str, written: object) -> Choices | Range:
         raise RecipeError(f"{where}: {name} must be a list of choices, as it is no number, got a range")
     whole = isinstance(low, int)
     if not low < high:
-        raise RecipeError(f"{where}: {name} must have low below high, got {low:g} and {high:g}. Change places")
+        mend = f"Write one value as a choice: [{low:g}]" if low == high else "Change places"
+        raise RecipeError(f"{where}: {name} must have low below high, got {low:g} and {high:g}. {mend}")
     if line.log and (low <= 0 or line.step is not None):
         raise RecipeError(f"{where}: {name} with log must have low above 0 and no step, got {written!r}")
     if line.step is not None and (line.step <= 0 or (whole and line.step != int(line.step))):
