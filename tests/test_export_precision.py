@@ -17,6 +17,7 @@ from soundfold.runtime.seal import check_seal
 def test_a_smaller_file_answers_nearly_alike(small_run: Path, tmp_path: Path, precision: str, bound: float) -> None:
     out = tmp_path / "m.onnx"
     result = export(small_run, precision, out, max_loss=0.5)
+    assert result.speed == pytest.approx(result.ms_before / result.ms_after)  # figures that stand side by side agree
     before, after = load(small_run), load(out)
     assert after.card == before.card.model_copy(update={"precision": precision})
     assert check_seal(out.read_bytes(), "m.onnx")

@@ -103,7 +103,7 @@ def _tell(result: "ExportResult") -> None:
     print(f"accuracy:   {100 * result.accuracy_before:.1f} % before, {100 * result.accuracy_after:.1f} % after")
     print(f"lost:       {100 * result.loss:.1f} %{spread}; {100 * result.agreement:.1f} % of answers are the same")
     taken = f"{result.ms_before:.2f} ms of one core before, {result.ms_after:.2f} after"
-    print(f"time:       {taken}: {result.speed:.2f} times as fast, turn by turn")
+    print(f"time:       {taken}: {result.speed:.2f} times as fast, medians of turns")
     print(f"size:       {result.bytes_before / 1e6:.2f} MB before, {result.bytes_after / 1e6:.2f} MB after")
     print(f"both ways:  the file's own front end gives the same within {result.portable_difference:.1e}")
     for note in result.notes:
