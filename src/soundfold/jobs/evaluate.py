@@ -60,6 +60,7 @@ def evaluate(
     opened = model if isinstance(model, Model) else load(model)
     several = opened.card.answer == "several"
     clips = _chosen(_read(data, where, opened), fold)
+    _check_known(opened, clips)
     reporter.note(f"{clips.root}: {clips.kind}, {counted(len(clips), 'clip')}")
     began = time.perf_counter()
     probabilities, heard, unheard = _listen(opened, clips, reporter)
@@ -116,6 +117,23 @@ def _chosen(clips: Clips, fold: str | int | None) -> Clips:
         known = ", ".join(clips.folds) or "none"
         raise DataError(f"fold must be one that {clips.root} has ({known}), got '{name}'. Name one, or leave it out")
     return clips.subset((clips.table["fold"] == name).to_numpy())
+
+
+def _check_known(model: Model, clips: Clips) -> None:
+    """Raise where no answer could be right: such a score would tell of the labels' spelling alone.
+
+    Raises:
+        DataError: the model knows not one label of the clips.
+    """
+    if clips.labels and not set(clips.labels) & set(model.labels):
+        raise DataError(
+            f"{clips.root}: must bear at least one label that the model knows ({_some(model.labels)}), got "
+            f"{_some(clips.labels)}. Name the data's labels as the model does, or evaluate another model"
+        )
+
+
+def _some(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:_SPOKEN]) + (f" and {len(labels) - _SPOKEN} more" if len(labels) > _SPOKEN else "")
 
 
 def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray, np.ndarray, tuple[LeftOut, ...]]:
