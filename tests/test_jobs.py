@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soundfold
 from conftest import RATE, SMALL, tone, write_folders
 from soundfold.errors import DataError, PathError, RecipeError, RunError, SoundfoldError
 from soundfold.evaluation import CvResult, TrainResult, read_predictions, score
+from soundfold.jobs.reporting import Silent
 
 FILES = {
     "recipe.yaml", "run.json", "log.csv", "model.onnx", "weights.safetensors", "metrics.json", "predictions.parquet",
@@ -446,6 +448,19 @@ def test_resume_must_be_told_where(small_data: Path) -> None:
         soundfold.train(small_data, recipe="tutorial", resume=True)
 
 
+@pytest.mark.parametrize("verb", [soundfold.train, soundfold.cross_validate, soundfold.tune, soundfold.ladder])
+@pytest.mark.parametrize("resume", [True, False])
+def test_resume_of_nothing_is_told(verb: Callable[..., object], resume: bool, tmp_path: Path) -> None:
+    """A mistyped folder would cost the whole work once more."""
+    notes: list[str] = []
+    listening = Silent()
+    listening.note = notes.append
+    recipe = {} if verb is soundfold.ladder else {"recipe": "tutorial"}
+    with pytest.raises(PathError, match="none"):
+        verb(tmp_path / "none", out=tmp_path / "run", resume=resume, reporter=listening, **recipe)
+    assert (f"{tmp_path / 'run'}: nothing to resume, starting anew" in notes) == resume
+
+
 def test_unknown_fold_names_the_known_ones(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got '9'"):
         soundfold.evaluate(small_run, small_data, fold=9)
@@ -459,6 +474,14 @@ def test_one_class_only_is_refused(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "sounds", labels=("low",))
     with pytest.raises(DataError, match="training needs two or more"):
         soundfold.train(data, recipe="tutorial", changes=SMALL, out=tmp_path / "run", cache=tmp_path / "cache")
+
+
+def test_labels_of_which_the_model_knows_none_are_refused(small_run: Path, tmp_path: Path) -> None:
+    write_folders(tmp_path / "sounds", labels=("x", "y"))
+    with pytest.raises(
+        DataError, match=r"at least one label that the model knows \(.*low.*\), got x, y. Name the data's"
+    ):
+        soundfold.evaluate(small_run, tmp_path / "sounds")
 
 
 def test_unknown_labels_count_as_wrong(small_run: Path, tmp_path: Path) -> None:

@@ -40,6 +40,18 @@ def test_a_count_of_one_is_singular(capsys: pytest.CaptureFixture[str], n: int) 
     assert n == 1 or f"95 % interval over {n:,} recordings: 0.0 to 0.0 %" in told
 
 
+@pytest.mark.parametrize(
+    ("train_s", "told"),
+    [
+        (0.5, "took:       1.0 s, of which 0.5 s training at 7 clips/s"),
+        (48.0, "took:       1.0 s in this call; 48.0 s training in all at 7 clips/s"),
+    ],
+)
+def test_a_resumed_run_tells_no_impossible_times(capsys: pytest.CaptureFixture[str], train_s: float, told: str) -> None:
+    tell_evaluate(evaluated(["high"]).model_copy(update={"train_s": train_s, "clips_per_second": 7.0}))
+    assert told in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_what_the_interval_is_over_is_told_in_one_word_everywhere(
     capsys: pytest.CaptureFixture[str], known: bool

@@ -261,6 +261,9 @@ def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | Evaluat
 def _cost(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
     told = f"took:       {result.seconds:.1f} s"
     if result.clips_per_second is not None:
-        told += f", of which {result.train_s:.1f} s training" if result.train_s else ""
+        if result.train_s and result.train_s > result.seconds:  # a run that was resumed has trained before
+            told += f" in this call; {result.train_s:.1f} s training in all"
+        else:
+            told += f", of which {result.train_s:.1f} s training" if result.train_s else ""
         told += f" at {result.clips_per_second:,.0f} clips/s"
     _say(console, told)

@@ -81,7 +81,7 @@ def cross_validate(
     check_seeds(seeds, settings)
     folder = choose_out(out, data, settings, resume)
     asked = None if folds is None else [str(fold) for fold in folds]
-    check_out(folder, resume=resume)
+    check_out(folder, resume=resume, reporter=reporter)
 
     def divide(clips: Clips) -> list[Split]:
         divided = fold_splits(clips, asked, seed=settings.training.seed)

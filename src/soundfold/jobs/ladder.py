@@ -80,7 +80,7 @@ def ladder(
     if out is None and resume:
         raise RunError("--resume must be told which ladder to continue. Name its folder with --out")
     folder = Path(out) if out is not None else next_free(plain_name(f"{Path(data).absolute().stem}-ladder"))
-    check_out(folder, resume=resume)
+    check_out(folder, resume=resume, reporter=reporter)
     clips = read_clips(data, where=where)
     refuse_several(clips, "soundfold ladder")
     check_trainable(clips)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
+from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe, save_recipe
 
 __all__ = ["METRICS_NAME", "RECIPE_NAME", "check_out", "next_free", "read_result", "run_folder"]
@@ -37,8 +38,13 @@ def next_free(stem: str, folder: str = "runs", *, bare_first: bool = False) -> P
         number += 1
 
 
-def check_out(path: Path, *, resume: bool) -> None:
+def check_out(path: Path, *, resume: bool, reporter: Reporter | None = None) -> None:
     """Raise unless a run may be written to this folder; jobs ask before the long work, and again when they write.
+
+    Args:
+        path: the folder.
+        resume: whether a run that stands in it may be continued.
+        reporter: hears if none does.
 
     Raises:
         PathError: something is in the way.
@@ -47,6 +53,7 @@ def check_out(path: Path, *, resume: bool) -> None:
     if path.is_symlink() and not path.exists():
         raise PathError(f"{path}: is a link that leads nowhere. Choose another --out")
     if not path.exists():
+        _tell_if_new(path, resume, reporter)
         above = next(parent for parent in path.absolute().parents if parent.exists())
         try:
             Path(tempfile.mkdtemp(dir=above)).rmdir()  # permissions alone do not tell of read-only disks and the like
@@ -59,6 +66,7 @@ def check_out(path: Path, *, resume: bool) -> None:
         raise PathError(f"{path}: is a file. Choose another --out")
     # hidden files are no one's work: our lock, a part of a file that a kill left, a file manager's notes
     if all(entry.name.startswith(".") for entry in path.iterdir()):
+        _tell_if_new(path, resume, reporter)
         return
     begun = (path / _IDENTITY_NAME).exists()
     if not resume:
@@ -66,6 +74,12 @@ def check_out(path: Path, *, resume: bool) -> None:
         raise PathError(f"{path}: is not empty. {mend}")
     if not begun:
         raise RunError(f"{path}: is not a run that could be continued. Choose another --out")
+
+
+def _tell_if_new(path: Path, resume: bool, reporter: Reporter | None) -> None:
+    """Say that nothing is continued: a mistyped folder would cost the whole work once more."""
+    if resume and reporter is not None:
+        reporter.note(f"{path}: nothing to resume, starting anew")
 
 
 @contextmanager

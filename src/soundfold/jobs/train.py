@@ -125,7 +125,7 @@ def train(
     wish = _wish(calibrate, precision, false_alarms)
     folder = choose_out(out, data, settings, resume)
     if is_main_process():
-        check_out(folder, resume=resume)
+        check_out(folder, resume=resume, reporter=reporter)
     prepared = prepare(
         data, settings, reporter, where=where, cache=cache,
         check=lambda clips: holdout.split(clips, settings.training.seed), hardware=hardware,

@@ -57,7 +57,7 @@ def tune(
     Args:
         space: a preset's name or a YAML file; None for the one that goes with the recipe.
         trials: trials of each search, the recipe as it is counting as one; None for 30, or for no limit with `minutes`.
-        minutes: time for all searches together, shared out evenly; a trial that runs is ended.
+        minutes: time for all searches together, shared out evenly; a trial that has begun is completed.
         folds: the outer folds to test on; None for every fold.
         inner: parts that the other folds are divided into to score a trial.
         jobs: trials at once, each a process with its share of the cores; None for as many as the cores can carry.
@@ -79,7 +79,7 @@ def tune(
     _check_numbers(trials, minutes, inner, jobs)
     hardware = Hardware(device)
     folder = choose_out(out, data, settings, resume).absolute()
-    check_out(folder, resume=resume)
+    check_out(folder, resume=resume, reporter=reporter)
     asked = None if folds is None else [str(fold) for fold in folds]
 
     def divide(clips: Clips) -> tuple[list[Split], list[Search]]:

@@ -108,10 +108,6 @@ def _cell(cell: Child, kind: str, column: int) -> Html:
     return element("td", cell, class_=kind) if column else element("th", cell, class_=kind, scope="row")
 
 
-def _misleads(sign: str) -> bool:
-    return sign in _OVERRIDES or (unicodedata.category(sign) == "Cc" and sign not in "\n\t")
-
-
 def _escaped(child: str) -> str:
     return child if isinstance(child, Html) else html.escape(bare(child))
 
