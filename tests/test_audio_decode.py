@@ -63,8 +63,8 @@ def joined(*args, **options) -> np.ndarray:
 def test_the_public_list_is_what_can_be_imported():
     public = {name for name in vars(soundfold.audio) if not name.startswith("_")}
     modules = {
-        "arriving", "asked", "complaint", "decode", "folder", "hush", "libav_in", "resample", "shape", "soundfile_in",
-        "source",
+        "arriving", "asked", "complaint", "decode", "folder", "hush", "libav_in", "prompt_resampling", "resample", "shape",
+        "soundfile_in", "source",
         "wav_in",
     }  # fmt: skip
     assert set(soundfold.audio.__all__) == (public - modules) | {"resample"}
@@ -360,6 +360,9 @@ def test_sources_that_cannot_be_opened(tmp_path):
         probe(tmp_path)
     with pytest.raises(PathError, match=r"^a\\x00b: is not a path that can be read \(.*\)\. Check the path\.$"):
         probe("a\0b")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    with pytest.raises(PathError, match=r"loop\.wav: is not a path that can be read \(too many .*links\)\. Check the"):
+        probe(tmp_path / "loop.wav")
     with pytest.raises(AudioError, match=r"^source must be a path, bytes or an open file, got int\.$"):
         probe(7)
     with pytest.raises(AudioError, match=r"^/dev/zero: is a pipe or a device, not a file\."):

@@ -127,6 +127,24 @@ def test_what_is_not_regular_is_left_to_libsndfile(content: bytes) -> None:
     assert open_wav(content, "x") is None
 
 
+@pytest.mark.parametrize("kind", [b"RIFF", b"RIFX", b"RF64"])
+def test_a_header_without_end_is_refused_before_a_decoder_walks_through_it(tmp_path, monkeypatch, kind: bytes) -> None:
+    def walked(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("soundfold.audio.libav_in.opened_with_libav", walked)
+    form = FORM if kind != b"RIFX" else struct.pack(">HHIIHH", 1, 2, RATE, 4 * RATE, 4, 16)
+    size = struct.pack(">I" if kind == b"RIFX" else "<I", len(form))
+    content = kind + b"\xff\xff\xff\x7fWAVEfmt " + size + form + b"JUNK\0\0\0\0" * 50_000
+    path = tmp_path / "x.wav"
+    path.write_bytes(content)
+    for how in ({}, {"content": content}):
+        with pytest.raises(AudioError, match=r"x\.wav: is a damaged WAV file, of more than 4,096 parts\. Fetch it"):
+            load(path, RATE, 1, **how)
+    many = wav(chunk(b"fmt ", FORM), *[chunk(b"JUNK", b"")] * 4_000, chunk(b"data", bytes(400)))
+    assert load(many, RATE, 1, content=many).shape == (1, 100)
+
+
 def test_whatever_is_taken_libsndfile_takes_alike() -> None:
     """Files with a bit, a byte or a chunk changed, or cut off: taken or left, but never heard differently."""
     generator = np.random.default_rng(0)

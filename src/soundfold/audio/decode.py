@@ -17,7 +17,7 @@ from soundfold.audio.resample import resample, resample_blocks
 from soundfold.audio.shape import Downmix, are_alike, remix
 from soundfold.audio.soundfile_in import open_with_soundfile
 from soundfold.audio.source import SoundInfo, Source, Waveform, called, locate
-from soundfold.audio.wav_in import open_wav
+from soundfold.audio.wav_in import open_wav, refuse_endless_header
 from soundfold.errors import AudioError, TooLongError
 
 __all__ = ["load", "probe", "read", "stream"]
@@ -189,6 +189,7 @@ def _opened(source: Source, name: str | None, content: bytes | None = None) -> I
     if sound is None:
         from soundfold.audio.libav_in import opened_with_libav  # FFmpeg takes long to import, and is rarely needed
 
+        refuse_endless_header(target, label)
         with opened_with_libav(target, label) as other:
             yield other
         return

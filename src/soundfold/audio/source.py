@@ -112,7 +112,8 @@ def _check_file(path: str, label: str) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PathError(f"{label}: does not exist. Check the spelling of the path.") from error
     except (OSError, ValueError) as error:
-        raise PathError(f"{label}: is not a path that can be read ({error}). Check the path.") from error
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise PathError(f"{label}: is not a path that can be read ({reason}). Check the path.") from error
     if stat.S_ISDIR(state.st_mode):
         raise PathError(f"{label}: is a folder, not a sound. Name a file inside it.")
     if not stat.S_ISREG(state.st_mode):

@@ -5,14 +5,16 @@ to read them, eight times as long as numpy where they have 24 bits. What is not 
 coding, a header that contradicts itself or promises more than there is.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 
 import numpy as np
 
-from soundfold.audio.source import SoundInfo, Waveform
+from soundfold.audio.source import SoundInfo, Target, Waveform, binary
+from soundfold.errors import AudioError
 
-__all__ = ["WavSound", "open_wav"]
+__all__ = ["WavSound", "open_wav", "refuse_endless_header"]
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 _PCM_IN_EXTENSIBLE = bytes.fromhex("0100000000001000800000aa00389b71")
@@ -21,6 +23,9 @@ _BESIDE_THE_POINT = {
     b"LIST", b"JUNK", b"junk", b"PAD ", b"FLLR", b"bext", b"iXML", b"_PMX", b"id3 ", b"ID3 ", b"cue ", b"inst", b"DISP",
     b"minf", b"elm1", b"regn", b"umid", b"DGDA", b"ResU", b"LGWV", b"SAUR", b"afsp",
 }  # fmt: skip
+_MOST_CHUNKS = (
+    4_096  # recorders write a dozen; in 40 MB there is room for five million, which FFmpeg takes a minute for
+)
 _MOST_CHANNELS, _HIGHEST_RATE = 1_024, 655_350  # as libsndfile has them
 
 
@@ -88,8 +93,11 @@ def open_wav(content: bytes, name: str) -> WavSound | None:
     """
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return None
-    at, form, sound = 12, None, None
+    at, form, sound, chunks = 12, None, None, 0
     while at + 8 <= len(content):
+        chunks += 1
+        if chunks > _MOST_CHUNKS:
+            return None
         mark, size = struct.unpack_from("<4sI", content, at)
         at += 8
         if mark == b"fmt " and at == 20:
@@ -104,6 +112,28 @@ def open_wav(content: bytes, name: str) -> WavSound | None:
             return None
         at += size + size % 2
     return sound
+
+
+def refuse_endless_header(target: Target, name: str) -> None:
+    """Raise if a WAV file consists of more parts than any program writes.
+
+    Raises:
+        AudioError: it does.
+    """
+    with binary(target, name) as file:
+        mark = file.read(12)
+        if mark[:4] not in (b"RIFF", b"RIFX", b"RF64") or mark[8:] != b"WAVE":
+            return
+        length = ">I" if mark[:4] == b"RIFX" else "<I"
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                return
+            (size,) = struct.unpack_from(length, head, 4)
+            file.seek(size + size % 2, os.SEEK_CUR)
+    raise AudioError(
+        f"{name}: is a damaged WAV file, of more than {_MOST_CHUNKS:,} parts. Fetch it again or remove it."
+    )
 
 
 def _form(chunk: bytes) -> tuple[int, int, int] | None:

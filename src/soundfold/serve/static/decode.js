@@ -1,5 +1,5 @@
 // A file's samples at the file's own rate. decodeAudioData resamples to its context's rate, so the rate is looked up first.
-import { readWav, wordAt as text } from "./wav.js";
+import { MOST_CHUNKS, readWav, wordAt as text } from "./wav.js";
 
 const LOWEST_RATE = 3_000; // that an AudioContext takes
 const HIGHEST_RATE = 768_000;
@@ -60,7 +60,7 @@ function flacFrames(view, start) {
 }
 
 function wavRate(view) {
-  for (let at = 12; at + 16 <= view.byteLength; ) {
+  for (let at = 12, chunk = 0; chunk < MOST_CHUNKS && at + 16 <= view.byteLength; chunk += 1) {
     if (text(view, at, 4) === "fmt ") return view.getUint32(at + 12, true);
     at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) & 1);
   }

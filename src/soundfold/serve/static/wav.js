@@ -5,7 +5,7 @@ const PCM = 1;
 const FLOAT = 3;
 const EXTENSIBLE = 0xfffe;
 const SUBFORMAT = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71]; // follows the coding in an extensible header
-const MOST_CHUNKS = 4096;
+export const MOST_CHUNKS = 4096;
 const MOST_CHANNELS = 1024;
 
 // How a sample is read, by its coding and bits.
