@@ -12,7 +12,6 @@ from soundfold.runtime.stream import Hearer, Stream, Told
 __all__ = ["Heard", "Listening", "Note", "SoundSource"]
 
 _TICK_S = 0.1
-_STALLED_S = 3.0
 
 
 class SoundSource(Protocol):
@@ -21,14 +20,15 @@ class SoundSource(Protocol):
     Attributes:
         name: what messages call it.
         sample_rate: in Hz.
+        patience_s: for so long it may give nothing before it is taken for dead.
     """
 
     name: str
     sample_rate: int
+    patience_s: float
 
     def start(self, intake: Intake) -> None: ...
     def stop(self) -> None: ...
-    def is_alive(self) -> bool: ...
 
 
 class Note(str):
@@ -99,8 +99,9 @@ class Listening:
             if piece is None:
                 quiet_s += _TICK_S
                 ended = self._intake.ended
-                if ended is None and quiet_s >= _STALLED_S:
-                    ended = f"{self._source.name}: has given no sound for {_STALLED_S:g} s. Was it unplugged?"
+                patience_s = self._source.patience_s
+                if ended is None and quiet_s >= patience_s:
+                    ended = f"{self._source.name}: has given no sound for {patience_s:g} s. Was it unplugged?"
                 if ended is not None:
                     self.broke = ended
                     break

@@ -84,7 +84,10 @@ class Microphone:
     Attributes:
         name: what it is called.
         sample_rate: the device's own, so that the system need not resample.
+        patience_s: for so long it may give nothing before it is taken for dead.
     """
+
+    patience_s = 3.0
 
     def __init__(self, device: Device) -> None:
         self.name, self.sample_rate = device.name, device.sample_rate

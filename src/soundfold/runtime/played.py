@@ -1,5 +1,6 @@
 """A file as a source of live sound: at the pace of a clock, or as fast as the listener takes it."""
 
+import math
 import threading
 import time
 
@@ -22,11 +23,14 @@ class PlayedFile:
     Attributes:
         name: what is played.
         sample_rate: of the file.
+        patience_s: without end; played slowly, a file gives little, and it tells by itself when it ends.
 
     Raises:
         PathError: there is no such file.
         AudioError: it is no sound, or the speed cannot be.
     """
+
+    patience_s = math.inf
 
     def __init__(self, sound: Source, *, speed: float = 1.0) -> None:
         if not 0 <= speed < 1e6:
@@ -62,7 +66,7 @@ class PlayedFile:
                 played += block.shape[1]
                 if self._speed:
                     # a block is there when its last sample has sounded, as with a microphone
-                    self._stopping.wait(max(0.0, begun + played / self.sample_rate / self._speed - time.monotonic()))
+                    self._wait_until(begun + played / self.sample_rate / self._speed)
                 else:
                     intake.wait_for_room(self._stopping)
                 if self._stopping.is_set():
@@ -72,3 +76,8 @@ class PlayedFile:
             intake.end(str(error))
         else:
             intake.end()
+
+    def _wait_until(self, moment: float) -> None:
+        """Wait, bit by bit, as a tiny speed makes it longer than a system's clock can wait."""
+        while (rest_s := moment - time.monotonic()) > 0 and not self._stopping.wait(min(rest_s, 60.0)):
+            pass
