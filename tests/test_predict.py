@@ -188,6 +188,7 @@ def test_parquet_holds_what_csv_does(capsys: pytest.CaptureFixture[str], sounds:
     ("words", "message"),
     [
         (["--format", "cvs"], "--format must be one of table, json, csv, parquet, audacity, raven, got 'cvs'. Did you"),
+        (["--format", "xml"], "one of table, json, csv, parquet, audacity, raven, got 'xml'. Choose one of these\n"),
         (["--format", "csv", "--json"], "--json is short for --format json, got --format csv too. Say one of them"),
         (["--format", "parquet"], "--format parquet must be told a file, got none. Say --out FILE.parquet"),
         (["--format", "audacity"], "each of 3 sounds has a label track of its own. Say --out FOLDER"),

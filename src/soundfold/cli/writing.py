@@ -37,9 +37,9 @@ def chosen_format(name: str | None, out: Path | None) -> str:
             return _BY_SUFFIX[out.suffix.lower()]
         raise SoundfoldError(f"--format must be named, as '{out}' does not tell it. Say one of {', '.join(FORMATS)}")
     if name not in FORMATS:
-        raise SoundfoldError(
-            f"--format must be one of {', '.join(FORMATS)}, got '{name}'.{did_you_mean(name, FORMATS)}"
-        )
+        near = did_you_mean(name, FORMATS)
+        mend = near if "Did you mean" in near else " Choose one of these"
+        raise SoundfoldError(f"--format must be one of {', '.join(FORMATS)}, got '{name}'.{mend}")
     return name
 
 
