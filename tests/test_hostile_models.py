@@ -269,3 +269,14 @@ def test_a_folder_or_a_device_in_a_models_place_is_told(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").mkdir()
     with pytest.raises((ModelFileError, PathError)):
         load(tmp_path / "m.onnx")
+
+
+def test_an_empty_file_and_a_link_that_leads_nowhere_are_told(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.onnx"
+    empty.touch()
+    with pytest.raises(ModelFileError, match=r"empty\.onnx: is empty \(0 bytes\)\. Fetch it again"):
+        load(empty)
+    for name, target in (("dangling.onnx", "gone.onnx"), ("looping.onnx", "looping.onnx")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(PathError, match=f"{name}: is a link that leads nowhere"):
+            load(tmp_path / name)

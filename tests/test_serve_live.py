@@ -161,6 +161,8 @@ def test_arriving_nonsense_is_told(content):
         ({"hop_s": 2.0}, [], "hop must be more than 0"),
         ({"model": "none"}, [], "model must be one that is served"),
         ({"path": "/etc/passwd"}, [], "path must be right"),
+        ({"model": "n" * 500_000}, [], f"got '{'n' * 80}…'"),
+        ({"p" * 500_000: 1}, [], f"{'p' * 80}… must be right"),
         ("[1, 2", [], "the first message must be right"),
         ("[" * 100_000, [], "the first message must be right"),
         (b"\0" * 100, [], "the first message must be right"),
@@ -176,6 +178,7 @@ def test_refusals(where, opening, pieces, word):
     assert list(last) == ["error"]
     assert word in last["error"]
     assert last["error"].isprintable()
+    assert len(last["error"]) < 400, "an answer is not as long as what was asked"
 
 
 def test_a_silent_stream_is_closed(where):

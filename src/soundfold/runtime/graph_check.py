@@ -57,6 +57,8 @@ def check_graph(model: bytes, where: str) -> None:
         ModelFileError: it holds something else.
         ValueError: it is no ONNX file.
     """
+    if not model:
+        raise ModelFileError(f"{where}: is empty (0 bytes). Fetch it again, or export it anew")
     if len(model) > MOST_BYTES:
         raise _refused(where, f"more than {MOST_BYTES >> 20} MiB")
     graphs = []

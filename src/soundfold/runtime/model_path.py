@@ -24,6 +24,8 @@ def find_model(path: Path) -> Path:
             raise ModelFileError(f"{path}: is not the model file, which stands beside it. Name {beside}")
         return path
     if not path.exists():
+        if path.is_symlink():
+            raise PathError(f"{path}: is a link that leads nowhere. Mend it, or name the model file itself")
         raise PathError(
             f"{path}: there is no such model file or run. Train one with: soundfold train DATA --out {path}"
         )

@@ -15,6 +15,7 @@ from soundfold.runtime import Model, Prediction
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.joining import Joiner
 from soundfold.serve.metrics import Metrics
+from soundfold.serve.naming import shortened
 from soundfold.serve.upload import Upload, take_sound
 from soundfold.wording import counted
 
@@ -51,8 +52,9 @@ class Desk:
         if name is None:
             return next(iter(self.models.values()))
         if name not in self.models:
+            shown = shortened(name)
             raise HTTPException(
-                404, f"model must be one that is served, got {name!r}.{did_you_mean(name, self.models)}"
+                404, f"model must be one that is served, got {shown!r}.{did_you_mean(shown, self.models)}"
             )
         return self.models[name]
 

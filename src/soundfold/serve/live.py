@@ -17,6 +17,7 @@ from soundfold.serve.bounds import Bounds
 from soundfold.serve.desk import Desk
 from soundfold.serve.hearing import Hearing, MessageTooLongError, Opening, open_hearing
 from soundfold.serve.metrics import Metrics
+from soundfold.serve.naming import shortened
 
 __all__ = ["MOST_MESSAGE", "add_stream"]
 
@@ -112,7 +113,7 @@ async def _opening(socket: WebSocket, bounds: Bounds, token: str | None) -> Open
         opening = Opening.model_validate(_fields(message))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the first message"
+        where = shortened(".".join(str(part) for part in first["loc"])) or "the first message"
         raise _RefusalError(
             f"{where} must be right: {first['msg']}. See the documentation of WS /v1/stream", _REFUSED
         ) from None

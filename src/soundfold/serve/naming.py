@@ -1,9 +1,11 @@
-"""What served models are called."""
+"""What served models are called, and how an answer repeats a name that somebody sent."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["names_of"]
+__all__ = ["names_of", "shortened"]
+
+_MOST_SHOWN = 80
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -23,3 +25,12 @@ def names_of(paths: Sequence[Path]) -> list[str]:
             unique = f"{name}-{count}"
         names.append(unique)
     return names
+
+
+def shortened(text: str) -> str:
+    """Return what somebody sent as an answer may repeat it: an answer is not to be as long as what was asked.
+
+    >>> shortened("x" * 1_000) == "x" * 80 + "…"
+    True
+    """
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
