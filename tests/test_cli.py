@@ -436,6 +436,27 @@ def test_ctrl_c_ends_with_a_clean_message_and_the_run_goes_on(tmp_path: Path) ->
     assert "Traceback" not in err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="forks")
+def test_a_forked_child_dies_of_sigterm_and_puts_nothing_away() -> None:
+    code = """
+import os, signal, time
+from soundfold.cli.main import _ended_in_order
+with _ended_in_order() as came:
+    child = os.fork()
+    if not child:
+        try:
+            print("ready", flush=True)
+            time.sleep(20)
+        finally:
+            os._exit(7)
+    time.sleep(0.2)
+    os.kill(child, signal.SIGTERM)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+    assert not came
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_output_cut_off_by_its_reader_is_no_error(small_run: Path, tmp_path: Path) -> None:
     for number in range(40):
         soundfile.write(tmp_path / f"{number}.wav", np.zeros(800), RATE)

@@ -50,13 +50,38 @@ def test_a_folder_whose_model_json_is_anothers_is_left_alone(command, tmp_path, 
 def test_an_export_to_which_files_were_added_is_left_alone(command, tmp_path, capsys):
     out = tmp_path / "out"
     assert main([*command, str(out)]) == 0
-    for name in ("CNAME", "ort/notes.txt"):
+    for name in ("CNAME", "ort/notes.txt", "icon.svg/mine.txt"):
+        if name.startswith("icon"):  # a folder in the place of a file of ours
+            (out / "icon.svg").unlink()
+            (out / "icon.svg").mkdir()
         (out / name).write_text("mine")
         assert main([*command, str(out)]) == 2
         assert f"{out}: {IN_THE_WAY} alone: it holds {name} too. Move that" in capsys.readouterr().err
         assert (out / name).read_text() == "mine"
         (out / name).unlink()
     assert main([*command, str(out)]) == 0
+
+
+def test_a_folder_that_cannot_be_looked_into_is_left_alone(command, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    assert main([*command, str(out)]) == 0
+    (out / "ort" / "deep").mkdir()  # empty, as far as can be seen
+    before = held(out)
+    scan = os.scandir
+
+    def refused(path: object = ".") -> object:
+        if str(path) in locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    locked: list[str] = []
+    for folder in (out / "ort" / "deep", out / "ort", out):
+        locked.append(str(folder))
+        assert main([*command, str(out)]) == 2
+        assert f"{out}: " in capsys.readouterr().err
+    monkeypatch.undo()
+    assert held(out) == before
 
 
 def test_a_link_to_an_earlier_export_renews_what_it_leads_to(command, tmp_path):

@@ -48,7 +48,8 @@ def write_web_folder(model: Model, name: str, out: Path, ort: Path | None = None
     Raises:
         PathError: something is in the way, the folder cannot be written, or files of onnxruntime-web are missing.
     """
-    _refuse_what_is_not_ours(out)
+    with _naming(out):
+        _refuse_what_is_not_ours(out)
     target = out.resolve() if out.is_symlink() else out.absolute()
     with _naming(out), _beside(target) as made:
         folder = made / "web"
@@ -80,12 +81,25 @@ def _refuse_what_is_not_ours(out: Path) -> None:
         if os.path.lexists(out):
             raise PathError(f"{in_the_way}. Name another --out")
         return
-    held = {path.relative_to(out).as_posix() for path in out.rglob("*")}
-    foreign = held - {*_page(), _MODEL, _MARK, _LICENCES, "ort", *(f"ort/{name}" for name in ORT_FILES)}
-    if held and not _is_marked(out / _MARK):
+    if not any(out.iterdir()):
+        return
+    if not _is_marked(out / _MARK):  # looked at first: without it this may be the root of a disk
         raise PathError(f"{in_the_way}. Name another --out")
+    ours = {*_page(), _MODEL, _MARK, _LICENCES, "ort", *(f"ort/{name}" for name in ORT_FILES)}
+    foreign = [name for name in _held(out) if name not in ours]
     if foreign:
         raise PathError(f"{in_the_way} alone: it holds {min(foreign)} too. Move that, or name another --out")
+
+
+def _held(folder: Path) -> Iterator[str]:
+    """Yield what a folder holds, deep down; what cannot be looked into is an error, as it may hold anything."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, files_ in os.walk(folder, onerror=refuse):
+        for name in (*folders, *files_):
+            yield Path(place, name).relative_to(folder).as_posix()
 
 
 def _is_marked(mark: Path) -> bool:
