@@ -464,3 +464,22 @@ def test_output_cut_off_by_its_reader_is_no_error(small_run: Path, tmp_path: Pat
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_mistyped_is_told_before_torch_is_loaded(small_data: Path, tmp_path: Path) -> None:
+    script = """
+import sys
+from soundfold.cli.main import main
+for verb in ("train", "cv", "tune"):
+    assert main([verb, sys.argv[1], "-r", "turorial"]) == 2
+    assert main([verb, sys.argv[1], "-r", "tutorial", "--set", "epochs=many"]) == 2
+    assert main([verb, sys.argv[1], "--set", "epoch=3"]) == 2
+    assert main([verb, sys.argv[2], "-r", "tutorial"]) == 2
+    assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, small_data, tmp_path / "none"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for told in ("no recipe 'turorial'", "a whole number, got 'many'", "no setting 'epoch'", "no such file or folder"):
+        assert done.stderr.count(told) == 3

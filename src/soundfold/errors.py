@@ -106,7 +106,7 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
         if (error.name or "").startswith("soundfold"):
             raise
         raise MissingExtraError(
-            f"{purpose} needs the package '{error.name}', which is not installed. "
+            f"{purpose} needs the package '{(error.name or '?').partition('.')[0]}', which is not installed. "
             f"Install it with: {_install_command(extra)}"
         ) from error
 

@@ -1,5 +1,6 @@
 """The verb `soundfold cv`: its options, and how its answer is printed."""
 
+from soundfold.cli.early import refuse_early
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -51,6 +52,7 @@ def cv(
     from soundfold.cli.telling import tell_cv
 
     with needs_extra("train", "soundfold cv"):
+        refuse_early(data, recipe, set_ or ())
         from soundfold.jobs.cross_validate import cross_validate
     with ConsoleReporter() as reporter:
         result = cross_validate(

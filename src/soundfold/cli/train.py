@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from soundfold.cli.early import refuse_early
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -88,6 +89,7 @@ def train(
     from soundfold.cli.telling import tell_train
 
     with needs_extra("train", "soundfold train"):
+        refuse_early(data, recipe, set_ or ())
         from soundfold.jobs.train import train as job
         from soundfold.training import is_main_process
     with ConsoleReporter() as reporter:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundfold.cli.early import refuse_early
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -79,6 +80,7 @@ def tune(
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "soundfold tune"):
+        refuse_early(data, recipe, set_ or ())
         from soundfold.jobs.tune import tune as search
     with ConsoleReporter() as reporter:
         result = search(

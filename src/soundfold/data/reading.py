@@ -14,7 +14,7 @@ from soundfold.data.rows import Rows, checked
 from soundfold.errors import DataError, PathError, did_you_mean
 from soundfold.wording import natural_order, quoted
 
-__all__ = ["read_clips"]
+__all__ = ["find_data", "read_clips"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,21 @@ def read_clips(path: str | Path, *, where: Mapping[str, str] | None = None, labe
         PathError: when the path is not there or may not be read.
         DataError: when what it holds cannot be used; the message names the file, and the mend.
     """
+    place = find_data(path)
+    rows = _read_folder(place) if place.is_dir() else _read_file(place)
+    return checked(rows, where, labels)
+
+
+def find_data(path: str | Path) -> Path:
+    """Return the absolute path of what a user named.
+
+    Raises:
+        PathError: there is nothing.
+    """
     place = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - takes '..' out, and follows no link
     if not place.exists():
         raise PathError(f"{path}: no such file or folder.{_near(place) or ' Check the path.'}")
-    rows = _read_folder(place) if place.is_dir() else _read_file(place)
-    return checked(rows, where, labels)
+    return place
 
 
 def _read_file(path: Path) -> Rows:

@@ -21,6 +21,7 @@ from soundfold.wording import counted
 __all__ = [
     "build_recipe",
     "change_recipe",
+    "changed_names",
     "load_recipe",
     "preset_names",
     "recipe_keys",
@@ -93,10 +94,7 @@ def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     keys = list(recipe_keys())
     changed = list(changes)
     for text in changed:
-        key, sign, raw = text.partition("=")
-        if not sign:
-            raise RecipeError(f"--set takes key=value, got '{text}'. For instance: --set training.epochs=20")
-        full = _full_key(key.strip(), keys)
+        full, raw = _name_and_value(text, keys)
         try:
             value = parse(raw)
         except UNREADABLE:
@@ -109,6 +107,16 @@ def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
             target = target[section]
         target[last] = value
     return build_recipe(values, "--set") if changed else recipe
+
+
+def changed_names(changes: Iterable[str]) -> list[str]:
+    """Return the full names of the settings that texts like `lr=0.01` change.
+
+    >>> changed_names(["lr=0.01"])
+    ['training.lr']
+    """
+    keys = list(recipe_keys())
+    return [_name_and_value(text, keys)[0] for text in changes]
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
@@ -132,6 +140,13 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
             absolute = str(Path(path).expanduser().absolute())
             sections[section] = part.model_copy(update={name: absolute})
     return recipe.model_copy(update=sections) if sections else recipe
+
+
+def _name_and_value(text: str, keys: list[str]) -> tuple[str, str]:
+    key, sign, raw = text.partition("=")
+    if not sign:
+        raise RecipeError(f"--set takes key=value, got '{text}'. For instance: --set training.epochs=20")
+    return _full_key(key.strip(), keys), raw
 
 
 def _full_key(key: str, keys: list[str]) -> str:
