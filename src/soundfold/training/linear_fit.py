@@ -173,8 +173,8 @@ def _regression(values: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: f
 
     # each step is too short to be divided: with two threads that wait for each other a fit takes ten times as long
     with threadpool_limits(1), warnings.catch_warnings():
-        # the presets need 17 to 178 steps with any c up to 10; only values that differ a thousandfold in size, which
-        # none are that were standardised, were still on their way after a thousand, with c from 1,000 on
+        # the presets need 17 to 178 steps on real sounds; only values that differ a thousandfold in size, which none
+        # are that were standardised, were seen on their way after a thousand, with c from 1,000 on
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(C=c, tol=_NEAR_ENOUGH, max_iter=_MOST_ITERATIONS).fit(
             values, labels, sample_weight=weight
