@@ -269,7 +269,7 @@ def test_the_help_loads_nothing_that_it_does_not_need() -> None:
     [
         (["trian", "x"], "No such command 'trian'. Did you mean 'train'?"),
         (["data", "chek", "x"], "Did you mean 'check'"),
-        (["train"], "Missing argument 'DATA'"),
+        (["train"], "Missing argument 'DATA'. See soundfold train --help"),
         (["train", "x", "--epoch", "3"], "No such option"),
         (["train", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["train", "gone"], "gone"),

@@ -53,6 +53,12 @@ def test_an_unknown_network_gets_the_nearest_name(tmp_path: Path) -> None:
         pretrained_model("mn4", cache=tmp_path)
 
 
+def test_a_model_file_in_the_place_of_a_name_is_sent_where_it_goes(tmp_path: Path) -> None:
+    for name in (str(tmp_path), "runs/mine"):
+        with pytest.raises(RecipeError, match=r"got '.*'\. A model file of yours goes before the sounds: soundfold"):
+            pretrained_model(name)
+
+
 def test_a_model_and_a_sound_must_be_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "one.wav"]) == 2
     assert "got 'one.wav' alone. Say: soundfold predict MODEL PATH…" in capsys.readouterr().err

@@ -136,6 +136,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         told = error.format_message() if hasattr(error, "format_message") else str(error)
         for words, ours in _PARSERS_WORDS.items():
             told = re.sub(words, ours, told)
+        context = getattr(error, "ctx", None)
+        if told.startswith("Missing") and context is not None:
+            told = f"{told.rstrip('.')}. See {context.command_path} --help"
         return _fail(told)
     except SoundfoldError as error:
         return _fail(str(error))
