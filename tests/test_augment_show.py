@@ -1,6 +1,6 @@
 """`data show` draws what a recipe varies, and the backgrounds it takes from a folder."""
 
-import sys
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,9 @@ def street(tmp_path: Path) -> Path:
 def drawn(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *changes: str) -> list[tuple[np.ndarray, ...]]:
     """Return the plain and the augmented picture of each clip, and what stands over the latter."""
     figures: list[Figure] = []
-    monkeypatch.setattr(sys.modules["soundfold.jobs.show"], "save_png", lambda _path, figure: figures.append(figure))
+    monkeypatch.setattr(
+        importlib.import_module("soundfold.jobs.show"), "save_png", lambda _path, figure: figures.append(figure)
+    )
     soundfold.show(data, out, recipe="tutorial", changes=SMALL + STILL + changes, clips=4)
     axes = figures[0].axes
     return [
@@ -83,7 +85,9 @@ def test_a_mixture_tells_its_shares(small_data: Path, tmp_path: Path, monkeypatc
 
 
 def test_features_that_are_no_picture_are_refused(small_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="features.kind must be log_mel, mfcc, pcen to be drawn, got embedding"):
+    with pytest.raises(
+        RecipeError, match="features.kind must be log_mel, mfcc, pcen, audioset to be drawn, got embedding"
+    ):
         soundfold.show(small_data, tmp_path / "clips.png", recipe="probe")
 
 

@@ -39,7 +39,7 @@ def test_devices_and_nodes_reach_fabric(
         asked.update(options)
         raise RunError("that was all")
 
-    monkeypatch.setattr("soundfold.training.launch.Fabric", fabric)
+    monkeypatch.setattr("lightning_fabric.Fabric", fabric)
     monkeypatch.setenv("RANK", "0")  # as torchrun or a cluster does
     places = ["--out", str(tmp_path / "run"), "--cache", str(kept_by(small_run))]
     verb = ["train", str(small_data), *SET, "--test-fold", "3", *places]

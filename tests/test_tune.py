@@ -591,10 +591,13 @@ def test_a_finished_search_is_read_and_not_made_again(
 
 
 def test_people_are_told_in_a_few_lines(
-    tuned: tuple[TuneResult, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tuned: tuple[TuneResult, dict[str, Any]],
+    small_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("soundfold.jobs.tune.tune", lambda *_, **__: tuned[0])
-    assert main(["tune", "anything"]) == 0
+    assert main(["tune", str(small_data)]) == 0
     out = capsys.readouterr().out
     for told in (
         "fold 1: tuned",

@@ -349,7 +349,7 @@ def test_a_torchvision_that_does_not_fit_is_told(
     message = (
         r"needs a torchvision that fits torch [\w.+]+, and the one installed cannot be imported \(operator "
         r"torchvision::nms is missing\)\. Install both from one source: "
-        r'pip install --upgrade torch torchvision "soundfold\[zoo\]"'
+        r"pip install --upgrade torch torchvision"
     )
     with pytest.raises(MissingExtraError, match=f"A network timm/NAME {message}"):
         soundfold.train(small_data, recipe="tutorial", changes=["model.name=timm/resnet18"])

@@ -14,7 +14,7 @@ __all__ = ["Draining"]
 
 _MOST_BYTES = 16_000_000  # of a larger body it is not worth it
 _MOST_S = 2.0
-_REFUSED = 400
+_REFUSED, _TOO_LARGE = 400, 413
 
 
 class Draining:
@@ -41,6 +41,7 @@ class Draining:
 
         async def send_after_body(message: Message) -> None:
             refused = message["type"] == "http.response.start" and message["status"] >= _REFUSED
+            refused = refused and message["status"] != _TOO_LARGE  # it may have no end
             if refused and not whole and claimed_bytes(Headers(scope=scope)) <= _MOST_BYTES:
                 await drain()
             await send(message)
