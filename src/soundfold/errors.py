@@ -74,18 +74,22 @@ class MissingExtraError(SoundfoldError):
     """An optional package that is needed here is not installed."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` for the nearest known name, or the list of known names when none is near.
+def did_you_mean(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return ` Did you mean 'x'?` for the nearest known name; when none is near, `otherwise`, or the list of all.
 
     >>> did_you_mean("epoch", ["epochs", "seed"])
     " Did you mean 'epochs'?"
     >>> did_you_mean("zzz", ["epochs", "seed"])
     ' Known: epochs, seed.'
+    >>> did_you_mean("zzz", ["epochs", "seed"], " Leave it out")
+    ' Leave it out'
     """
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f" Did you mean '{near[0]}'?"
+    if otherwise is not None:
+        return otherwise
     return f" Known: {', '.join(names)}." if names else ""
 
 

@@ -37,8 +37,7 @@ def chosen_format(name: str | None, out: Path | None) -> str:
             return _BY_SUFFIX[out.suffix.lower()]
         raise SoundfoldError(f"--format must be named, as '{out}' does not tell it. Say one of {', '.join(FORMATS)}")
     if name not in FORMATS:
-        near = did_you_mean(name, FORMATS)
-        mend = near if "Did you mean" in near else " Choose one of these"
+        mend = did_you_mean(name, FORMATS, " Choose one of these")
         raise SoundfoldError(f"--format must be one of {', '.join(FORMATS)}, got '{name}'.{mend}")
     return name
 

@@ -31,9 +31,11 @@ def pretrained_model(name: str, *, cache: str | Path | None = None, reporter: Re
         PathError, DownloadError, ModelFileError: its weights are missing, cannot be fetched or are others.
     """
     if name not in EFFICIENTAT_WIDTHS:
-        known, mend = ", ".join(EFFICIENTAT_WIDTHS), did_you_mean(name, EFFICIENTAT_WIDTHS)
-        if Path(name).exists() or "'" not in mend:  # no slip of the pen; most likely a file of their own
-            mend = " A model file of yours goes before the sounds: soundfold predict MODEL PATH"
+        known, own = (
+            ", ".join(EFFICIENTAT_WIDTHS),
+            " A model file of yours goes before the sounds: soundfold predict MODEL PATH",
+        )
+        mend = own if Path(name).exists() else did_you_mean(name, EFFICIENTAT_WIDTHS, own)
         raise RecipeError(f"model must be one of {known}, got '{name}'.{mend}")
     folder = cache_folder(cache) / "models"
     path = folder / f"{PUBLISHED[name].file}-{__version__}.onnx"
