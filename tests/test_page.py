@@ -20,7 +20,7 @@ pytest.importorskip("fastapi")
 
 from chromium import browser, page_at, until
 from model_files import MEL_MODEL, write_tiny_model
-from serving import served
+from serving import Here, served
 from soundfold.audio import resample
 from soundfold.cli import main
 from soundfold.errors import AudioError
@@ -156,8 +156,8 @@ def test_a_file_is_answered_shown_played_and_saved(chromium, where, wav, tmp_pat
 
 
 def test_where_nothing_is_likely_enough_the_page_says_so(chromium, wav):
-    calibration = Calibration(temperature=1.0, thresholds=dict.fromkeys(MODEL.labels, 1.1))
-    with served({"deaf": judging_by(calibration)}) as url, page_at(chromium, url) as page:
+    deaf = judging_by(Calibration(temperature=1.0, thresholds=dict.fromkeys(MODEL.labels, 1.1)))
+    with served({"deaf": deaf}, workers=Here(deaf)) as url, page_at(chromium, url) as page:
         answer = give(page, wav)
         assert answer["label"] == "unknown"
         assert page.locator("#ribbon i.unknown").count() == len(answer["timeline"])

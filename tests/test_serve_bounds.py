@@ -1,4 +1,4 @@
-"""The server keeps its bounds against slow, hostile and foreign senders, joins windows, and counts what it does."""
+"""The server keeps its bounds against slow, hostile and foreign senders, and counts what it does."""
 
 import asyncio
 import io
@@ -23,11 +23,10 @@ pytest.importorskip("httpx")
 import httpx
 
 from model_files import MEL_MODEL, TINY_MODEL
-from serving import encoded, served
+from serving import Here, encoded, served
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import load
 from soundfold.serve import Bounds, build_app, names_of
-from soundfold.serve.joining import Joiner
 
 pytestmark = pytest.mark.runtime
 MODEL = load(TINY_MODEL)
@@ -127,24 +126,18 @@ def test_an_address_with_a_slash_more_leads_nowhere_else():
 
 
 def test_who_is_refused_gets_to_read_it_and_keeps_the_connection():
-    go_on, begun = threading.Event(), threading.Event()
-
-    def slow(batch: np.ndarray) -> np.ndarray:
-        begun.set()
-        assert go_on.wait(20)
-        return MODEL.probabilities(batch)
-
-    with served(MODEL.answering_by(slow), Bounds(concurrency=1)) as where, httpx.Client(base_url=where) as client:
+    slow = Here(MODEL, at_once=False)
+    with served(MODEL, Bounds(concurrency=1), workers=slow) as where, httpx.Client(base_url=where) as client:
         first = threading.Thread(target=httpx.post, args=(f"{where}/v1/predict",), kwargs={"content": encoded()})
         first.start()
-        assert begun.wait(10)
+        assert slow.begun.acquire(timeout=10)
         assert httpx.get(f"{where}/readyz").status_code == 503
         for _ in range(20):
             refused = client.post("/v1/predict", content=bytes(900_000))
             assert refused.status_code == 429
             assert refused.headers["retry-after"] == "1"
             assert "connection" not in refused.headers
-        go_on.set()
+        slow.let_go()
         first.join()
         assert client.post("/v1/predict", content=encoded()).status_code == 200
         assert client.get("/readyz").json() == {"status": "ready"}
@@ -155,22 +148,28 @@ def test_who_is_refused_gets_to_read_it_and_keeps_the_connection():
     assert "soundfold_working 0.0" in text
 
 
-def test_an_answer_that_takes_too_long_is_given_up_and_its_thread_ends():
-    passes = []
-
-    def slow(batch: np.ndarray) -> np.ndarray:
-        passes.append(len(batch))
-        time.sleep(0.3)
-        return MODEL.probabilities(batch)
-
-    with served(MODEL.answering_by(slow), Bounds(max_work_s=0.1, concurrency=1)) as where:
-        answer = httpx.post(f"{where}/v1/predict", content=encoded(samples=np.zeros(80 * 8_000)))
+def test_an_answer_that_takes_too_long_is_given_up_and_keeps_its_place_until_it_ends():
+    slow = Here(MODEL, at_once=False)
+    with served(MODEL, Bounds(max_work_s=0.1, concurrency=1), workers=slow) as where:
+        answer = httpx.post(f"{where}/v1/predict", content=encoded())
         assert answer.status_code == 503
         assert "took longer than 0.1 s" in answer.json()["error"]
         assert answer.headers["retry-after"] == "10"
-        time.sleep(0.6)
+        assert httpx.get(f"{where}/readyz").status_code == 503
+        slow.let_go()
+        time.sleep(0.3)
         assert httpx.get(f"{where}/readyz").status_code == 200
-    assert sum(passes) < 40
+
+
+def test_own_processes_end_with_the_server_and_count_their_passes():
+    before = set(threading.enumerate())
+    with served({"tiny": MODEL, "mel": load(MEL_MODEL)}, workers="own") as where:
+        for model in ("tiny", "mel"):
+            (told,) = httpx.post(f"{where}/v1/predict?model={model}", content=encoded(), timeout=30).json()
+            expected = load(TINY_MODEL if model == "tiny" else MEL_MODEL).predict(encoded())
+            assert told["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
+        assert "soundfold_pass_windows_sum 8.0" in httpx.get(f"{where}/metrics").text
+    assert set(threading.enumerate()) <= before
 
 
 def test_ten_hours_in_a_small_flac_are_refused_at_once():
@@ -313,44 +312,7 @@ def test_names_tell_no_path():
     assert names_of(paths) == ["street", "street-2", "x", "x-2", "model"]
 
 
-# ---- joining
-
-
-def test_joined_windows_come_back_to_who_asked():
-    passes: list[int] = []
-    lock = threading.Lock()
-
-    def run(batch: np.ndarray) -> np.ndarray:
-        with lock:
-            passes.append(len(batch))
-        time.sleep(0.002)
-        return batch.sum(axis=(1, 2))[:, np.newaxis]
-
-    joiner = Joiner(run, 2)
-    wrong: list[object] = []
-
-    def ask(seed: int) -> None:
-        draw = np.random.default_rng(seed)
-        for _ in range(30):
-            batch = draw.normal(size=(draw.integers(1, 4), 1, 8)).astype(np.float32)
-            if not np.array_equal(joiner(batch), batch.sum(axis=(1, 2))[:, np.newaxis]):
-                wrong.append(batch)
-
-    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert wrong == []
-    assert max(passes) == 4
-    assert len(passes) < 8 * 30
-
-
-def test_what_fails_is_raised_where_it_was_asked_and_the_next_is_answered():
-    joiner = Joiner(lambda batch: 1 / 0 if batch.sum() else batch, 1)
-    with pytest.raises(ZeroDivisionError):
-        joiner(np.ones((1, 1, 1)))
-    assert joiner(np.zeros((1, 1, 1))).shape == (1, 1, 1)
+# ---- the description
 
 
 def test_description_names_every_refusal_and_no_path():

@@ -3,6 +3,8 @@
 import os
 import shutil
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from bad_decoders import spoil
 from model_files import MEL_MODEL, TINY_MODEL
 from soundfold.errors import AudioError, ModelFileError, PathError
 from soundfold.runtime import Prediction, load, many
+from soundfold.runtime.worker_feed import Share, Task
 from soundfold.runtime.workers import Workers
 
 pytestmark = [pytest.mark.runtime, pytest.mark.skipif(os.name == "nt", reason="needs signals of Unix")]
@@ -46,7 +49,7 @@ def test_processes_answer_as_this_one_does(path: Path, sounds: list[str], monkey
 
 
 def test_few_sounds_are_heard_by_this_process(sounds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundfold.runtime.workers.start_child", None)
+    monkeypatch.setattr("soundfold.runtime.worker_feed.start_child", None)
     assert len(list(load(TINY_MODEL).predict_many(sounds, workers=2))) == len(sounds)
 
 
@@ -59,7 +62,7 @@ def test_a_sound_that_crashes_or_hangs_its_process_costs_itself_alone(
         shutil.copy(sounds[1], file)
     asked = [bad.get(number, sounds[1]) for number in range(9)]
     model = load(TINY_MODEL)
-    with Workers(TINY_MODEL, 2, patience_s=3.0) as workers:
+    with Workers([TINY_MODEL], 2, patience_s=3.0) as workers:
         answers = [future.result(60) for future in [workers.submit(file) for file in asked]]
     expected = model.predict(sounds[1])
     for number, answer in enumerate(answers):
@@ -73,7 +76,7 @@ def test_a_sound_that_crashes_or_hangs_its_process_costs_itself_alone(
 
 def test_workers_go_when_nobody_waits_for_them(sounds: list[str]) -> None:
     before = set(threading.enumerate())
-    with Workers(TINY_MODEL, 2) as workers:
+    with Workers([TINY_MODEL], 2) as workers:
         assert isinstance(workers.submit(sounds[0]).result(60), Prediction)
         processes = [worker._process for worker in workers._workers if worker._process is not None]
         for _ in range(1_000):
@@ -83,10 +86,52 @@ def test_workers_go_when_nobody_waits_for_them(sounds: list[str]) -> None:
     assert set(threading.enumerate()) <= before
 
 
+def test_sounds_are_given_out_evenly() -> None:
+    share = Share()
+    tasks = [Task(key, "", b"", b"") for key in range(8)]
+    for task in tasks:
+        share.put(task)
+    held = {"one": 0, "other": 0}
+    for worker in ("one", "other", "one", "one", "other", "other", "one", "one", "one", "other", "other", "other"):
+        held[worker] += share.take(worker, held[worker]) is not None
+        assert abs(held["one"] - held["other"]) <= 1
+    assert held == {"one": 4, "other": 4}
+    share.put(tasks[0])
+    assert share.take("one", 4) is None  # enough at hand
+    share.close()
+    assert share.take("one", 0) is None
+
+
+def test_a_sound_of_which_the_time_is_over_or_that_nobody_waits_for_is_not_heard_on(sounds: list[str]) -> None:
+    heard: list[float] = []
+    content = Path(sounds[11]).read_bytes()
+    with Workers([TINY_MODEL], 1, on_heard=heard.append) as workers:
+        late = workers.submit(content, name="late.wav", until=time.monotonic() - 1)
+        dropped = [workers.submit(content) for _ in range(9)]
+        cancelled = sum(future.cancel() for future in dropped)
+        last = workers.submit(content, name="last.wav").result(60)
+        assert "took longer than it may" in str(late.result(60))
+    assert cancelled > 4
+    assert last == replace(load(TINY_MODEL).predict(content), path="last.wav")
+    assert sum(heard) == pytest.approx(last.duration_s * (10 - cancelled))
+
+
+def test_a_model_that_is_replaced_in_between_answers_nothing(tmp_path: Path, sounds: list[str]) -> None:
+    copy = Path(shutil.copy(TINY_MODEL, tmp_path / "m.onnx"))
+    with Workers([copy], 1) as workers:
+        assert isinstance(workers.submit(sounds[0]).result(60), Prediction)
+        shutil.copy(MEL_MODEL, copy)
+        workers._workers[0]._process.kill()
+        with pytest.raises(ModelFileError, match=r"m\.onnx: was replaced while it was in use\. Start again"):
+            workers.submit(sounds[0]).result(60)
+        shutil.copy(TINY_MODEL, copy)
+        assert isinstance(workers.submit(sounds[0]).result(60), Prediction)
+
+
 def test_a_model_that_is_gone_is_told_to_whoever_waits(tmp_path: Path, sounds: list[str]) -> None:
     copy = tmp_path / "m.onnx"
     copy.write_text("no model")
-    with Workers(copy, 2) as workers:
+    with Workers([copy], 2) as workers:
         waiting = [workers.submit(sounds[0]) for _ in range(9)]
         for future in waiting:
             with pytest.raises(ModelFileError, match=r"m\.onnx: "):

@@ -95,7 +95,7 @@ def _hear(model: bytes, options: str, patience_s: float, schema: pa.Schema, soun
 @lru_cache(maxsize=1)
 def _workers(model: bytes, options: str, patience_s: float) -> Workers:
     """Return a worker process that is kept from task to task; it ends with the process of Ray that has it."""
-    return Workers(_kept(model), 1, json.loads(options), patience_s=patience_s).__enter__()
+    return Workers([_kept(model)], 1, json.loads(options), patience_s=patience_s).__enter__()
 
 
 def _kept(model: bytes) -> Path:

@@ -69,7 +69,7 @@ def hear(work: Work, sounds: Iterable[Sound], size: int) -> Iterator[Heard]:
     pack = _Pack(work.schema)
     sounds = iter(sounds)
     under_way, more = 0, True
-    with Workers(work.model, size, work.options, patience_s=work.patience_s) as workers:
+    with Workers([work.model], size, work.options, patience_s=work.patience_s) as workers:
         while more or under_way:
             while more and under_way < _QUEUED * size:
                 sound = next(sounds, None)

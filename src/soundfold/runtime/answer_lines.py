@@ -32,17 +32,17 @@ def read_message(file: IO[bytes]) -> list[Any] | None:
     return message
 
 
-def write_answer(file: IO[bytes], answer: Prediction | SoundfoldError) -> None:
-    """Write the answer for a sound."""
+def write_answer(file: IO[bytes], key: int | None, answer: Prediction | SoundfoldError) -> None:
+    """Write the answer for a sound, and what tells it from others."""
     if isinstance(answer, SoundfoldError):
-        write_message(file, "error", type(answer).__name__, str(answer))
+        write_message(file, "error", key, type(answer).__name__, str(answer))
         return
     lean = any(len(span.probabilities) < len(answer.probabilities) for span in answer.timeline)
     rows = [] if lean else [list(span.probabilities.values()) for span in answer.timeline]
     spans = [_fields(span, () if lean else ("probabilities",)) for span in answer.timeline]
     events = [event.as_dict() for event in answer.events]
     whole = _fields(answer, ("timeline", "events"))
-    file.write(json.dumps(["answer", whole, spans, events, len(rows)]).encode() + b"\n")
+    file.write(json.dumps(["answer", key, whole, spans, events, len(rows)]).encode() + b"\n")
     file.write(np.array(rows, np.float64).tobytes())
     file.flush()
 
@@ -50,9 +50,9 @@ def write_answer(file: IO[bytes], answer: Prediction | SoundfoldError) -> None:
 def read_answer(file: IO[bytes], message: list[Any]) -> Prediction | SoundfoldError | None:
     """Return the answer that a message begins; None where the other side has gone before all of it came."""
     if message[0] == "error":
-        error: SoundfoldError = getattr(errors, message[1])(message[2])
+        error: SoundfoldError = getattr(errors, message[2])(message[3])
         return error
-    _, whole, spans, events, rows = message
+    _, _, whole, spans, events, rows = message
     labels = list(whole["probabilities"])
     content = file.read(8 * len(labels) * rows)
     if len(content) < 8 * len(labels) * rows:

@@ -31,7 +31,7 @@ def answer_many(
     """Yield the answer for each sound in order; see `Model.predict_many`."""
     sounds = iter(sounds)
     first = list(islice(sounds, _FEW * size + 1))
-    apart = size > 1 and len(first) > _FEW * size
+    apart = size > 1 and len(first) > _FEW * size and not model.is_portable
     waiting: deque[Future[Answer]] = deque()
     with _asking(model, size, apart, options, on_heard) as ask:
         for sound in chain(first, sounds):
@@ -63,12 +63,14 @@ def _asking(
             if not apart:
                 yield lambda *asked: pool.submit(answer, *asked)
                 return
-            with Workers(model.path, size, options, on_heard=on_heard) as workers:
+            with Workers([model.path], size, options, on_heard=on_heard or (lambda _: None)) as workers:
 
                 def ask(sound: "Source", start_s: float | None, end_s: float | None) -> "Future[Answer]":
+                    if isinstance(sound, bytes):
+                        return workers.submit(sound, start_s=start_s, end_s=end_s)
                     if isinstance(sound, str | os.PathLike):
                         return workers.submit(os.fspath(sound), start_s=start_s, end_s=end_s)
-                    return pool.submit(answer, sound, start_s, end_s)  # only names of files go from process to process
+                    return pool.submit(answer, sound, start_s, end_s)  # an open file is of this process alone
 
                 yield ask
         finally:

@@ -4,26 +4,24 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
-from dataclasses import replace
-from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from soundfold.audio import fit_length, remix, resample, stream
+from soundfold.audio import remix, resample, stream
 from soundfold.cores import usable_cores
 from soundfold.errors import AudioError, SoundfoldError
 from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
-from soundfold.runtime.events import Event, EventJoiner, Joining
+from soundfold.runtime.events import Event, Joining
 from soundfold.runtime.many import answer_many
 from soundfold.runtime.model_path import find_model
+from soundfold.runtime.passes import Hearing, hear, hear_alone
 from soundfold.runtime.samples import as_waveform
 from soundfold.runtime.session import Session
 from soundfold.runtime.stream import Stream
-from soundfold.runtime.verdict import judge, span_of
-from soundfold.runtime.windowing import WindowCutter, batched, hop_samples
+from soundfold.runtime.windowing import hop_samples
 
 __all__ = ["Model", "load"]
 
@@ -51,11 +49,12 @@ class Model:
 
     Attributes:
         path: the model file.
+        is_portable: whether the file's own graph computes the features.
         card: labels, rate, window, recipe and scores.
     """
 
     def __init__(self, path: Path, *, portable: bool = False) -> None:
-        self.path = path
+        self.path, self.is_portable = path, portable
         self._session = Session(path, portable=portable)
         self._run: Callable[[np.ndarray], np.ndarray] = self._session.probabilities
         self.card: ModelCard = self._session.card
@@ -122,49 +121,52 @@ class Model:
             TooLongError: the file lasts longer than `max_s`.
             PathError: there is no such file.
         """
-        card = self.card
-        cutter = WindowCutter(card.window, hop_samples(card, hop_s))
-        if isinstance(sound, np.ndarray):
-            name, blocks = "", iter([self._fit(sound, sample_rate)])
-        else:
-            name = os.fspath(sound) if isinstance(sound, str | os.PathLike) else ""
-            blocks = stream(
-                sound, card.sample_rate, card.channels, downmix=card.downmix, start_s=start_s, end_s=end_s, max_s=max_s
-            )
-        joiner = EventJoiner(card, joining)
-        spans: list[Span] = []
-        events: list[Event] = []
-        total, samples = np.zeros(len(card.labels)), 0
-        heard_s = 0.0
-        for batch in batched(chain((part for block in blocks for part in cutter.feed(block)), cutter.finish())):
-            answers = self.probabilities(np.stack([fit_length(part, card.window) for _, part in batch]))
-            for (start, part), row in zip(batch, answers, strict=True):
-                stop = start + part.shape[1]
-                span = span_of(card, start, stop, row)
-                spans.append(span if every_probability else _lean(span))
-                events += joiner.add(start, stop, row)
-                total += row.astype(np.float64) * part.shape[1]
-                samples += part.shape[1]
-            if on_heard is not None:
-                on_heard(spans[-1].end_s - heard_s)
-                heard_s = spans[-1].end_s
-        if not samples:
-            raise AudioError(f"{name or 'sound'}: holds no samples. Give a sound that lasts at least one sample")
-        mean = total / samples
-        if not np.isfinite(mean).all():
-            raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
-        verdict = judge(card, mean)
-        return Prediction(
-            path=name,
-            label=verdict.label,
-            probability=verdict.probability,
-            probabilities=dict(zip(card.labels, mean.tolist(), strict=True)),
-            duration_s=spans[-1].end_s,
-            timeline=tuple(spans),
-            labels=verdict.labels,
-            nearest=verdict.nearest,
-            events=tuple(sorted([*events, *joiner.finish()], key=lambda event: (event.start_s, event.end_s))),
+        hearing = self.hear(
+            sound,
+            sample_rate,
+            hop_s=hop_s,
+            start_s=start_s,
+            end_s=end_s,
+            max_s=max_s,
+            joining=joining,
+            every_probability=every_probability,
+            on_heard=on_heard,
         )
+        return hear_alone(hearing, self.probabilities)
+
+    def hear(
+        self,
+        sound: Source | np.ndarray,
+        sample_rate: int | None = None,
+        *,
+        name: str | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        max_s: float = math.inf,
+        **options: Any,
+    ) -> Hearing:
+        """Return what hears a sound as `predict` does, for a caller that runs the network; see `runtime.passes`.
+
+        Args:
+            sound, sample_rate, start_s, end_s, max_s, options: as `predict` takes them.
+            name: what the answer and messages call it; by default its path.
+        """
+        card = self.card
+        if isinstance(sound, np.ndarray):
+            return (yield from hear(card, iter([self._fit(sound, sample_rate)]), name or "", **options))
+        if name is None:
+            name = os.fspath(sound) if isinstance(sound, str | os.PathLike) else ""
+        blocks = stream(
+            sound,
+            card.sample_rate,
+            card.channels,
+            downmix=card.downmix,
+            start_s=start_s,
+            end_s=end_s,
+            max_s=max_s,
+            name=name or None,
+        )
+        return (yield from hear(card, blocks, name, **options))
 
     def timeline(
         self,
@@ -235,9 +237,3 @@ class Model:
             raise AudioError("sample_rate must be given with a waveform. Say model.predict(waveform, 44_100)")
         fitted = remix(as_waveform(waveform), self.card.channels, self.card.downmix)
         return resample(fitted, sample_rate, self.card.sample_rate)
-
-
-def _lean(span: Span) -> Span:
-    """Return a window's answer with the probabilities of what it tells alone."""
-    told = {span.nearest or span.label, *(span.labels or ())}
-    return replace(span, probabilities={label: span.probabilities[label] for label in told})

@@ -2,8 +2,7 @@
 
     app.py        the addresses and their errors
     bounds.py     what a request may cost
-    desk.py       places, threads, time-outs, the models
-    joining.py    windows of several sounds through the network together
+    desk.py       places, time-outs, the models, and the worker processes that answer for uploads
     upload.py     a request's body, in memory and never larger than allowed
     live.py       the address of live streams
     hearing.py    a live stream's bytes turned into answers

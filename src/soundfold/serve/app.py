@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
 from soundfold import __version__
+from soundfold.cores import usable_cores
 from soundfold.runtime import Model
+from soundfold.runtime.workers import Workers
 from soundfold.serve.access import Access, check_host_names, check_token
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.desk import Desk
@@ -37,6 +39,7 @@ def build_app(
     models: Model | Mapping[str, Model],
     bounds: Bounds | None = None,
     *,
+    workers: Workers | None = None,
     token: str | None = None,
     host_names: Collection[str] | None = None,
 ) -> FastAPI:
@@ -44,11 +47,13 @@ def build_app(
 
     The addresses: the page at `/`, `POST /v1/predict` (a sound as the body, or as the one file of a form),
     `WS /v1/stream`, `GET /v1/models`, `/healthz`, `/readyz`, `/metrics` and `/openapi.json`. Sounds stay in memory, at
-    most about three times `max_bytes` for each of `concurrency` requests, and are worked on in threads.
+    most about three times `max_bytes` for each of `concurrency` requests, and are worked on in processes of their own.
 
     Args:
         models: an opened model, or several by name, the first of which answers where none is named.
         bounds: what a request may cost; None for the defaults.
+        workers: what answers for uploads, by the models' files in their order; None for a process a core, from the
+            application's start to its end.
         token: what whoever asks must send as a bearer token; None where anybody may ask.
         host_names: names under which it may be asked beside those of the loopback (`localhost`, `127.0.0.1`), empty for
             those alone; None for any. A server without a token that this machine alone hears should not take any: a
@@ -62,12 +67,15 @@ def build_app(
     bounds = bounds or Bounds()
     named = models if isinstance(models, Mapping) else {"model": models}
     metrics = Metrics()
-    desk = Desk(named, bounds, metrics)
+    own = Workers(
+        [model.path for model in named.values()], usable_cores(), patience_s=bounds.max_work_s, on_passes=metrics.passed
+    )
+    desk = Desk(named, workers or own, bounds, metrics)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        desk.close()
+        with own if workers is None else nullcontext():
+            yield
 
     # The page of documentation that comes with FastAPI fetches its scripts from elsewhere; /openapi.json does not.
     app = FastAPI(
@@ -113,14 +121,14 @@ def build_app(
         return answered
 
     async def _predicted(request: Request, name: str | None, hop_s: float | None) -> Response:
-        model = desk.model(name)
+        name = desk.name(name)
         with desk.place() as place:
             try:
                 body = await read_body(request, bounds)
             except ClientDisconnect:
                 raise HTTPException(400, "the upload broke off. Send it again") from None
             kind = request.headers.get("content-type", "")
-            found = await desk.answer(place, model, body, kind, hop_s)
+            found = await desk.answer(place, name, body, kind, hop_s)
         return JSONResponse([found.as_dict()])
 
     @app.get("/v1/models", summary="What the models know, and how well", responses=MODELS | told_errors(401, 403))

@@ -1,62 +1,48 @@
-"""Where sounds are answered: places, threads, time-outs, and the models behind them."""
+"""Where sounds are answered: places, time-outs, and the worker processes behind them."""
 
 import asyncio
-import threading
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
 
 from fastapi import HTTPException
 
-from soundfold.cores import usable_cores
 from soundfold.errors import AudioError, TooLongError, did_you_mean
 from soundfold.runtime import Model, Prediction
+from soundfold.runtime.workers import Workers
 from soundfold.serve.bounds import Bounds
-from soundfold.serve.joining import Joiner
 from soundfold.serve.metrics import Metrics
 from soundfold.serve.naming import shortened
-from soundfold.serve.upload import Upload, take_sound
+from soundfold.serve.upload import take_sound
 from soundfold.wording import counted
 
 __all__ = ["Desk"]
 
 
-class _TooLateError(Exception):
-    """The time for an answer is over; raised in the thread that works on it."""
-
-
 class Desk:
     """Answers for sounds by the models of a server.
 
-    Decoding goes on in as many threads as there are places; all their windows go through one `Joiner` a model.
-
     Args:
         models: by name, the first of them answers where none is named.
+        workers: what answers for sounds, by the files of `models` in their order.
         bounds: what a request may cost.
         metrics: where it is counted.
     """
 
-    def __init__(self, models: Mapping[str, Model], bounds: Bounds, metrics: Metrics) -> None:
-        passes = usable_cores()
-        self.models = {
-            name: model.answering_by(Joiner(model.probabilities, passes, metrics.passes.observe))
-            for name, model in models.items()
-        }
-        self._bounds, self._metrics = bounds, metrics
+    def __init__(self, models: Mapping[str, Model], workers: Workers, bounds: Bounds, metrics: Metrics) -> None:
+        self.models = dict(models)
+        self._workers, self._bounds, self._metrics = workers, bounds, metrics
         self._taken = 0
-        self._pool = ThreadPoolExecutor(bounds.concurrency, thread_name_prefix="sound")
 
-    def model(self, name: str | None) -> Model:
-        """Return the model of a name; 404 where there is none."""
+    def name(self, name: str | None) -> str:
+        """Return the name of the model that is to answer; 404 where there is none of that name."""
         if name is None:
-            return next(iter(self.models.values()))
+            return next(iter(self.models))
         if name not in self.models:
             shown = shortened(name)
             raise HTTPException(
                 404, f"model must be one that is served, got {shown!r}.{did_you_mean(shown, self.models)}"
             )
-        return self.models[name]
+        return name
 
     @property
     def is_full(self) -> bool:
@@ -71,48 +57,41 @@ class Desk:
             raise HTTPException(429, told, {"Retry-After": "1"})
         return Place(self._count)
 
-    async def answer(self, place: "Place", model: Model, body: bytes, kind: str, hop_s: float | None) -> Prediction:
+    async def answer(self, place: "Place", name: str, body: bytes, kind: str, hop_s: float | None) -> Prediction:
         """Return the answer for a body, `path` being the name that it came with; the place is kept until then.
 
         Raises:
-            HTTPException: 413 or 422, the sound is too long or none; 503, it took too long.
+            HTTPException: 400, 413 or 422, the sound is too long or none; 503, it took too long.
         """
-        late = threading.Event()
-        work = asyncio.get_running_loop().run_in_executor(
-            self._pool, partial(self._hear, model, body, kind, hop_s, late)
+        max_s, max_work_s = self._bounds.max_s, self._bounds.max_work_s
+        content, called = take_sound(body, kind)
+        asked = self._workers.submit(
+            content,
+            model=list(self.models).index(name),
+            name=called,
+            until=time.monotonic() + max_work_s,
+            hop_s=hop_s,
+            max_s=max_s,
         )
         place.keep()
-        work.add_done_callback(lambda _: place.leave())  # a thread cannot be stopped; until it ends, it has its place
+        work = asyncio.wrap_future(asked)
+        work.add_done_callback(lambda _: place.leave())  # what was begun with goes on for a while after it is given up
         try:
-            async with asyncio.timeout(self._bounds.max_work_s):
-                return await asyncio.shield(work)
+            async with asyncio.timeout(max_work_s):
+                found = await asyncio.shield(work)
         except TimeoutError:
-            late.set()
-            work.add_done_callback(lambda done: done.exception())  # nobody else asks what became of it
-            told = f"the answer took longer than {self._bounds.max_work_s:g} s. Send a part of the sound, or ask later"
+            asked.cancel()
+            told = f"the answer took longer than {max_work_s:g} s. Send a part of the sound, or ask later"
             raise HTTPException(503, told, {"Retry-After": "10"}) from None
-
-    def close(self) -> None:
-        """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _hear(self, model: Model, body: bytes, kind: str, hop_s: float | None, late: threading.Event) -> Prediction:
-        def in_time(_: float) -> None:
-            if late.is_set():
-                raise _TooLateError
-
-        sound: Upload = take_sound(body, kind)
-        max_s = self._bounds.max_s
-        try:
-            found = model.predict(sound if sound.name else body, hop_s=hop_s, max_s=max_s, on_heard=in_time)
-        except TooLongError:
-            named = sound.name or "the sound"
-            told = f"{named}: lasts longer than {max_s:g} s, the most that is taken here. Send a part"
-            raise HTTPException(413, told) from None
-        except AudioError as error:
-            raise HTTPException(422, str(error)) from None
+        if isinstance(found, TooLongError):
+            told = f"{called or 'the sound'}: lasts longer than {max_s:g} s, the most that is taken here. Send a part"
+            raise HTTPException(413, told)
+        if isinstance(found, AudioError):
+            raise HTTPException(422, str(found))
+        if not isinstance(found, Prediction):
+            raise found  # a fault of ours
         self._metrics.sound.inc(found.duration_s)
-        return replace(found, path=sound.name)
+        return found
 
     def _count(self, change: int) -> None:
         self._taken += change

@@ -80,7 +80,7 @@ async def _serve(socket: WebSocket, opening: Opening, desk: Desk, bounds: Bounds
             f"hop_s must be at least {bounds.min_hop_s:g}, got {opening.hop_s:g}. Give a longer one", _REFUSED
         )
     try:
-        model = desk.model(opening.model)
+        model = desk.models[desk.name(opening.model)]
     except HTTPException as error:
         raise _RefusalError(error.detail, _REFUSED) from None
     hearing = await asyncio.to_thread(open_hearing, opening, model, bounds)

@@ -42,6 +42,11 @@ class Metrics:
         self.streams = Gauge("soundfold_streams", "Live streams that are open", registry=of)
         self.streamed = Counter("soundfold_streams_opened", "Live streams that were opened", registry=of)
 
+    def passed(self, windows: list[int]) -> None:
+        """Count passes of a network by the windows in each."""
+        for each in windows:
+            self.passes.observe(each)
+
     def text(self) -> bytes:
         """Return all of them in Prometheus's text format."""
         return generate_latest(self._registry)

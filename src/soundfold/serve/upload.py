@@ -4,7 +4,6 @@ Starlette's own reader of forms puts files above 1 MB on the disk, so the form i
 """
 
 import asyncio
-import io
 from typing import TYPE_CHECKING
 
 from fastapi import HTTPException, Request
@@ -18,18 +17,10 @@ from soundfold.serve.bounds import Bounds
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = ["Upload", "claimed_bytes", "read_body", "take_sound"]
+__all__ = ["claimed_bytes", "read_body", "take_sound"]
 
 # A form for one sound has a handful of parts; without a bound, a body of nothing but boundaries costs a minute.
 _MOST_PARTS = 16
-
-
-class Upload(io.BytesIO):
-    """A file as it was sent; `name` is what messages and the answer call it, "" where the sender gave none."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        super().__init__(content)
-        self.name = name
 
 
 async def read_body(request: Request, bounds: Bounds) -> bytes:
@@ -68,15 +59,17 @@ def claimed_bytes(headers: Headers) -> int:
     return int(claimed) if claimed.isdecimal() and len(claimed) < 20 else 0
 
 
-def take_sound(body: bytes, content_type: str) -> Upload:
-    """Return the sound in a body: the one file of a form (`multipart/form-data`), else the body itself.
+def take_sound(body: bytes, content_type: str) -> tuple[bytes, str]:
+    """Return the sound in a body, the one file of a form (`multipart/form-data`) or the body itself, and its name.
+
+    The name is what messages and the answer call it, "" where the sender gave none.
 
     Raises:
         HTTPException: 400, the form is damaged, or holds no file or several.
     """
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
-        return Upload(body, "")
+        return body, ""
     form = _Form()
     try:
         parser = MultipartParser(options.get(b"boundary", b""), form.callbacks())
@@ -89,7 +82,7 @@ def take_sound(body: bytes, content_type: str) -> Upload:
     if len(form.files) != 1:
         raise HTTPException(400, f"the form must hold one file, got {len(form.files)}. Send one sound a request")
     name, pieces = form.files[0]
-    return Upload(b"".join(pieces), name)
+    return b"".join(pieces), name
 
 
 class _Form:

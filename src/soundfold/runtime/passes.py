@@ -1,0 +1,187 @@
+"""Sounds on their way through a network: each asks for the rows of its windows, and one pass may serve several sounds.
+
+The key idea: who hears a sound does not run the network. A hearing is a generator: it yields windows, is sent their
+rows, and returns the answer. Whoever drives it decides what goes through the network together.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from soundfold.audio import fit_length
+from soundfold.errors import AudioError
+from soundfold.runtime.answer import Prediction, Span
+from soundfold.runtime.card import ModelCard
+from soundfold.runtime.events import Event, EventJoiner, Joining
+from soundfold.runtime.verdict import judge, span_of
+from soundfold.runtime.windowing import MOST_WINDOWS, WindowCutter, batched, hop_samples
+
+__all__ = ["Asked", "Hearing", "Run", "hear", "hear_alone", "hear_together"]
+
+Run = Callable[[np.ndarray], np.ndarray]
+"""Windows (batch, channels, window) → rows (batch, labels)."""
+
+Hearing = Generator[np.ndarray, np.ndarray, Prediction]
+"""Yields windows, takes their rows, and returns the answer."""
+
+_NONE = np.empty(0)
+
+
+def hear(
+    card: ModelCard,
+    blocks: Iterator[np.ndarray],
+    name: str,
+    *,
+    hop_s: float | None = None,
+    joining: Joining | None = None,
+    every_probability: bool = True,
+    on_heard: Callable[[float], object] | None = None,
+) -> Hearing:
+    """Hear a sound.
+
+    Args:
+        card: of the model that answers.
+        blocks: the sound, (channels, samples) each, at the card's rate and channels.
+        name: what the answer and messages call it; "" for none.
+        hop_s, joining, every_probability, on_heard: as `Model.predict` takes them.
+
+    Raises:
+        AudioError: the sound holds nothing, or has samples too large for an answer; and what `blocks` raises.
+    """
+    cutter = WindowCutter(card.window, hop_samples(card, hop_s))
+    joiner = EventJoiner(card, joining)
+    spans: list[Span] = []
+    events: list[Event] = []
+    total, samples = np.zeros(len(card.labels)), 0
+    heard_s = 0.0
+    for batch in batched(chain((part for block in blocks for part in cutter.feed(block)), cutter.finish())):
+        answers = yield np.stack([fit_length(part, card.window) for _, part in batch])
+        for (start, part), row in zip(batch, answers, strict=True):
+            stop = start + part.shape[1]
+            span = span_of(card, start, stop, row)
+            spans.append(span if every_probability else _lean(span))
+            events += joiner.add(start, stop, row)
+            total += row.astype(np.float64) * part.shape[1]
+            samples += part.shape[1]
+        if on_heard is not None:
+            on_heard(spans[-1].end_s - heard_s)
+            heard_s = spans[-1].end_s
+    if not samples:
+        raise AudioError(f"{name or 'sound'}: holds no samples. Give a sound that lasts at least one sample")
+    mean = total / samples
+    if not np.isfinite(mean).all():
+        raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
+    verdict = judge(card, mean)
+    return Prediction(
+        path=name,
+        label=verdict.label,
+        probability=verdict.probability,
+        probabilities=dict(zip(card.labels, mean.tolist(), strict=True)),
+        duration_s=spans[-1].end_s,
+        timeline=tuple(spans),
+        labels=verdict.labels,
+        nearest=verdict.nearest,
+        events=tuple(sorted([*events, *joiner.finish()], key=lambda event: (event.start_s, event.end_s))),
+    )
+
+
+def hear_alone(hearing: Hearing, run: Run) -> Prediction:
+    """Return the answer of a hearing, whose windows have their passes to themselves."""
+    try:
+        windows = next(hearing)
+        while True:
+            windows = hearing.send(run(windows))
+    except StopIteration as end:
+        answer: Prediction = end.value
+        return answer
+
+
+class Asked:
+    """A sound that is to be heard.
+
+    Args:
+        key: whatever tells its answer from others.
+        run: the network; only sounds of the same one share passes.
+        hearing: the sound.
+
+    Attributes:
+        windows: what is to go through the network next; empty before the first and after each pass.
+    """
+
+    def __init__(self, key: Any, run: Run, hearing: Hearing) -> None:
+        self.key, self.run = key, run
+        self._hearing = hearing
+        self._rows: np.ndarray | None = None
+        self.windows = _NONE
+
+    def go_on(self) -> None:
+        """Have windows; what ends the hearing, be it its answer in a StopIteration, is raised."""
+        if not len(self.windows):
+            self.windows = next(self._hearing) if self._rows is None else self._hearing.send(self._rows)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Take the rows of the windows, and return the rows of others that are left."""
+        count = len(self.windows)
+        self._rows, self.windows = rows[:count], _NONE
+        return rows[count:]
+
+
+def hear_together(
+    more: Callable[[bool], Asked | None], on_pass: Callable[[int], object] = lambda _: None
+) -> Iterator[tuple[Any, Prediction | Exception]]:
+    """Yield key and answer, or what went wrong, of sounds as they come, several in a pass where there are several.
+
+    Who came first is heard first. Nobody waits for company, but what is at hand joins a pass that has room: many short
+    sounds take a fifth less time so, and a long one, which fills its passes alone, takes no longer.
+
+    Args:
+        more: returns the next sound; asked with True it waits for one, and its None ends all; with False, None says
+            that there is none at hand.
+        on_pass: called with the number of windows of each pass.
+    """
+    under_way: deque[Asked] = deque()
+    while True:
+        together: list[Asked] = []
+        waiting, under_way = under_way, deque()
+        while _room(together) and (one := waiting.popleft() if waiting else more(not under_way)) is not None:
+            try:
+                one.go_on()
+            except StopIteration as end:
+                yield one.key, end.value
+                continue
+            except Exception as error:  # it is this sound's, and the others shall not suffer for it
+                yield one.key, error
+                continue
+            under_way.append(one)
+            if together and (one.run != together[0].run or len(one.windows) > _room(together)):
+                break
+            together.append(one)
+        under_way.extend(waiting)
+        if not together:
+            return
+        windows = [one.windows for one in together]
+        on_pass(sum(map(len, windows)))
+        try:
+            rows = together[0].run(windows[0] if len(windows) == 1 else np.concatenate(windows))
+        except Exception as error:
+            for one in together:
+                under_way.remove(one)
+                yield one.key, error
+            continue
+        for one in together:
+            rows = one.take(rows)
+
+
+def _room(together: list[Asked]) -> int:
+    """Return how many windows more would fit into a pass."""
+    return MOST_WINDOWS - sum(len(one.windows) for one in together)
+
+
+def _lean(span: Span) -> Span:
+    """Return a window's answer with the probabilities of what it tells alone."""
+    told = {span.nearest or span.label, *(span.labels or ())}
+    return replace(span, probabilities={label: span.probabilities[label] for label in told})
