@@ -52,8 +52,8 @@ def build_app(
     Args:
         models: an opened model, or several by name, the first of which answers where none is named.
         bounds: what a request may cost; None for the defaults.
-        workers: what answers for uploads, by the models' files in their order; None for a process a core, from the
-            application's start to its end.
+        workers: what answers for uploads, by the models' files in their order; None for a process a core (no more
+            than `concurrency`), from the application's start to its end.
         token: what whoever asks must send as a bearer token; None where anybody may ask.
         host_names: names under which it may be asked beside those of the loopback (`localhost`, `127.0.0.1`), empty for
             those alone; None for any. A server without a token that this machine alone hears should not take any: a
@@ -67,9 +67,9 @@ def build_app(
     bounds = bounds or Bounds()
     named = models if isinstance(models, Mapping) else {"model": models}
     metrics = Metrics()
-    own = Workers(
-        [model.path for model in named.values()], usable_cores(), patience_s=bounds.max_work_s, on_passes=metrics.passed
-    )
+    size = min(usable_cores(), bounds.concurrency)
+    files = [model.path for model in named.values()]
+    own = Workers(files, size, patience_s=bounds.max_work_s, on_passes=metrics.passed)
     desk = Desk(named, workers or own, bounds, metrics)
 
     @asynccontextmanager
