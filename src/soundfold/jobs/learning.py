@@ -121,8 +121,8 @@ def learn_split(
             probes,
             prepared.features,
         )
-    figure = draw_curves(_curves(fitted))
-    save_png(folder / "curves.png", figure)
+    if len(fitted.history) > 1:  # a regression is fitted in one go: one point is no curve
+        save_png(folder / "curves.png", draw_curves(_curves(fitted)))
     result = result.model_copy(
         update={
             "seconds": time.perf_counter() - started,
