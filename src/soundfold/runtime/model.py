@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,7 +55,6 @@ class Model:
     def __init__(self, path: Path, *, portable: bool = False) -> None:
         self.path, self.is_portable = path, portable
         self._session = Session(path, portable=portable)
-        self._run: Callable[[np.ndarray], np.ndarray] = self._session.probabilities
         self.card: ModelCard = self._session.card
 
     @property
@@ -73,17 +71,7 @@ class Model:
         Returns:
             (batch, labels) float32; rows sum to 1, unless the model answers with several labels.
         """
-        return self._run(batch)
-
-    def answering_by(self, run: Callable[[np.ndarray], np.ndarray]) -> "Model":
-        """Return a model whose windows go through `run` on their way to `probabilities`.
-
-        Args:
-            run: takes and returns what `probabilities` does; it may join the windows of several threads, say.
-        """
-        other = copy(self)
-        other._run = run
-        return other
+        return self._session.probabilities(batch)
 
     def features(self, batch: np.ndarray) -> np.ndarray:
         """Return what the network takes for whole windows: features, or the windows where its graph makes them."""
