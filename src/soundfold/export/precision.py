@@ -7,7 +7,9 @@ So only what takes `features` is changed, and joined to the front end again; a f
   on an x86 without kernels for it it was no faster, and moved a probability of mn04 by 0.02.
 - **int8**: weights with a scale a channel (with one a tensor a third more of mn04's answers changed), values unsigned,
   in pairs of QuantizeLinear and DequantizeLinear, which are ONNX's own; the other form, no faster, needs operators of
-  Microsoft's. Weights get seven bits, as sums of 8-bit products overflow on processors without VNNI.
+  Microsoft's. Weights get seven bits, as sums of 8-bit products overflow on processors without VNNI. What has no
+  weights stays float32, and so does the last layer, whose sums are the answer: with both in 8 bits the probe lost 3.2 %
+  on recordings that it had not met, and 0.7 % so, for 20 kB.
 """
 
 import logging
@@ -29,6 +31,7 @@ from soundfold.runtime.seal import SEAL_KEY, sealed, with_card
 __all__ = ["with_precision"]
 
 _SMALLEST = 64  # numbers in a tensor that is worth halving
+_WEIGHED = ["Conv", "MatMul", "Gemm"]
 
 
 def with_precision(content: bytes, card: ModelCard, values: np.ndarray | None) -> bytes:
@@ -121,12 +124,15 @@ def _quantised(model: onnx.ModelProto, values: np.ndarray) -> onnx.ModelProto:
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        source.write_bytes(_named(model).SerializeToString())
+        named = _named(model)
+        source.write_bytes(named.SerializeToString())
         quantize_static(
             source,
             target,
             Clips(),
             quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_WEIGHED,
+            nodes_to_exclude=[node.name for node in named.graph.node if node.op_type in _WEIGHED][-1:],
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
