@@ -47,7 +47,7 @@ def webm(samples: np.ndarray, rate: int = 48_000) -> bytes:
 @cache
 def kept_workers(*files: Path) -> Workers:
     """Return worker processes that tests share, so that not each has to wait for its own; they end with the tests."""
-    return Workers(files, 2)
+    return Workers(files, 2).__enter__()
 
 
 class Here:
@@ -56,6 +56,8 @@ class Here:
     Attributes:
         begun: released for each sound that is asked for.
     """
+
+    is_ready = True
 
     def __init__(self, *models: Model, at_once: bool = True) -> None:
         self.begun = threading.Semaphore(0)

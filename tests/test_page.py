@@ -155,6 +155,25 @@ def test_a_file_is_answered_shown_played_and_saved(chromium, where, wav, tmp_pat
         assert page.locator("#ribbon i").count() == len(expected["timeline"])
 
 
+DROP = """(bytes) => { const data = new DataTransfer();
+if (bytes) data.items.add(new File([new Uint8Array(bytes)], "dropped.wav")); else data.setData("text/plain", "no file");
+for (const kind of ["dragenter", "dragover", "drop"])
+  document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true })); }"""
+COLOURS = """(() => { const canvas = document.querySelector("#mel");
+const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+return new Set(new Uint32Array(data.buffer)).size; })()"""
+
+
+def test_a_file_may_be_dropped_and_text_is_none(chromium, where, wav):
+    with page_at(chromium, where) as page:
+        page.evaluate(DROP, None)
+        assert page.inner_text("#error") == ""
+        page.evaluate(DROP, list(wav.read_bytes()))
+        until(page, "soundfold.answer || document.getElementById('error').textContent")
+        same(page.evaluate("soundfold.answer"), MODEL.predict(wav).as_dict())
+        assert "dropped.wav" in page.inner_text("main")
+
+
 def test_where_nothing_is_likely_enough_the_page_says_so(chromium, wav):
     deaf = judging_by(Calibration(temperature=1.0, thresholds=dict.fromkeys(MODEL.labels, 1.1)))
     with served({"deaf": deaf}, workers=Here(deaf)) as url, page_at(chromium, url) as page:
@@ -214,6 +233,7 @@ def test_live_listening_is_answered_as_python_answers_it(chromium, where):
     with page_at(chromium, where) as page:
         told, samples = live(page)
         same_live(told, samples)
+        assert page.evaluate(COLOURS) > 50  # the spectrogram was drawn as the sound came
         # where in its file the microphone begins is chance, and so is how many events there are
         assert page.locator("#list button").count() == len(told["events"])
         for button in page.locator("#list button").all():

@@ -11,6 +11,7 @@ import time
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -159,6 +160,49 @@ def test_an_answer_that_takes_too_long_is_given_up_and_keeps_its_place_until_it_
         slow.let_go()
         time.sleep(0.3)
         assert httpx.get(f"{where}/readyz").status_code == 200
+
+
+def test_a_fault_in_a_worker_gives_nothing_away(tmp_path, monkeypatch, capfd):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import numpy\n"
+        "def stack(*_): raise FileNotFoundError(2, 'gone', '/srv/secret/street.onnx')\n"
+        "numpy.stack = stack"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with served(MODEL, workers="own") as where:
+        answer = httpx.post(f"{where}/v1/predict", content=encoded(), timeout=30)
+    assert (answer.status_code, answer.json()) == (
+        500,
+        {"error": "the server failed at this request; its log says why"},
+    )
+    assert "/srv/secret/street.onnx" in capfd.readouterr().err
+
+
+def test_a_worker_gives_up_what_takes_too_long(monkeypatch):
+    monkeypatch.setattr("soundfold.serve.desk.time", SimpleNamespace(monotonic=lambda: time.monotonic() - 100))
+    with served(MODEL) as where:
+        answer = httpx.post(f"{where}/v1/predict", content=encoded())
+        assert answer.status_code == 503
+        assert "took longer than 60 s" in answer.json()["error"]
+
+
+def test_ready_is_said_once_a_worker_is(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.exit(3)")
+    with served(MODEL, workers="own") as where:
+        assert waited_for(lambda: httpx.get(f"{where}/readyz").status_code == 200)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with served(MODEL, workers="own") as where:
+        time.sleep(1.0)
+        told = httpx.get(f"{where}/readyz")
+        assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+        assert "no worker has opened the models yet" in told.json()["error"]
+
+
+def waited_for(condition) -> bool:
+    until = time.monotonic() + 20
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
 
 
 def test_own_processes_end_with_the_server_and_count_their_passes():

@@ -172,6 +172,7 @@ def attack(times: int, seed: int) -> None:
             assert answer.status_code in (200, 400, 413, 422), (answer.status_code, seed)
             for path in (str(MEL_MODEL.parent), str(Path.home()), "site-packages", "Traceback"):
                 assert path not in answer.text
+            assert "ended the process" not in answer.text, seed
 
 
 def test_damaged_uploads_are_answered_or_refused():
@@ -183,9 +184,13 @@ def test_thousands_of_damaged_uploads_leak_no_memory():
     def resident() -> float:
         return _resident() + sum(_resident(worker._process.pid) for worker in kept_workers(MEL_MODEL)._workers)
 
+    def processes() -> list[int]:
+        return [worker._process.pid for worker in kept_workers(MEL_MODEL)._workers]
+
     attack(300, 5)
-    before = resident()
+    before, of = resident(), processes()
     attack(3_000, 7)
+    assert processes() == of
     assert resident() - before < 30e6
 
 
@@ -220,15 +225,20 @@ def test_everything_that_the_description_allows_is_answered_as_it_says():
 
 
 def own_rate(model: Model, sounds: list[bytes], seconds: float) -> float:
-    """Return how many sounds a second the runtime answers by itself, two at once."""
-    began = time.perf_counter()
+    """Return how many sounds a second the runtime answers by itself, two at once, when its processes have begun."""
+    begun: list[float] = []
 
     def endless() -> Iterator[bytes]:
-        while time.perf_counter() - began < seconds:
+        while not begun or time.perf_counter() - begun[0] < seconds:
             yield from sounds
 
-    done = sum(1 for _ in model.predict_many(endless(), workers=2))
-    return done / (time.perf_counter() - began)
+    done = 0
+    for number, _ in enumerate(model.predict_many(endless(), workers=2)):
+        if number == 20:
+            begun.append(time.perf_counter())
+        if begun and time.perf_counter() - begun[0] < seconds:
+            done += 1
+    return done / seconds
 
 
 async def ask_for(where: str, bodies: list[bytes], rate: float, seconds: float) -> list[tuple[int, int, float, bytes]]:

@@ -13,9 +13,9 @@ import soundfile
 
 from bad_decoders import spoil
 from model_files import MEL_MODEL, TINY_MODEL
-from soundfold.errors import AudioError, ModelFileError, PathError
+from soundfold.errors import AudioError, FaultError, ModelFileError, PathError, TooLateError
 from soundfold.runtime import Prediction, load, many
-from soundfold.runtime.worker_feed import Share, Task
+from soundfold.runtime.worker_share import Share, Task
 from soundfold.runtime.workers import Workers
 
 pytestmark = [pytest.mark.runtime, pytest.mark.skipif(os.name == "nt", reason="needs signals of Unix")]
@@ -110,10 +110,65 @@ def test_a_sound_of_which_the_time_is_over_or_that_nobody_waits_for_is_not_heard
         dropped = [workers.submit(content) for _ in range(9)]
         cancelled = sum(future.cancel() for future in dropped)
         last = workers.submit(content, name="last.wav").result(60)
-        assert "took longer than it may" in str(late.result(60))
+        assert isinstance(late.result(60), TooLateError)
     assert cancelled > 4
     assert last == replace(load(TINY_MODEL).predict(content), path="last.wav")
     assert sum(heard) == pytest.approx(last.duration_s * (10 - cancelled))
+
+
+def test_what_hangs_holds_others_up_for_its_patience_alone(
+    sounds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(tmp_path / "site", monkeypatch)
+    hanging = str(shutil.copy(sounds[1], tmp_path / "hang.wav"))
+    with Workers([TINY_MODEL], 1, patience_s=2.0) as workers:
+        workers.submit(sounds[1]).result(60)
+        began = time.monotonic()
+        bad, good = workers.submit(hanging), workers.submit(sounds[1])
+        assert isinstance(good.result(60), Prediction)
+        assert time.monotonic() - began < 2 * 2.0 + 6.0  # and the start of a process
+        assert "without a sign of life" in str(bad.result(0))
+
+
+def test_a_fault_of_ours_is_told_as_one(sounds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(tmp_path / "site", monkeypatch)
+    failing = str(shutil.copy(sounds[1], tmp_path / "fail.wav"))
+    with Workers([TINY_MODEL], 1) as workers:
+        told, good = workers.submit(failing), workers.submit(sounds[1])
+        assert isinstance(told.result(60), FaultError)
+        assert "fail.wav: soundfold failed on it (ZeroDivisionError: by us)" in str(told.result(60))
+        assert isinstance(good.result(60), Prediction)
+
+
+def test_modules_in_the_working_folder_are_none_of_ours(
+    sounds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
+    with Workers([TINY_MODEL], 1) as workers:
+        assert isinstance(workers.submit(sounds[0]).result(60), Prediction)
+
+
+def test_a_callback_that_raises_is_heard_of_and_the_next_sound_is_answered(sounds: list[str]) -> None:
+    raised: list[float] = []
+
+    def heard(seconds: float) -> None:
+        if not raised:
+            raised.append(seconds)
+            raise BrokenPipeError
+
+    with Workers([TINY_MODEL], 1, on_heard=heard) as workers:
+        with pytest.raises(BrokenPipeError):
+            workers.submit(sounds[1]).result(60)
+        assert isinstance(workers.submit(sounds[1]).result(60), Prediction)
+
+
+def test_no_other_file_answers_than_the_one_that_was_opened(sounds: list[str]) -> None:
+    with Workers([TINY_MODEL], 2, digests=[load(MEL_MODEL).digest]) as workers:
+        for future in [workers.submit(sounds[0]) for _ in range(6)]:
+            with pytest.raises(ModelFileError, match="was replaced while it was in use"):
+                future.result(60)
+        assert not workers.is_ready
 
 
 def test_a_model_that_is_replaced_in_between_answers_nothing(tmp_path: Path, sounds: list[str]) -> None:

@@ -28,7 +28,7 @@ def start_child(code: str, **variables: str) -> "subprocess.Popen[bytes]":
         else {"process_group": 0}
     )
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],  # -P: what lies in the working folder is no module of ours
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": path, **variables},

@@ -3,7 +3,9 @@
     SoundfoldError
     ├── PathError          a path that is missing, in the way, or may not be written
     ├── AudioError         a sound that cannot be decoded or used
-    │   └── TooLongError   a sound that lasts longer than the limit that was set
+    │   ├── TooLongError   a sound that lasts longer than the limit that was set
+    │   ├── TooLateError   a sound whose answer takes longer than the limit that was set
+    │   └── FaultError     a sound at which soundfold itself failed: ours to mend
     ├── DataError          a data set, a table, or a split that cannot be used
     ├── DownloadError      a download that broke, or brought something else than it should
     ├── RecipeError        a setting that is misspelt, out of range, or at odds with another
@@ -22,12 +24,14 @@ __all__ = [
     "AudioError",
     "DataError",
     "DownloadError",
+    "FaultError",
     "MissingExtraError",
     "ModelFileError",
     "PathError",
     "RecipeError",
     "RunError",
     "SoundfoldError",
+    "TooLateError",
     "TooLongError",
     "did_you_mean",
     "needs_extra",
@@ -48,6 +52,14 @@ class AudioError(SoundfoldError):
 
 class TooLongError(AudioError):
     """A sound lasts longer than the limit that was set for it."""
+
+
+class TooLateError(AudioError):
+    """The answer for a sound takes longer than the limit that was set for it."""
+
+
+class FaultError(AudioError):
+    """soundfold itself failed at a sound, or ran out of memory; other sounds are answered."""
 
 
 class DataError(SoundfoldError):

@@ -63,7 +63,7 @@ def _asking(
             if not apart:
                 yield lambda *asked: pool.submit(answer, *asked)
                 return
-            with Workers([model.path], size, options, on_heard=on_heard or (lambda _: None)) as workers:
+            with Workers([model.path], size, options, digests=[model.digest], on_heard=on_heard) as workers:
 
                 def ask(sound: "Source", start_s: float | None, end_s: float | None) -> "Future[Answer]":
                     if isinstance(sound, bytes):

@@ -58,6 +58,11 @@ class Model:
         self.card: ModelCard = self._session.card
 
     @property
+    def digest(self) -> str:
+        """What tells the file's content from any other."""
+        return self._session.digest
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The classes, in the order of the probabilities."""
         return self.card.labels

@@ -20,7 +20,7 @@ from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.verdict import judge, span_of
 from soundfold.runtime.windowing import MOST_WINDOWS, WindowCutter, batched, hop_samples
 
-__all__ = ["Asked", "Hearing", "Run", "hear", "hear_alone", "hear_together"]
+__all__ = ["Hearing", "Run", "UnderWay", "hear", "hear_alone", "hear_together"]
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Windows (batch, channels, window) → rows (batch, labels)."""
@@ -100,8 +100,8 @@ def hear_alone(hearing: Hearing, run: Run) -> Prediction:
         return answer
 
 
-class Asked:
-    """A sound that is to be heard.
+class UnderWay:
+    """A sound that is being heard.
 
     Args:
         key: whatever tells its answer from others.
@@ -120,8 +120,7 @@ class Asked:
 
     def go_on(self) -> None:
         """Have windows; what ends the hearing, be it its answer in a StopIteration, is raised."""
-        if not len(self.windows):
-            self.windows = next(self._hearing) if self._rows is None else self._hearing.send(self._rows)
+        self.windows = next(self._hearing) if self._rows is None else self._hearing.send(self._rows)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Take the rows of the windows, and return the rows of others that are left."""
@@ -131,52 +130,61 @@ class Asked:
 
 
 def hear_together(
-    more: Callable[[bool], Asked | None], on_pass: Callable[[int], object] = lambda _: None
+    more: Callable[[bool], UnderWay | None],
+    *,
+    on_turn: Callable[[Any], object] = lambda _: None,
+    on_pass: Callable[[int], object] = lambda _: None,
 ) -> Iterator[tuple[Any, Prediction | Exception]]:
     """Yield key and answer, or what went wrong, of sounds as they come, several in a pass where there are several.
 
-    Who came first is heard first. Nobody waits for company, but what is at hand joins a pass that has room: many short
-    sounds take a fifth less time so, and a long one, which fills its passes alone, takes no longer.
+    All have their turn: who has just had a pass stands behind those who wait, so that a short sound need not wait for
+    the end of a long one. Nobody waits for company, but who fits joins a pass that has room: many short sounds take a
+    fifth less time so.
 
     Args:
         more: returns the next sound; asked with True it waits for one, and its None ends all; with False, None says
             that there is none at hand.
+        on_turn: called with a sound's key before it is decoded on.
         on_pass: called with the number of windows of each pass.
     """
-    under_way: deque[Asked] = deque()
+    waiting: deque[UnderWay] = deque()
     while True:
-        together: list[Asked] = []
-        waiting, under_way = under_way, deque()
-        while _room(together) and (one := waiting.popleft() if waiting else more(not under_way)) is not None:
+        while (one := more(not waiting)) is not None:
+            waiting.append(one)
+        if not waiting:
+            return
+        together: list[UnderWay] = []
+        passed_over: list[UnderWay] = []
+        while waiting and _room(together):
+            one = waiting.popleft()
             try:
-                one.go_on()
+                if not len(one.windows):
+                    on_turn(one.key)
+                    one.go_on()
             except StopIteration as end:
                 yield one.key, end.value
-                continue
             except Exception as error:  # it is this sound's, and the others shall not suffer for it
                 yield one.key, error
-                continue
-            under_way.append(one)
-            if together and (one.run != together[0].run or len(one.windows) > _room(together)):
-                break
-            together.append(one)
-        under_way.extend(waiting)
+            else:
+                fits = not together or (one.run == together[0].run and len(one.windows) <= _room(together))
+                (together if fits else passed_over).append(one)
+        waiting.extendleft(reversed(passed_over))
         if not together:
-            return
+            continue
         windows = [one.windows for one in together]
         on_pass(sum(map(len, windows)))
         try:
             rows = together[0].run(windows[0] if len(windows) == 1 else np.concatenate(windows))
         except Exception as error:
             for one in together:
-                under_way.remove(one)
                 yield one.key, error
             continue
         for one in together:
             rows = one.take(rows)
+        waiting.extend(together)
 
 
-def _room(together: list[Asked]) -> int:
+def _room(together: list[UnderWay]) -> int:
     """Return how many windows more would fit into a pass."""
     return MOST_WINDOWS - sum(len(one.windows) for one in together)
 

@@ -7,6 +7,7 @@ Whoever wrote it, a file is looked through before anything of it runs: its seal,
 memory and work it takes. The bytes that were looked through are the bytes that are opened.
 """
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Session:
 
     Attributes:
         card: what the file says of itself.
+        digest: of the file's content.
         is_sealed: whether it bears a seal, which was looked at.
         front_end: what computes features in the graph's place; None where the graph does.
 
@@ -47,6 +49,7 @@ class Session:
     def __init__(self, path: Path, *, portable: bool = False) -> None:
         _keep_freed_memory()
         where, content = str(path), _read(path)
+        self.digest = hashlib.blake2b(content, digest_size=16).hexdigest()
         try:
             told = metadata(content)
             if CARD_KEY not in told:

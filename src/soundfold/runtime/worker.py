@@ -2,29 +2,31 @@
 
 parent → worker   a line of JSON for each sound: {"key", "model", "file", "name", "until", "options"}; where its bytes
                   are sent instead of a file, "size", and the bytes behind the line
-worker → parent   ["ready", digests of the model files]; then ["heard", seconds, windows of each pass] now and then, and
-                  each sound's answer with its key, in any order
+worker → parent   ["ready", digests of the models] or an error whose key is null; then
+                  ["at", key] before a sound is decoded on, so that it is known who ended the process
+                  ["heard", seconds, windows of each pass] now and then
+                  each sound's answer or error with its key, in any order
 """
 
-import hashlib
 import json
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
-from soundfold.errors import AudioError, SoundfoldError
+from soundfold.errors import FaultError, SoundfoldError, TooLateError
 from soundfold.runtime.answer import Prediction
 from soundfold.runtime.answer_lines import write_answer, write_message
 from soundfold.runtime.events import Joining
 from soundfold.runtime.model import Model
-from soundfold.runtime.passes import Asked, hear_together
+from soundfold.runtime.passes import Hearing, UnderWay, hear_together
 
 __all__ = ["work"]
 
@@ -45,85 +47,101 @@ def work(paths: list[str], defaults: dict[str, Any]) -> None:
     os.dup2(2, 1)  # whatever else is printed must not stand among the answers
     if defaults.get("joining"):
         defaults["joining"] = Joining(**defaults["joining"])
-    requests: SimpleQueue[_Request] = SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     try:
-        digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
         models = [Model(Path(path)) for path in paths]
-    except OSError as error:
-        write_answer(answers, None, SoundfoldError(f"{error.filename}: cannot be read ({error.strerror}). Look there"))
-        return
     except SoundfoldError as error:
         write_answer(answers, None, error)
         return
-    write_message(answers, "ready", digests)
+    write_message(answers, "ready", [model.digest for model in models])
+    requests: SimpleQueue[_Request] = SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     telling = _Telling(answers)
     known: dict[int, dict[str, Any]] = {}
 
-    def next_sound(wait: bool) -> Asked | None:
+    def next_sound(wait: bool) -> UnderWay | None:
         try:
-            asked, content = requests.get(block=wait)
+            request, content = requests.get(block=wait)
         except Empty:
             return None
-        known[asked["key"]] = asked
-        model = models[asked["model"]]
-        hearing = model.hear(
-            asked["file"] if content is None else content,
-            name=asked["name"] if content is not None else asked["file"],
-            on_heard=_in_time(asked["until"], telling.heard),
-            **defaults | asked["options"],
-        )
-        return Asked(asked["key"], model.probabilities, hearing)
+        known[request["key"]] = request
+        model = models[request["model"]]
+        return UnderWay(request["key"], model.probabilities, _hearing(model, request, content, defaults, telling.heard))
 
-    for key, answer in hear_together(next_sound, telling.passed):
+    for key, answer in hear_together(next_sound, on_turn=telling.turned, on_pass=telling.passed):
         if requests.empty():
             telling.tell()  # before the answer: the parent does not listen after the last one
-        write_answer(answers, key, _named(answer, known.pop(key)))
+        write_answer(answers, key, _worded(answer, known.pop(key)))
 
 
 def _listen(stdin: IO[bytes], requests: "SimpleQueue[_Request]") -> None:
     """Take requests as they come; leave at once when there will be no more, for then nobody waits for an answer."""
     for line in stdin:
-        asked = json.loads(line)
-        size = asked.get("size")
+        request = json.loads(line)
+        size = request["size"]
         content = None if size is None else stdin.read(size)
         if content is not None and len(content) < size:
             break
-        requests.put((asked, content))
+        requests.put((request, content))
     os._exit(0)
 
 
-def _named(answer: Prediction | Exception, asked: dict[str, Any]) -> Prediction | SoundfoldError:
-    """Return the answer as the sound is to be called, or what went wrong in words."""
-    called = asked["file"] or asked["name"] or "the sound"
+def _hearing(
+    model: Model,
+    request: dict[str, Any],
+    content: bytes | None,
+    defaults: dict[str, Any],
+    heard: Callable[[float], None],
+) -> Hearing:
+    """Hear a sound as long as somebody waits for it."""
+
+    def in_time(seconds: float = 0.0) -> None:
+        if request["until"] is not None and time.monotonic() > request["until"]:
+            raise TooLateError(f"{_called(request)}: takes longer than it may. Send a part of it, or ask later")
+        if seconds:
+            heard(seconds)
+
+    in_time()
+    return (
+        yield from model.hear(
+            request["file"] if content is None else content,
+            name=request["file"] if content is None else request["name"],
+            on_heard=in_time,
+            **defaults | request["options"],
+        )
+    )
+
+
+def _worded(answer: Prediction | Exception, request: dict[str, Any]) -> Prediction | SoundfoldError:
+    """Return the answer under the sound's name, or what went wrong in words."""
     if isinstance(answer, Prediction):
-        return replace(answer, path=asked["name"])
+        return replace(answer, path=request["name"])
     if isinstance(answer, SoundfoldError):
         return answer
     if isinstance(answer, MemoryError):
-        return AudioError(f"{called}: needs more memory than there is. Give this process more, or cut the sound")
+        return FaultError(f"{_called(request)}: needs more memory than there is. Give soundfold more, or cut the sound")
+    traceback.print_exception(answer)
     problem = f"{type(answer).__name__}: {answer}"
-    return AudioError(f"{called}: soundfold failed on it ({problem}). Please report this, with the file")
+    return FaultError(f"{_called(request)}: soundfold failed on it ({problem}). Please report this, with the file")
 
 
-def _in_time(until: float | None, heard: Callable[[float], None]) -> Callable[[float], None]:
-    """Return what is called as a sound is heard; it ends the hearing once nobody waits for it any more."""
-
-    def told(seconds: float) -> None:
-        if until is not None and time.monotonic() > until:
-            raise AudioError("the sound: took longer than it may. Send a part of it")
-        heard(seconds)
-
-    return told
+def _called(request: dict[str, Any]) -> str:
+    called: str = request["file"] or request["name"] or "the sound"
+    return called
 
 
 class _Telling:
-    """Tells the parent now and then what was heard now and then."""
+    """Tells the parent whose turn it is, and now and then what was heard."""
 
     def __init__(self, answers: IO[bytes]) -> None:
         self._answers = answers
         self._seconds, self._told_at = 0.0, time.monotonic()
         self._passes: list[int] = []
+        self._at: int | None = None
+
+    def turned(self, key: int) -> None:
+        if key != self._at:
+            write_message(self._answers, "at", key)
+            self._at = key
 
     def heard(self, seconds: float) -> None:
         self._seconds += seconds

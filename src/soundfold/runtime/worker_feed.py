@@ -1,112 +1,36 @@
-"""One worker process after the other, the thread that feeds it, and what all of them share."""
+"""The parent's side of one worker: its processes, one after the other, and the thread that feeds them.
+
+A process may end at any moment, by what a sound does to it. It says whose turn it is before it decodes, so that this
+sound alone is blamed; the others that it knew go to the next process as if nothing had been.
+"""
 
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from subprocess import Popen
 
 from soundfold.children import start_child
-from soundfold.errors import AudioError, ModelFileError, RunError, SoundfoldError
-from soundfold.runtime.answer import Prediction
+from soundfold.errors import AudioError, RunError, SoundfoldError, TooLateError
 from soundfold.runtime.answer_lines import read_answer, read_message
+from soundfold.runtime.worker_share import Digests, Share, Task
 
-__all__ = ["Answer", "Digests", "Share", "Task", "Worker"]
-
-Answer = Prediction | SoundfoldError
+__all__ = ["Worker"]
 
 _START_S = 60.0  # what a process may take longer at first: a busy machine reads libraries slowly
-_AHEAD = 4  # sounds that a worker has at hand: it need not wait for the next, and short ones can share a pass
-_TRIES = 2  # a process may have been ended for what another sound did to the machine's memory
-
-
-@dataclass
-class Task:
-    """A sound that waits for its answer.
-
-    Attributes:
-        key: tells its answer from others.
-        called: what messages call it.
-        request, content: what the worker is sent.
-        tries: how many processes have ended while they knew of it.
-    """
-
-    key: int
-    called: str
-    request: bytes
-    content: bytes
-    future: "Future[Answer]" = field(default_factory=Future)
-    tries: int = 0
-
-
-class Share:
-    """Sounds that wait for a worker, given out evenly: nobody takes a second one while another has none."""
-
-    def __init__(self) -> None:
-        self._tasks: deque[Task] = deque()
-        self._held: dict[object, int] = {}
-        self._is_over = False
-        self._changed = threading.Condition()
-
-    def put(self, task: Task) -> None:
-        """Let a sound wait for a worker."""
-        with self._changed:
-            self._tasks.append(task)
-            self._changed.notify_all()
-
-    def take(self, worker: object, held: int) -> Task | None:
-        """Return the next sound for a worker that has so many; one that has none waits, and gets None at the end."""
-        with self._changed:
-            self._held[worker] = held
-            if held:
-                may = held < _AHEAD and held <= min(self._held.values())
-                found = self._tasks.popleft() if self._tasks and may else None
-            else:
-                self._changed.wait_for(lambda: self._tasks or self._is_over)
-                found = None if self._is_over else self._tasks.popleft()
-            self._held[worker] += found is not None
-            return found
-
-    def close(self) -> None:
-        """Let nobody wait any longer."""
-        with self._changed:
-            self._is_over = True
-            self._changed.notify_all()
-
-
-class Digests:
-    """What the model files held when they were opened first; a process that starts later must find the same.
-
-    Args:
-        models: the files.
-    """
-
-    def __init__(self, models: Sequence[Path]) -> None:
-        self._models = models
-        self._first: list[str] | None = None
-        self._lock = threading.Lock()
-
-    def check(self, found: list[str]) -> None:
-        """Raise `ModelFileError` where a file is not what it was."""
-        with self._lock:
-            self._first = self._first or found
-        for model, before, now in zip(self._models, self._first, found, strict=True):
-            if before != now:
-                raise ModelFileError(f"{model}: was replaced while it was in use. Start again to use the new one")
+_AGAIN_S = 5.0  # after which a process that could not begin is tried again, with nobody asking
+_TRIES = 2  # a process may have been ended for what another program did to the machine's memory
 
 
 class Worker:
-    """One process after the other, and the thread that feeds it.
+    """A worker process and what feeds it.
 
     Args:
         share: where sounds wait.
         code: what a process runs.
-        digests: of the model files that it opens.
+        digests: of the models that it opens.
         patience_s: how long it may give no sign of life.
         tell: called with the seconds that were heard and the windows of each pass.
     """
@@ -124,10 +48,12 @@ class Worker:
         self._patience_s, self._tell = patience_s, tell
         self._waiting: deque[Task] = deque()  # taken, and not known to the process yet
         self._known: dict[int, Task] = {}
+        self._at: int | None = None  # whose turn it is
         self._process: Popen[bytes] | None = None
         self._seen_at = 0.0
         self._stuck = self._stopped = False
         self._lock = threading.Lock()
+        self.is_ready = False
 
     def stop(self) -> None:
         """End the process, and start no more."""
@@ -146,118 +72,140 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            with suppress(Exception):  # whoever asks first tries again, and hears of it
-                self._start()
-            while self._fetch():
+            while not self._stopped:
+                problem = self._begin()
+                has_some = self._fetch(None if problem is None else _AGAIN_S)
+                if problem is not None and has_some:
+                    problem = self._begin()  # whoever asks now need not suffer for what was wrong before
+                if self._stopped or not has_some:
+                    continue
+                if problem is not None:
+                    self._fail(problem)
+                    continue
                 try:
-                    is_alive = self._go_on()
-                except Exception as error:  # no process can work; whoever waits must hear of it
+                    is_alive = self._send() and self._hear()
+                except Exception as error:  # raised by what the caller is told by
+                    self._end()
                     self._fail(error)
                     continue
-                if self._stopped:
-                    break
-                if not is_alive:
+                if not is_alive and not self._stopped:
                     self._bury()
         finally:
             self._end()
 
-    def _fetch(self) -> bool:
-        """Take sounds as long as there are some and enough room; tell whether there is one."""
-        while (task := self._share.take(self, len(self._known) + len(self._waiting))) is not None:
-            if not self._known and not self._waiting:
-                self._seen_at = time.monotonic()
-            if task.future.set_running_or_notify_cancel():
-                self._waiting.append(task)
-        return bool(self._known or self._waiting)
-
-    def _go_on(self) -> bool:
-        """Send what waits, and take what the process tells next; False where it has ended."""
-        with suppress(BrokenPipeError):
-            process = self._process or self._start()
-            if process is None:
-                return False
-            assert process.stdin is not None
-            assert process.stdout is not None
-            while self._waiting and not self._is_one_suspected():
-                task = self._waiting.popleft()
-                self._known[task.key] = task
-                process.stdin.write(task.request)
-                process.stdin.write(task.content)
-            process.stdin.flush()
-            message = read_message(process.stdout)
-            if message is None:
-                return False
-            self._seen_at = time.monotonic()
-            if message[0] == "heard":
-                self._tell(*message[1:])
-                return True
-            answer = read_answer(process.stdout, message)
-            if answer is not None:
-                self._known.pop(message[1]).future.set_result(answer)
-                return True
-        return False
-
-    def _is_one_suspected(self) -> bool:
-        """Tell whether a sound is, or is next to be, heard alone, as a process has ended that knew of it."""
-        return bool(self._known) and any(task.tries for task in (*self._known.values(), self._waiting[0]))
-
-    def _start(self) -> "Popen[bytes] | None":
-        """Start a process that has opened the models; None where all is over."""
+    def _begin(self) -> Exception | None:
+        """Have a process that has opened the models; return what is in the way."""
         with self._lock:
-            if self._stopped:
+            if self._process is not None or self._stopped:
                 return None
-            self._seen_at, self._stuck = time.monotonic() + _START_S, False
-            process = self._process = start_child(self._code, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+            self._seen_at, self._stuck, self._at = time.monotonic() + _START_S, False, None
+            try:
+                process = self._process = start_child(self._code, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+            except OSError as error:
+                return RunError(f"a worker process cannot be started ({error.strerror}). Use fewer workers")
+        try:
+            self._welcome(process)
+        except Exception as error:
+            self._end()
+            return error
+        self._seen_at, self.is_ready = time.monotonic(), True
+        return None
+
+    def _welcome(self, process: "Popen[bytes]") -> None:
         assert process.stdout is not None
         message = read_message(process.stdout)
         if message is None:
-            if self._stopped:
-                return None
             raise RunError(f"a worker process ended before it could begin (status {process.wait()}). Use fewer workers")
         if message[0] == "error":
             refused = read_answer(process.stdout, message)
             assert isinstance(refused, SoundfoldError)
             raise refused
         self._digests.check(message[1])
+
+    def _fetch(self, wait_s: float | None) -> bool:
+        """Take sounds as long as there are some and enough room; tell whether there is one."""
+        while (task := self._share.take(self, len(self._known) + len(self._waiting), wait_s)) is not None:
+            if not self._known and not self._waiting:
+                self._seen_at = time.monotonic()
+            if task.future.set_running_or_notify_cancel():
+                self._waiting.append(task)
+        return bool(self._known or self._waiting)
+
+    def _send(self) -> bool:
+        """Send what waits; False where the process has ended."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        try:
+            while self._waiting:
+                task = self._waiting.popleft()
+                self._known[task.key] = task
+                process.stdin.write(task.request)
+                process.stdin.write(task.content)
+            process.stdin.flush()
+        except OSError:  # of whatever class: it is not the same on all systems
+            return False
+        return True
+
+    def _hear(self) -> bool:
+        """Take what the process tells next; False where it has ended."""
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        message = read_message(process.stdout)
+        if message is None:
+            return False
         self._seen_at = time.monotonic()
-        return process
+        if message[0] == "at":
+            self._at = message[1]
+        elif message[0] == "heard":
+            self._tell(*message[1:])
+        else:
+            answer = read_answer(process.stdout, message)
+            if answer is None:
+                return False
+            self._known.pop(message[1]).future.set_result(answer)
+        return True
 
     def _bury(self) -> None:
-        """Take leave of a process that has ended, and say so of the sound that ended it, once that is sure.
-
-        Of several that it knew any may have done it. They are heard again one by one.
-        """
+        """Take leave of a process that has ended, and of the sound that ended it, once that is sure."""
         assert self._process is not None
         status = self._process.wait()
         self._end()
-        known = list(self._known.values())
+        known = self._known.get(-1 if self._at is None else self._at)
+        blamed = known or next(iter(self._known.values()), None)  # somebody must be, or it would go on for ever
+        if blamed is not None:
+            blamed.tries += 1
+            if self._stuck or blamed.tries >= _TRIES:
+                problem = (
+                    f"was given up after {self._patience_s:g} s without a sign of life. Look at the file"
+                    if self._stuck
+                    else f"ended the process that listened to it ({_reason(status)}), {_TRIES} times. Decode it with "
+                    f"another program first"
+                )
+                del self._known[blamed.key]
+                blamed.future.set_result(AudioError(f"{blamed.called}: {problem}"))
+        now = time.monotonic()
+        for task in reversed(self._known.values()):
+            if task.until is not None and now > task.until:
+                task.future.set_result(TooLateError(f"{task.called}: takes longer than it may. Ask later"))
+            else:
+                self._waiting.appendleft(task)
         self._known.clear()
-        for task in known:
-            task.tries += 1
-        if len(known) == 1 and (self._stuck or known[0].tries >= _TRIES):
-            task = known.pop()
-            problem = (
-                f"was given up after {self._patience_s:g} s without a sign of life. Look at the file"
-                if self._stuck
-                else f"ended the process that listened to it ({_reason(status)}), {_TRIES} times. Decode it with "
-                f"another program first"
-            )
-            task.future.set_result(AudioError(f"{task.called}: {problem}"))
-        self._waiting.extendleft(reversed(known))
 
-    def _fail(self, error: Exception) -> None:
-        self._end()
+    def _fail(self, problem: Exception) -> None:
         for task in (*self._known.values(), *self._waiting):
-            task.future.set_exception(error)
+            task.future.set_exception(problem)
         self._known.clear()
         self._waiting.clear()
 
     def _end(self) -> None:
+        self.is_ready = False
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
             process.kill()
-            with suppress(BrokenPipeError), process:
+            with suppress(OSError), process:  # what was not sent yet cannot be
                 pass
 
 

@@ -14,7 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from soundfold.runtime.worker_feed import Answer, Digests, Share, Task, Worker
+from soundfold.runtime.worker_feed import Worker
+from soundfold.runtime.worker_share import Answer, Digests, Share, Task
 
 __all__ = ["PATIENCE_S", "Answer", "Workers"]
 
@@ -29,6 +30,7 @@ class Workers:
         models: the model files.
         size: processes.
         options: of `Model.predict`, for all sounds that bring none of their own.
+        digests: of `Model.digest`, where they are open already; no worker answers by other files than these.
         patience_s: a sound whose worker gives no sign of life for so long is given up.
         on_heard: called now and then with the seconds of sound that were heard since the last call, by any thread.
         on_passes: called likewise with the number of windows of each pass of a network since the last call.
@@ -40,21 +42,24 @@ class Workers:
         size: int,
         options: dict[str, Any] | None = None,
         *,
+        digests: Sequence[str] | None = None,
         patience_s: float = PATIENCE_S,
-        on_heard: Callable[[float], object] = lambda _: None,
-        on_passes: Callable[[list[int]], object] = lambda _: None,
+        on_heard: Callable[[float], object] | None = None,
+        on_passes: Callable[[list[int]], object] | None = None,
     ) -> None:
         self._keys = count()
         self._share = Share()
         told = json.dumps([[str(model.absolute()) for model in models], options or {}], default=asdict)
         code = f"import json; from soundfold.runtime.worker import work; work(*json.loads({told!r}))"
-        digests = Digests(models)
+        same = Digests(models, digests)
 
         def tell(seconds: float, passes: list[int]) -> None:
-            on_heard(seconds)
-            on_passes(passes)
+            if on_heard is not None:
+                on_heard(seconds)
+            if on_passes is not None:
+                on_passes(passes)
 
-        self._workers = [Worker(self._share, code, digests, patience_s, tell) for _ in range(size)]
+        self._workers = [Worker(self._share, code, same, patience_s, tell) for _ in range(size)]
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._watch_them, args=(min(1.0, patience_s / 4),), daemon=True)
         self._starting = threading.Lock()
@@ -102,7 +107,7 @@ class Workers:
         content = sound if isinstance(sound, bytes) else None
         file = None if isinstance(sound, bytes) else sound
         key = next(self._keys)
-        asked = {
+        request = {
             "key": key,
             "model": model,
             "file": file,
@@ -111,10 +116,16 @@ class Workers:
             "until": until,
             "options": {"start_s": start_s, "end_s": end_s, **options},
         }
-        task = Task(key, file or name or "the sound", json.dumps(asked).encode() + b"\n", content or b"")
+        line = json.dumps(request).encode() + b"\n"
+        task = Task(key, file or name or "the sound", line, content or b"", until)
         self._start()
         self._share.put(task)
         return task.future
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process has opened the models."""
+        return any(worker.is_ready for worker in self._workers)
 
     def _start(self) -> None:
         with self._starting:

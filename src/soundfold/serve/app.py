@@ -52,8 +52,8 @@ def build_app(
     Args:
         models: an opened model, or several by name, the first of which answers where none is named.
         bounds: what a request may cost; None for the defaults.
-        workers: what answers for uploads, by the models' files in their order; None for a process a core (no more
-            than `concurrency`), from the application's start to its end.
+        workers: what answers for uploads, by the models' files in their order, whatever was changed of the models in
+            memory; None for a process a core (no more than `concurrency`), from the application's start to its end.
         token: what whoever asks must send as a bearer token; None where anybody may ask.
         host_names: names under which it may be asked beside those of the loopback (`localhost`, `127.0.0.1`), empty for
             those alone; None for any. A server without a token that this machine alone hears should not take any: a
@@ -67,14 +67,12 @@ def build_app(
     bounds = bounds or Bounds()
     named = models if isinstance(models, Mapping) else {"model": models}
     metrics = Metrics()
-    size = min(usable_cores(), bounds.concurrency)
-    files = [model.path for model in named.values()]
-    own = Workers(files, size, patience_s=bounds.max_work_s, on_passes=metrics.passed)
-    desk = Desk(named, workers or own, bounds, metrics)
+    answering = workers or _own_workers(named.values(), bounds, metrics)
+    desk = Desk(named, answering, bounds, metrics)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        with own if workers is None else nullcontext():
+        with nullcontext() if workers else answering:
             yield
 
     # The page of documentation that comes with FastAPI fetches its scripts from elsewhere; /openapi.json does not.
@@ -141,8 +139,9 @@ def build_app(
 
     @app.get("/readyz", summary="Whether a sound would be taken now", responses=STATUS | told_errors(503))
     async def readyz() -> JSONResponse:
-        if desk.is_full:
-            return JSONResponse({"error": "all places are taken. Ask again in a second"}, 503, {"Retry-After": "1"})
+        if desk.is_full or not desk.is_open:
+            told = "all places are taken" if desk.is_full else "no worker has opened the models yet"
+            return JSONResponse({"error": f"{told}. Ask again in a second"}, 503, {"Retry-After": "1"})
         return JSONResponse({"status": "ready"})
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=Response)
@@ -153,6 +152,16 @@ def build_app(
     add_stream(app, desk, bounds, metrics, token, names)
     add_page(app)
     return app
+
+
+def _own_workers(models: Collection[Model], bounds: Bounds, metrics: Metrics) -> Workers:
+    return Workers(
+        [model.path for model in models],
+        min(usable_cores(), bounds.concurrency),
+        digests=[model.digest for model in models],
+        patience_s=bounds.max_work_s / 3,  # others that wait behind a sound that hangs still have their time
+        on_passes=metrics.passed,
+    )
 
 
 async def _tell_refusal(_: Request, error: Exception) -> JSONResponse:

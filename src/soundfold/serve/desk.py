@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from fastapi import HTTPException
 
-from soundfold.errors import AudioError, TooLongError, did_you_mean
+from soundfold.errors import AudioError, FaultError, TooLateError, TooLongError, did_you_mean
 from soundfold.runtime import Model, Prediction
 from soundfold.runtime.workers import Workers
 from soundfold.serve.bounds import Bounds
@@ -30,6 +30,7 @@ class Desk:
 
     def __init__(self, models: Mapping[str, Model], workers: Workers, bounds: Bounds, metrics: Metrics) -> None:
         self.models = dict(models)
+        self._places = {name: place for place, name in enumerate(models)}
         self._workers, self._bounds, self._metrics = workers, bounds, metrics
         self._taken = 0
 
@@ -43,6 +44,11 @@ class Desk:
                 404, f"model must be one that is served, got {shown!r}.{did_you_mean(shown, self.models)}"
             )
         return name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a worker could answer now."""
+        return self._workers.is_ready
 
     @property
     def is_full(self) -> bool:
@@ -64,32 +70,35 @@ class Desk:
             HTTPException: 400, 413 or 422, the sound is too long or none; 503, it took too long.
         """
         max_s, max_work_s = self._bounds.max_s, self._bounds.max_work_s
-        content, called = take_sound(body, kind)
-        asked = self._workers.submit(
+        content, called = await asyncio.to_thread(take_sound, body, kind)  # a form of 50 MB takes half a second
+        answer = self._workers.submit(
             content,
-            model=list(self.models).index(name),
+            model=self._places[name],
             name=called,
             until=time.monotonic() + max_work_s,
             hop_s=hop_s,
             max_s=max_s,
         )
         place.keep()
-        work = asyncio.wrap_future(asked)
+        work = asyncio.wrap_future(answer)
         work.add_done_callback(lambda _: place.leave())  # what was begun with goes on for a while after it is given up
         try:
             async with asyncio.timeout(max_work_s):
                 found = await asyncio.shield(work)
         except TimeoutError:
-            asked.cancel()
+            answer.cancel()
+            work.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else asks
+            found = TooLateError()
+        if isinstance(found, TooLateError):
             told = f"the answer took longer than {max_work_s:g} s. Send a part of the sound, or ask later"
-            raise HTTPException(503, told, {"Retry-After": "10"}) from None
+            raise HTTPException(503, told, {"Retry-After": "10"})
         if isinstance(found, TooLongError):
             told = f"{called or 'the sound'}: lasts longer than {max_s:g} s, the most that is taken here. Send a part"
             raise HTTPException(413, told)
+        if isinstance(found, FaultError) or not isinstance(found, Prediction | AudioError):
+            raise found  # a fault of ours: the log says which, and the answer does not
         if isinstance(found, AudioError):
             raise HTTPException(422, str(found))
-        if not isinstance(found, Prediction):
-            raise found  # a fault of ours
         self._metrics.sound.inc(found.duration_s)
         return found
 

@@ -17,7 +17,7 @@ class Metrics:
         seconds: from a request's head to its answer, of answered sounds.
         sound: seconds of sound that were answered for.
         working: requests that are read or worked on.
-        passes: windows in a pass of the network.
+        passes: windows in a pass of the network, of uploads.
         streams, streamed: live streams that are open, and all that were.
     """
 
@@ -37,7 +37,7 @@ class Metrics:
         self.sound = Counter("soundfold_sound_seconds", "Seconds of sound that were answered for", registry=of)
         self.working = Gauge("soundfold_working", "Requests that are read or worked on", registry=of)
         self.passes = Histogram(
-            "soundfold_pass_windows", "Windows in a pass of the network", buckets=(1, 2, 3, 4), registry=of
+            "soundfold_pass_windows", "Windows in a pass of the network, of uploads", buckets=(1, 2, 3, 4), registry=of
         )
         self.streams = Gauge("soundfold_streams", "Live streams that are open", registry=of)
         self.streamed = Counter("soundfold_streams_opened", "Live streams that were opened", registry=of)
