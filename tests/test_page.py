@@ -329,6 +329,15 @@ def test_a_token_is_asked_for(chromium, wav):
         context = chromium.new_context()
         page = context.new_page()
         page.goto(where)
+        page.wait_for_selector("#token", state="visible")
+        assert page.inner_text("#error") == ""
+        for offered in ("#file", "#record", "#live"):
+            assert page.is_disabled(offered)
+        page.evaluate(DROP, list(wav.read_bytes()))  # not taken either
+        page.fill("#token", "wrong")
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('error').textContent")
+        assert page.inner_text("#error") == "The token is not the server's. Type it again."
         page.fill("#token", "much secret")
         page.keyboard.press("Enter")
         until(page, "document.getElementById('status').textContent === 'Ready'")

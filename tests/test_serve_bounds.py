@@ -109,6 +109,19 @@ def test_more_connections_than_allowed_are_sent_away():
         assert httpx.get(f"{where}/healthz").status_code == 200
 
 
+def test_fields_behind_a_body_are_not_kept():
+    with served(MODEL) as where:
+        connection = opened(where)
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n")
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 8_000_000:
+                sent += connection.send(b"Field: y\r\n" * 5_000)
+        assert sent < 8_000_000
+        connection.close()
+        assert httpx.get(f"{where}/healthz").status_code == 200
+
+
 def test_what_is_no_http_is_told_so():
     with served(MODEL) as where:
         connection = opened(where)

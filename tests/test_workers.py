@@ -13,7 +13,7 @@ import soundfile
 
 from bad_decoders import spoil
 from model_files import MEL_MODEL, TINY_MODEL
-from soundfold.errors import AudioError, FaultError, ModelFileError, PathError, TooLateError
+from soundfold.errors import AudioError, FaultError, ModelFileError, PathError, RunError, TooLateError
 from soundfold.runtime import Prediction, load, many
 from soundfold.runtime.worker_share import Share, Task
 from soundfold.runtime.workers import Workers
@@ -149,16 +149,43 @@ def test_modules_in_the_working_folder_are_none_of_ours(
         assert isinstance(workers.submit(sounds[0]).result(60), Prediction)
 
 
-def test_a_callback_that_raises_is_heard_of_and_the_next_sound_is_answered(sounds: list[str]) -> None:
+def test_those_who_wait_at_the_end_are_told_so(sounds: list[str]) -> None:
+    with Workers([TINY_MODEL], 1) as workers:
+        workers.submit(sounds[0]).result(60)
+        waiting = [workers.submit(sounds[11]) for _ in range(500)]
+    assert all(future.done() for future in waiting)
+    assert any(future.cancelled() for future in waiting)
+    with pytest.raises(RunError, match="the workers must be in use"):
+        workers.submit(sounds[0])
+
+
+def test_a_worker_that_cannot_begin_leaves_its_sounds_to_one_that_can(
+    sounds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copy(TINY_MODEL, tmp_path / "m.onnx"))
+    with Workers([copy], 2) as workers:
+        workers.submit(sounds[0]).result(60)
+        while not all(worker in workers._share._ready for worker in workers._workers):
+            time.sleep(0.01)
+        copy.write_text("no model")
+        workers._workers[0]._process.kill()
+        answers = [workers.submit(sound).result(60) for sound in sounds[:5] * 8]
+    assert [repr(answer) for answer in answers] == [repr(load(TINY_MODEL).predict(sound)) for sound in sounds[:5] * 8]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, SystemExit])
+def test_a_callback_that_raises_is_heard_of_and_the_next_sound_is_answered(
+    sounds: list[str], error: type[BaseException]
+) -> None:
     raised: list[float] = []
 
     def heard(seconds: float) -> None:
         if not raised:
             raised.append(seconds)
-            raise BrokenPipeError
+            raise error
 
     with Workers([TINY_MODEL], 1, on_heard=heard) as workers:
-        with pytest.raises(BrokenPipeError):
+        with pytest.raises(error):
             workers.submit(sounds[1]).result(60)
         assert isinstance(workers.submit(sounds[1]).result(60), Prediction)
 

@@ -63,6 +63,8 @@ def looks_like(head: bytes, size: int) -> str:
             return words
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and b"WAVE".startswith(head[8:12]):
         return _wav(head, size)
+    if head[:4] == b"RIFF" and b"WAVE" in head[4:16]:
+        return "it begins as WAV does, but is damaged (did curl send it? Only --data-binary sends all of its bytes)"
     for offset, mark, name in _SOUNDS:
         if head.startswith(mark, offset):
             return f"its {name} header is damaged, or the file was cut off"

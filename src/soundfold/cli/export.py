@@ -27,7 +27,13 @@ def export(
     model: ModelPath,
     out: Annotated[
         Path,
-        typer.Option("--out", parser=path_or_refuse, metavar="FILE", help="The file to write.", show_default=False),
+        typer.Option(
+            "--out",
+            parser=path_or_refuse,
+            metavar="FILE",
+            help="The file to write; with --to web, the folder.",
+            show_default=False,
+        ),
     ],
     precision: Annotated[str, typer.Option("--precision", help="float32, float16 or int8.")] = "float32",
     data: Annotated[

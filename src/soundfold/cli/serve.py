@@ -74,6 +74,8 @@ def serve(
         names = host_name or (() if token is None and is_loopback(listening) else None)
         server = build_server(build_app(opened, bounds, token=token, host_names=names), bounds)
         where = address(listening)
+        if len(opened) > 1:
+            print(f"models:     {', '.join(opened)}  (?model=NAME; without it the first)", file=sys.stderr)
         print(f"listening:  {where}  (Ctrl-C stops)", file=sys.stderr)
         if token is None and not is_loopback(listening):
             print("warning:    other machines may ask, and no --token keeps anybody out", file=sys.stderr)

@@ -30,7 +30,7 @@ def hop_samples(card: ModelCard, hop_s: float | None) -> int:
     if not 1 <= hop <= card.window:
         raise AudioError(
             f"hop must be more than 0 (a sample at least) and at most the window of {card.window_s:g} s, "
-            f"got {hop_s}. Leave it out for windows side by side"
+            f"got {hop_s}. Give another"
         )
     return hop
 

@@ -78,7 +78,10 @@ def _listen(stdin: IO[bytes], requests: "SimpleQueue[_Request]") -> None:
     for line in stdin:
         request = json.loads(line)
         size = request["size"]
-        content = None if size is None else stdin.read(size)
+        try:
+            content = None if size is None else stdin.read(size)
+        except MemoryError:
+            break  # the next process may have it
         if content is not None and len(content) < size:
             break
         requests.put((request, content))

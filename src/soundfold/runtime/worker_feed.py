@@ -21,6 +21,7 @@ __all__ = ["Worker"]
 
 _START_S = 60.0  # what a process may take longer at first: a busy machine reads libraries slowly
 _AGAIN_S = 5.0  # after which a process that could not begin is tried again, with nobody asking
+_STARTS = 3  # processes that cannot begin, before a sound is told so
 _TRIES = 2  # a process may have been ended for what another program did to the machine's memory
 
 
@@ -51,9 +52,8 @@ class Worker:
         self._at: int | None = None  # whose turn it is
         self._process: Popen[bytes] | None = None
         self._seen_at = 0.0
-        self._stuck = self._stopped = False
+        self._begins = self._stuck = self._stopped = False
         self._lock = threading.Lock()
-        self.is_ready = False
 
     def stop(self) -> None:
         """End the process, and start no more."""
@@ -65,7 +65,8 @@ class Worker:
     def end_if_stuck(self) -> None:
         """End the process if it has given no sign of life for too long."""
         with self._lock:
-            late = (self._known or self._waiting) and time.monotonic() - self._seen_at > self._patience_s
+            is_due = self._begins or self._known or self._waiting
+            late = is_due and time.monotonic() - self._seen_at > self._patience_s
             if late and self._process is not None:
                 self._stuck = True
                 self._process.kill()
@@ -80,11 +81,11 @@ class Worker:
                 if self._stopped or not has_some:
                     continue
                 if problem is not None:
-                    self._fail(problem)
+                    self._give_back(problem)
                     continue
                 try:
                     is_alive = self._send() and self._hear()
-                except Exception as error:  # raised by what the caller is told by
+                except BaseException as error:  # raised by what the caller is told by
                     self._end()
                     self._fail(error)
                     continue
@@ -92,6 +93,7 @@ class Worker:
                     self._bury()
         finally:
             self._end()
+            self._fail(RunError("the workers were ended before this sound was answered"))
 
     def _begin(self) -> Exception | None:
         """Have a process that has opened the models; return what is in the way."""
@@ -103,12 +105,16 @@ class Worker:
                 process = self._process = start_child(self._code, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
             except OSError as error:
                 return RunError(f"a worker process cannot be started ({error.strerror}). Use fewer workers")
+            self._begins = True
         try:
             self._welcome(process)
         except Exception as error:
             self._end()
             return error
-        self._seen_at, self.is_ready = time.monotonic(), True
+        finally:
+            self._begins = False
+        self._seen_at = time.monotonic()
+        self._share.set_ready(self, True)
         return None
 
     def _welcome(self, process: "Popen[bytes]") -> None:
@@ -127,7 +133,7 @@ class Worker:
         while (task := self._share.take(self, len(self._known) + len(self._waiting), wait_s)) is not None:
             if not self._known and not self._waiting:
                 self._seen_at = time.monotonic()
-            if task.future.set_running_or_notify_cancel():
+            if task.future.running() or task.future.set_running_or_notify_cancel():
                 self._waiting.append(task)
         return bool(self._known or self._waiting)
 
@@ -193,14 +199,24 @@ class Worker:
                 self._waiting.appendleft(task)
         self._known.clear()
 
-    def _fail(self, problem: Exception) -> None:
+    def _give_back(self, problem: Exception) -> None:
+        """Let others have the sounds, as no process of ours begins; who has seen this often enough hears why."""
+        for task in reversed(self._waiting):
+            task.starts += 1
+            if task.starts >= _STARTS:
+                task.future.set_exception(problem)
+            else:
+                self._share.give_back(task)
+        self._waiting.clear()
+
+    def _fail(self, problem: BaseException) -> None:
         for task in (*self._known.values(), *self._waiting):
             task.future.set_exception(problem)
         self._known.clear()
         self._waiting.clear()
 
     def _end(self) -> None:
-        self.is_ready = False
+        self._share.set_ready(self, False)
         with self._lock:
             process, self._process = self._process, None
         if process is not None:

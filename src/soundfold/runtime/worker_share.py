@@ -27,6 +27,7 @@ class Task:
         request, content: what the worker is sent.
         until: when nobody waits for it any more, by `time.monotonic`.
         tries: how many processes it has ended.
+        starts: how many processes could not begin that were to hear it.
     """
 
     key: int
@@ -36,6 +37,7 @@ class Task:
     until: float | None = None
     future: "Future[Answer]" = field(default_factory=Future)
     tries: int = 0
+    starts: int = 0
 
 
 class Share:
@@ -44,6 +46,7 @@ class Share:
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()
         self._held: dict[object, int] = {}
+        self._ready: set[object] = set()
         self._changed = threading.Condition()
         self.is_over = False
 
@@ -56,22 +59,47 @@ class Share:
     def take(self, worker: object, held: int, wait_s: float | None = None) -> Task | None:
         """Return the next sound for a worker that has so many; None where there is none for it.
 
-        One that has none waits for it: `wait_s` seconds, or until all is over.
+        One that has none waits for it: `wait_s` seconds, or until all is over. One that is not ready gets none while
+        another is.
         """
+
+        def may_take() -> bool:
+            return bool(self._tasks) and (worker in self._ready or not self._ready)
+
         with self._changed:
             self._held[worker] = held
             if not held:
-                self._changed.wait_for(lambda: self._tasks or self.is_over, wait_s)
-            if self.is_over or not self._tasks or held >= _AHEAD or held > min(self._held.values()):
+                self._changed.wait_for(lambda: may_take() or self.is_over, wait_s)
+            if self.is_over or not may_take() or held >= _AHEAD or held > min(self._held.values()):
                 return None
             self._held[worker] += 1
             return self._tasks.popleft()
 
-    def close(self) -> None:
-        """Let nobody wait any longer."""
+    def give_back(self, task: Task) -> None:
+        """Let a sound that was taken wait again, before all others."""
+        with self._changed:
+            self._tasks.appendleft(task)
+            self._changed.notify_all()
+
+    def set_ready(self, worker: object, is_ready: bool) -> None:
+        """Say whether a worker has a process that has opened the models."""
+        with self._changed:
+            (self._ready.add if is_ready else self._ready.discard)(worker)
+            self._changed.notify_all()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether any worker is."""
+        return bool(self._ready)
+
+    def close(self) -> list[Task]:
+        """Let nobody wait any longer, and return the sounds that no worker has taken."""
         with self._changed:
             self.is_over = True
             self._changed.notify_all()
+            left = list(self._tasks)
+            self._tasks.clear()
+            return left
 
 
 class Digests:

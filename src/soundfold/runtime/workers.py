@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
+from soundfold.errors import RunError
 from soundfold.runtime.worker_feed import Worker
 from soundfold.runtime.worker_share import Answer, Digests, Share, Task
 
@@ -69,11 +70,12 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all processes; sounds that have no answer yet get none."""
+        """End all processes; sounds that have no answer yet are cancelled, or told that they will get none."""
         self._over.set()
         for worker in self._workers:
             worker.stop()
-        self._share.close()
+        for task in self._share.close():
+            task.future.cancel()
         if self._watch.ident is not None:
             self._watch.join()
             for worker in self._workers:
@@ -118,6 +120,8 @@ class Workers:
         }
         line = json.dumps(request).encode() + b"\n"
         task = Task(key, file or name or "the sound", line, content or b"", until)
+        if self._over.is_set():
+            raise RunError("the workers must be in use, got one that has ended. Open others")
         self._start()
         self._share.put(task)
         return task.future
@@ -125,7 +129,7 @@ class Workers:
     @property
     def is_ready(self) -> bool:
         """Whether a process has opened the models."""
-        return any(worker.is_ready for worker in self._workers)
+        return self._share.is_ready
 
     def _start(self) -> None:
         with self._starting:

@@ -67,12 +67,12 @@ def build_app(
     bounds = bounds or Bounds()
     named = models if isinstance(models, Mapping) else {"model": models}
     metrics = Metrics()
-    answering = workers or _own_workers(named.values(), bounds, metrics)
-    desk = Desk(named, answering, bounds, metrics)
+    desk = Desk(named, workers or _own_workers(named.values(), bounds, metrics), bounds, metrics)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        with nullcontext() if workers else answering:
+        # others each time: a server that is started again has ended those that it had
+        with nullcontext(workers) if workers else _own_workers(named.values(), bounds, metrics) as desk.workers:
             yield
 
     # The page of documentation that comes with FastAPI fetches its scripts from elsewhere; /openapi.json does not.

@@ -31,7 +31,7 @@ class Desk:
     def __init__(self, models: Mapping[str, Model], workers: Workers, bounds: Bounds, metrics: Metrics) -> None:
         self.models = dict(models)
         self._places = {name: place for place, name in enumerate(models)}
-        self._workers, self._bounds, self._metrics = workers, bounds, metrics
+        self.workers, self._bounds, self._metrics = workers, bounds, metrics
         self._taken = 0
 
     def name(self, name: str | None) -> str:
@@ -48,7 +48,7 @@ class Desk:
     @property
     def is_open(self) -> bool:
         """Whether a worker could answer now."""
-        return self._workers.is_ready
+        return self.workers.is_ready
 
     @property
     def is_full(self) -> bool:
@@ -71,7 +71,7 @@ class Desk:
         """
         max_s, max_work_s = self._bounds.max_s, self._bounds.max_work_s
         content, called = await asyncio.to_thread(take_sound, body, kind)  # a form of 50 MB takes half a second
-        answer = self._workers.submit(
+        answer = self.workers.submit(
             content,
             model=self._places[name],
             name=called,

@@ -9,7 +9,7 @@ from fastapi import FastAPI, HTTPException
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from soundfold.errors import SoundfoldError
+from soundfold.errors import SoundfoldError, did_you_mean
 from soundfold.runtime import Span
 from soundfold.runtime.stream import Told
 from soundfold.serve.access import is_token, why_not_this_page
@@ -112,14 +112,22 @@ async def _opening(socket: WebSocket, bounds: Bounds, token: str | None) -> Open
     try:
         opening = Opening.model_validate(_fields(message))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = shortened(".".join(str(part) for part in first["loc"])) or "the first message"
-        raise _RefusalError(
-            f"{where} must be right: {first['msg']}. See the documentation of WS /v1/stream", _REFUSED
-        ) from None
+        raise _RefusalError(_why_not(error), _REFUSED) from None
     if token is not None and not is_token(opening.token, token):
         raise _RefusalError("the token is missing or wrong. Send it as 'token' in the first message", _REFUSED)
     return opening
+
+
+def _why_not(error: ValidationError) -> str:
+    """Return in a sentence what is wrong with a first message."""
+    first = error.errors()[0]
+    field = shortened(".".join(str(part) for part in first["loc"]))
+    if not field:
+        return f"the first message must be JSON with any of {', '.join(Opening.model_fields)}. Then send sound"
+    if first["type"] == "extra_forbidden":
+        return f"{field} is nothing that a stream can be opened with.{did_you_mean(field, Opening.model_fields)}"
+    rule = str(first["msg"]).removeprefix("Input should be ")
+    return f"{field} must be {rule}, got {shortened(repr(first['input']))}. Send another first message"
 
 
 async def _received(socket: WebSocket, patience_s: float) -> dict[str, Any]:
@@ -158,6 +166,7 @@ async def _send(socket: WebSocket, told: dict[str, Any], bounds: Bounds) -> None
 async def _tell_end(socket: WebSocket, told: dict[str, Any], code: int, bounds: Bounds) -> None:
     try:
         await _send(socket, told, bounds)
-        await socket.close(code)
+        # a client that is still sending gets to see the reason alone; it may have 123 bytes
+        await socket.close(code, str(told.get("error", "")).encode()[:123].decode(errors="ignore"))
     except (WebSocketDisconnect, RuntimeError):  # RuntimeError: starlette's word for a socket that is gone
         return

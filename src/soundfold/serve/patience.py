@@ -34,6 +34,8 @@ def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
             self._head_bytes = 0
             self._head_timer: asyncio.TimerHandle | None = None
             self._upgraded = False
+            self._has_head = False
+            self._trailer_bytes = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -54,7 +56,21 @@ def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
             elif self._head_timer is None:
                 self._wait_for_head()
 
+        def on_message_begin(self) -> None:
+            self._has_head, self._trailer_bytes = False, 0
+            super().on_message_begin()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if not self._has_head:
+                super().on_header(name, value)
+                return
+            # behind the pieces of a body may stand fields that nobody asks for, without end
+            self._trailer_bytes += len(name) + len(value)
+            if self._trailer_bytes > _MOST_HEAD_BYTES:
+                self.transport.abort()
+
         def on_headers_complete(self) -> None:
+            self._has_head = True
             if self._is_crowded():
                 self.app = _refuse_crowd  # for good: the refusal closes the connection
             super().on_headers_complete()

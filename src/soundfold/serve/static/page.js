@@ -18,6 +18,7 @@ let events = [];
 let microphone = null;
 let name = "sound";
 let known = []; // the models
+let given = ""; // the token
 let work = 0; // which of the sounds is the newest; answers for older ones are thrown away
 
 // ---- telling
@@ -31,7 +32,18 @@ function fail(error) {
   tell("");
   $("error").textContent = error?.message ?? String(error);
   hideWhatIsEmpty();
-  if (error?.status === 401) $("token-form").hidden = false;
+  if (error?.status === 401) askForToken();
+}
+
+// Without a token nothing can be asked; the server's own sentence speaks of headers, which nobody sends by hand here.
+function askForToken() {
+  $("error").textContent = given ? "The token is not the server's. Type it again." : "";
+  $("token-form").hidden = false;
+  offer(false);
+}
+
+function offer(is) {
+  for (const id of ["file", "record", "live"]) $(id).disabled = !is;
 }
 
 function hideWhatIsEmpty() {
@@ -63,7 +75,7 @@ function showTimeline() {
 // ---- files and recordings
 
 async function take(file) {
-  if (!file) return;
+  if (!file || $("file").disabled) return;
   await stopMicrophone();
   const mine = begin();
   name = file.name || "recording";
@@ -244,7 +256,8 @@ $("csv").addEventListener("click", () => save(csvOf(events), ".csv", "text/csv")
 $("audacity").addEventListener("click", () => save(audacityOf(events), ".txt", "text/plain"));
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  backend.setToken($("token").value);
+  given = $("token").value;
+  backend.setToken(given);
   $("token-form").hidden = true;
   open().catch(fail);
 });
@@ -255,6 +268,7 @@ addEventListener("resize", () => picture.redraw());
 
 async function open() {
   $("error").textContent = "";
+  offer(false);
   tell("Opening the model", true);
   const models = await backend.models();
   $("model").replaceChildren(...models.map((model) => new Option(model.name, model.name)));
@@ -262,6 +276,7 @@ async function open() {
   known = models;
   showModel();
   $("where").textContent = backend.WHERE;
+  offer(true);
   tell("Ready");
 }
 

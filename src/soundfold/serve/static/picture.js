@@ -149,7 +149,9 @@ export class Picture {
     const ticks = [];
     for (let at = Math.ceil(this.start / step - 1e-9) * step; this.duration && at <= this.start + this.duration + 1e-9; at += step) {
       const tick = document.createElement("span");
-      tick.style.left = `${(100 * (at - this.start)) / this.duration}%`;
+      const part = (at - this.start) / this.duration;
+      tick.style.left = `${100 * part}%`;
+      tick.className = part < 0.02 ? "begin" : part > 0.96 ? "end" : ""; // within the picture
       const shown = step < 1 ? at.toFixed(1) : at.toFixed(0);
       tick.textContent = at >= 60 ? `${Math.floor(at / 60)}:${(at % 60).toFixed(0).padStart(2, "0")}` : `${shown} s`;
       ticks.push(tick);
