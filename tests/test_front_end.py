@@ -200,6 +200,15 @@ def test_samples_too_large_are_no_numbers_and_no_warnings(small_file: Path) -> N
     assert not np.isfinite(load(small_file).probabilities(loud)).all()
 
 
+def test_absurd_filters_give_no_numbers_and_no_warnings(small_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = read_front_end_card(metadata(small_file.read_bytes())[FRONT_END_KEY], "x")
+    assert card is not None
+    window, filters, dct = card.arrays("x")
+    monkeypatch.setattr(FrontEndCard, "arrays", lambda *_: (window, np.full_like(filters, 3e38), dct))
+    features = FrontEnd(card, 4_000, "x")(np.ones((1, 1, 4_000), np.float32))
+    assert not np.isfinite(features).all()
+
+
 def test_several_networks_in_one_file_share_a_front_end_that_can_be_left_out(tmp_path: Path) -> None:
     recipe = quickly_exported("htk, dB")
     classifiers = [build_classifier(recipe, 3, seed).eval() for seed in (0, 1)]

@@ -76,7 +76,9 @@ class FrontEnd:
                 f"{self._frames:,} frames of {card.n_fft} samples and {rows} bands. Use a file that soundfold wrote"
             )
         self._part = max(1, _AT_ONCE // card.n_fft)
-        self._groups = _groups(filters * np.float32(card.n_fft), _ONE_THREAD // self._part)  # what `ortho` divides by
+        with np.errstate(over="ignore"):  # of absurd filters comes what is no number, and is told as such
+            scaled = filters * np.float32(card.n_fft)  # what `ortho` divides by
+        self._groups = _groups(scaled, _ONE_THREAD // self._part)
         self._n_mels = filters.shape[1]
         self.shape = (self._n_mels if self._dct is None else len(self._dct), self._frames)
         self._local = threading.local()
