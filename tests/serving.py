@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
+from fastapi import FastAPI
 
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import Model
@@ -96,7 +97,14 @@ def served(
     """Give the address of a server that answers for models, by the workers of all tests, those given, or its "own"."""
     of = models.values() if isinstance(models, dict) else [models]
     workers = None if workers == "own" else workers or kept_workers(*(model.path for model in of))
-    server = build_server(build_app(models, bounds, workers=workers, token=token, host_names=host_names), bounds)
+    with served_app(build_app(models, bounds, workers=workers, token=token, host_names=host_names), bounds) as where:
+        yield where
+
+
+@contextmanager
+def served_app(app: FastAPI, bounds: Bounds | None = None) -> Iterator[str]:
+    """Give the address of a server with an application of any kind."""
+    server = build_server(app, bounds)
     with listen("127.0.0.1", 0) as listening:
         where = address(listening)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -21,10 +21,11 @@ import soundfile
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
+import fastapi
 import httpx
 
 from model_files import MEL_MODEL, TINY_MODEL
-from serving import Here, encoded, served
+from serving import Here, encoded, served, served_app
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import load
 from soundfold.serve import Bounds, build_app, names_of
@@ -107,6 +108,22 @@ def test_more_connections_than_allowed_are_sent_away():
             connection.close()
         time.sleep(0.2)
         assert httpx.get(f"{where}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(("waits_s", "whole"), [(2.0, False), (0.0, True)])
+def test_who_does_not_read_loses_the_connection(waits_s, whole):
+    size = 20_000_000  # more than any buffer between the two
+    app = fastapi.FastAPI()
+    app.get("/")(lambda: fastapi.Response(bytes(size)))
+    with served_app(app, Bounds(max_idle_s=0.5)) as where:
+        with opened(where) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            time.sleep(waits_s)
+            got = 0
+            with suppress(ConnectionError):
+                while part := connection.recv(1_000_000):
+                    got += len(part)
+        assert (got > size) == whole
 
 
 def test_fields_behind_a_body_are_not_kept():

@@ -23,7 +23,7 @@ class Bounds:
         streams: live streams at once; beyond it they are told to come again.
         max_stream_s: seconds of sound that one stream may bring.
         max_message_s: seconds of sound that one of its messages may hold.
-        max_idle_s: seconds that a stream may be silent, or take to read what it is told.
+        max_idle_s: seconds that a stream may be silent, and that anybody may take to read some of what is sent.
         connections: connections at once, streams among them; beyond it 503.
     """
 

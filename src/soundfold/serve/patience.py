@@ -16,15 +16,17 @@ _CROWDED = {"error": "as many connections are open as may be at once. Come again
 _NO_HTTP = {"error": "the request is not valid HTTP. Send it by a client that is"}
 
 
-def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol; it closes connections that send no whole head in time, or a huge one, or are too many.
+def patient_for(head_s: float, idle_s: float, connections: int) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol; it closes connections that send no whole head in time, read nothing, or are too many.
 
-    Without it, connections that send a byte now and then stay for ever, and a head without an end fills the memory, as
-    requests do whose answers nobody waits for. What comes after the head is the application's to bound. Too many
-    connections are told so in JSON, as every refusal is, and when to come again; uvicorn's own limit says neither.
+    Without it, connections that send a byte now and then stay for ever, as those do that do not read their answers, and
+    a head without an end fills the memory, as requests do whose answers nobody waits for. What comes after the head is
+    the application's to bound. Too many connections are told so in JSON, as every refusal is, and when to come again;
+    uvicorn's own limit says neither.
 
     Args:
         head_s: seconds from a connection's beginning, or from the first byte of a further request.
+        idle_s: seconds in which whoever is sent answers must have read some of them.
         connections: connections at once, live streams among them.
     """
 
@@ -34,6 +36,7 @@ def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
             self._head_bytes = 0
             self._head_timer: asyncio.TimerHandle | None = None
             self._upgraded = False
+            self._read_timer: asyncio.TimerHandle | None = None
             self._has_head = False
             self._trailer_bytes = 0
 
@@ -94,8 +97,22 @@ def patient_for(head_s: float, connections: int) -> type[HttpToolsProtocol]:
         def _is_crowded(self) -> bool:
             return len(self.connections) > connections
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._read_timer = self.loop.call_later(idle_s, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._was_read()
+
+        def _was_read(self) -> None:
+            if self._read_timer is not None:
+                self._read_timer.cancel()
+                self._read_timer = None
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
+            self._was_read()
             super().connection_lost(exc)
 
         def _waits_for_head(self) -> bool:

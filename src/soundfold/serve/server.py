@@ -58,7 +58,7 @@ def build_server(app: FastAPI, bounds: Bounds | None = None) -> uvicorn.Server:
             # whoever was accepted may take this long to send, and we to answer
             timeout_graceful_shutdown=math.ceil(bounds.max_read_s + bounds.max_work_s),
             timeout_keep_alive=math.ceil(bounds.max_head_s),
-            http=patient_for(bounds.max_head_s, bounds.connections),
+            http=patient_for(bounds.max_head_s, bounds.max_idle_s, bounds.connections),
             ws="websockets-sansio",
             ws_max_size=MOST_MESSAGE,
             ws_ping_interval=None,  # streams have a bound of their own on silence
