@@ -293,6 +293,7 @@ def test_the_help_loads_nothing_that_it_does_not_need() -> None:
         (["train", "SMALL", "-r", ""], "the recipe must have a name, got ''"),
         (["train", "SMALL", "--epochs", "x"], "'--epochs': must be a whole number"),
         (["train", "SMALL", "--random-split", "x"], "'--random-split': must be a number"),
+        (["export", "TINY", "--to", "wbe", "--out", "x"], "'--to': 'wbe' is not one of 'web'"),
         (
             ["train", "SMALL", "--set", "epochs=-1", "--epochs", "1"],
             "training.epochs must be greater than or equal to 1",

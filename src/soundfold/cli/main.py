@@ -45,6 +45,7 @@ _PARSERS_WORDS = {
     r"Input should be a valid integer.*": "must be a whole number",
     r"Input should be a valid number.*": "must be a number",
     r"Input should be": "must be",
+    r"Value error, ": "",
 }
 """What typer lets through of its parser's words, and ours for it."""
 
