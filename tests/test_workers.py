@@ -92,6 +92,9 @@ def test_sounds_are_given_out_evenly() -> None:
     for task in tasks:
         share.put(task)
     held = {"one": 0, "other": 0}
+    for worker in held:
+        share.set_ready(worker, True)
+    assert share.take("not ready", 0, 0.01) is None
     for worker in ("one", "other", "one", "one", "other", "other", "one", "one", "one", "other", "other", "other"):
         held[worker] += share.take(worker, held[worker]) is not None
         assert abs(held["one"] - held["other"]) <= 1

@@ -21,6 +21,7 @@ __all__ = ["Worker"]
 
 _START_S = 60.0  # what a process may take longer at first: a busy machine reads libraries slowly
 _AGAIN_S = 5.0  # after which a process that could not begin is tried again, with nobody asking
+_FRESH_S = 1.0  # in which what was in the way of a process still is
 _STARTS = 3  # processes that cannot begin, before a sound is told so
 _TRIES = 2  # a process may have been ended for what another program did to the machine's memory
 
@@ -74,9 +75,9 @@ class Worker:
     def _run(self) -> None:
         try:
             while not self._stopped:
-                problem = self._begin()
+                problem, tried_at = self._begin(), time.monotonic()
                 has_some = self._fetch(None if problem is None else _AGAIN_S)
-                if problem is not None and has_some:
+                if problem is not None and has_some and time.monotonic() - tried_at > _FRESH_S:
                     problem = self._begin()  # whoever asks now need not suffer for what was wrong before
                 if self._stopped or not has_some:
                     continue
@@ -200,10 +201,14 @@ class Worker:
         self._known.clear()
 
     def _give_back(self, problem: Exception) -> None:
-        """Let others have the sounds, as no process of ours begins; who has seen this often enough hears why."""
+        """Let others have the sounds, as no process of ours begins; who has seen this often enough hears why.
+
+        That a model cannot be opened is heard at once, unless another process has it open.
+        """
+        is_final = not isinstance(problem, RunError) and not self._share.is_ready
         for task in reversed(self._waiting):
             task.starts += 1
-            if task.starts >= _STARTS:
+            if is_final or task.starts >= _STARTS:
                 task.future.set_exception(problem)
             else:
                 self._share.give_back(task)

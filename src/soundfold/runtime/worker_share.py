@@ -41,7 +41,7 @@ class Task:
 
 
 class Share:
-    """Sounds that wait for a worker, given out evenly: nobody takes another one while somebody has fewer."""
+    """Sounds that wait for a worker, given out evenly: nobody takes another one while one that is ready has fewer."""
 
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()
@@ -70,7 +70,8 @@ class Share:
             self._held[worker] = held
             if not held:
                 self._changed.wait_for(lambda: may_take() or self.is_over, wait_s)
-            if self.is_over or not may_take() or held >= _AHEAD or held > min(self._held.values()):
+            fewest = min((self._held.get(one, 0) for one in self._ready), default=held)
+            if self.is_over or not may_take() or held >= _AHEAD or held > fewest:
                 return None
             self._held[worker] += 1
             return self._tasks.popleft()
