@@ -1,4 +1,4 @@
-"""Decoding through PyAV (FFmpeg): M4A, AAC, WebM, video, and whatever else libsndfile does not know.
+"""Decoding through PyAV (FFmpeg): M4A, AAC, Opus, WebM, video, and whatever else libsndfile does not know.
 
 Here stands whatever works round that library; nothing about channels, rates or limits.
 """
@@ -31,6 +31,10 @@ _PREROLL_S = 1
 
 _MICROSECONDS = 1_000_000
 
+# The reference decoder, which browsers have too. FFmpeg's own brings the part that is coded as speech to 48 kHz in
+# another way: what was encoded from 24 kHz or less differs by up to a tenth.
+_OPUS = "libopus"
+
 # PyAV reads the planes of a frame from FFmpeg's first array of them, which has room for eight: what it takes for the
 # ninth is no address, and ends the process. Channels that take turns in one plane need no second.
 _MOST_PLANES = 8
@@ -54,7 +58,8 @@ class LibavSound:
         self.name = name
         self.frames: int | None = None
         self.may_hold_nan = True
-        self._frames: Iterator[Any] = container.decode(self._stream)
+        self._decoder = _decoder(self._stream, name)
+        self._frames: Iterator[Any] = self._decoded()
         # Headers may be wrong about the rate (AAC with SBR); the first decoded frame is not.
         with self._damage_told():
             first = next(self._frames, None)
@@ -66,6 +71,7 @@ class LibavSound:
         self.channels: int = first.layout.nb_channels
         layout = "fltp" if self.channels <= _MOST_PLANES else "flt"
         self._resampler = av.AudioResampler(format=layout, layout=first.layout, rate=first.sample_rate)
+        self._promised = self._promised_frames()
 
     def info(self) -> SoundInfo:
         """Return what the header says, and the rate and channels of the first frame."""
@@ -105,7 +111,7 @@ class LibavSound:
         """Yield pieces of any length from frame `start` on, each with its position."""
         with self._damage_told():
             position = self._seek(start) if self._can_seek(start) else 0
-            for frame in self._frames:
+            while (frame := next(self._frames, None)) is not None:
                 if _frame_format(frame) != self._format:
                     raise AudioError(
                         f"{self.name}: changes its sample rate, channels or coding at {self._decoded_s:.1f} s. "
@@ -114,6 +120,7 @@ class LibavSound:
                 for converted in self._resampler.resample(frame):
                     samples = converted.to_ndarray().astype(np.float32, copy=False)
                     piece: Waveform = samples if len(samples) > 1 else samples.reshape(-1, self.channels).T
+                    piece = self._without_padding(piece, position)
                     end = position + piece.shape[1]
                     if end > start:
                         skipped = max(0, start - position)
@@ -122,11 +129,36 @@ class LibavSound:
                     self._decoded_s = position / self.sample_rate
             self.frames = position
 
+    def _decoded(self) -> Iterator[Any]:
+        """Yield the frames from where the container stands."""
+        for packet in self._container.demux(self._stream):
+            yield from self._decoder.decode(packet)
+
+    def _promised_frames(self) -> int:
+        """Return how many frames of AAC an MP4 says that it holds; 0 for others, whose headers tell no such number."""
+        is_told = self._container.format.name.startswith("mov") and self._stream.codec_context.name == "aac"
+        if not is_told or self._stream.duration is None:
+            return 0
+        return round(self._stream.duration * self._stream.time_base * self.sample_rate)
+
+    def _without_padding(self, piece: Waveform, position: int) -> Waveform:
+        """Return the last piece without what the encoder filled it up with, any other as it is."""
+        kept = self._promised - position
+        if not 0 < kept < piece.shape[1]:
+            return piece
+        following = next(self._frames, None)
+        if following is None:
+            return piece[:, :kept]
+        self._frames = chain([following], self._frames)
+        return piece
+
     def _seek(self, start: int) -> int:
         """Go to some frame before `start` and return its number."""
         target = start - _PREROLL_S * self.sample_rate
         self._container.seek(target + self._stream.start_time, stream=self._stream)
-        frames = self._container.decode(self._stream)
+        self._decoder.flush_buffers()
+        frames = self._decoded()
+        next(frames, None)  # a decoder that begins anew leaves out its lead-in, and tells no time of what is left
         first = next(frames, None)
         if first is None or first.pts is None or first.pts - self._stream.start_time > start:
             at_s = start / self.sample_rate
@@ -135,14 +167,15 @@ class LibavSound:
         return int(first.pts - self._stream.start_time)
 
     def _can_seek(self, start: int) -> bool:
-        """Tell whether to seek: only MP4 numbers its samples, elsewhere the times are rounded or guessed.
+        """Tell whether to seek: MP4 and Ogg number their samples, elsewhere the times are rounded or guessed.
 
-        Near the beginning seeking would lose what FFmpeg leaves out there (the encoder's priming).
+        Near the beginning seeking would lose what FFmpeg leaves out there (the encoder's priming), behind the end it
+        would not tell how much there is. In MP4, Opus counts its lead-in or not, as the writer pleased.
         """
-        stream = self._stream
+        stream, kind = self._stream, self._container.format.name
         return (
-            start > 2 * _PREROLL_S * self.sample_rate
-            and self._container.format.name.startswith("mov")
+            2 * _PREROLL_S * self.sample_rate < start < (stream.duration or 0)
+            and ((kind.startswith("mov") and stream.codec_context.name != "opus") or kind == "ogg")
             and stream.time_base == Fraction(1, self.sample_rate)
             and stream.start_time is not None
         )
@@ -152,10 +185,6 @@ class LibavSound:
         """Turn what FFmpeg cannot decode into a message that names its time."""
         try:
             yield
-        except av.DecoderNotFoundError as error:
-            raise AudioError(
-                f"{self.name}: holds sound in a coding that FFmpeg does not know. Convert it or remove it."
-            ) from error
         except IndexError as error:  # of PyAV, which meets a packet of a stream that no header told of
             raise AudioError(
                 f"{self.name}: is damaged at {self._decoded_s:.1f} s (a stream that its header does not name). "
@@ -209,6 +238,19 @@ def _not_a_sound(file: Any, name: str) -> AudioError:
     file.seek(0)
     words = looks_like(file.read(HEAD_BYTES), size)
     return AudioError(f"{name}: is not a sound that can be decoded: {words}. Remove it or fetch it again.")
+
+
+def _decoder(stream: Any, name: str) -> Any:
+    """Return what decodes a stream's packets."""
+    own = stream.codec_context
+    if own is None:
+        raise AudioError(f"{name}: holds sound in a coding that FFmpeg does not know. Convert it or remove it.")
+    if own.name != "opus" or _OPUS not in av.codecs_available:
+        return own
+    decoder = av.CodecContext.create(_OPUS, "r")
+    decoder.extradata, decoder.layout = own.extradata, own.layout
+    decoder.options = {"request_sample_fmt": "flt"}
+    return decoder
 
 
 def _frame_format(frame: Any) -> tuple[str, int, str]:

@@ -1,4 +1,4 @@
-"""Decoding through soundfile (libsndfile): WAV, FLAC, OGG, MP3, AIFF and their kin.
+"""Decoding through soundfile (libsndfile): WAV, FLAC, Ogg Vorbis, MP3, AIFF and their kin.
 
 Here stands whatever works round that library; nothing about channels, rates or limits.
 """
@@ -26,6 +26,10 @@ _UNKNOWN_FRAMES = 1 << 62
 # In the last page of an Ogg Vorbis file libsndfile (1.2.2) seeks too far, by the samples that the encoder padded.
 # A page completes at most 255 packets of at most 4,096 samples: positions further from the end than that are exact.
 _VORBIS_PAGE = 255 * 4_096
+
+# libsndfile decodes Opus at the rate that the encoder was given, which browsers and players do not, and where an Ogg
+# stream begins after its first sample it keeps the encoder's lead-in.
+_LEFT_TO_FFMPEG = "OPUS"
 
 # libsndfile passes these samples on as they are, while turning them into floats takes it longer than all the rest.
 _SIXTEEN_BITS = "PCM_16"
@@ -185,11 +189,15 @@ class SoundfileSound:
 
 
 def open_with_soundfile(target: Target, name: str) -> SoundfileSound | None:
-    """Return the opened sound, or None where libsndfile does not know what it is."""
+    """Return the opened sound, or None where libsndfile does not know what it is, or FFmpeg knows it better."""
     try:
-        return SoundfileSound(target, name)
+        sound = SoundfileSound(target, name)
     except (soundfile.SoundFileError, TypeError):  # TypeError: a name that ends in .raw, taken for headerless samples
         return None
+    if sound.info().codec != _LEFT_TO_FFMPEG:
+        return sound
+    sound.close()
+    return None
 
 
 def _open(target: Target) -> _InOrder:
