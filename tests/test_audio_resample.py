@@ -43,7 +43,7 @@ def test_a_length_of_fifteen_hours_is_exact():
     assert resampled_length(samples, 44_100, 32_000) == (2 * samples * 32_000 + 44_100) // 88_200
 
 
-@pytest.mark.parametrize(("old", "new"), [(192_000, 8_000), (44_100, 37), (48_000, 1)])
+@pytest.mark.parametrize(("old", "new"), [(192_000, 8_000), (44_100, 37), (48_000, 1), (2**31 - 1, 8_000)])
 def test_of_a_very_short_sound_one_sample_remains(old, new):
     waveform = np.full((2, 3), 0.25, np.float32)
     whole = resample(waveform, old, new)

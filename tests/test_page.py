@@ -27,7 +27,7 @@ from soundfold.errors import AudioError
 from soundfold.formats import AudacityLabels
 from soundfold.runtime import Calibration, Joining, Model, Span, Stream, load
 from soundfold.runtime.events import EventJoiner
-from soundfold.runtime.verdict import judge
+from soundfold.runtime.verdict import judge, span_of
 from soundfold.serve.served_card import told_card
 from soundfold.serve.web_folder import ORT_FILES, ORT_VERSION
 
@@ -406,6 +406,16 @@ def written(kind: str, rate: int, channels: int = 1, subtype: str | None = None,
     return file.getvalue()
 
 
+def silence(seconds: float, offset: float = 0.0, sounding: slice = slice(0)) -> bytes:
+    """Return a WAV at the model's rate that holds nothing, but for a part of it."""
+    rate = MODEL.card.sample_rate
+    samples = np.full(round(seconds * rate), offset)
+    samples[sounding] = street(seconds, rate)[sounding, 0]
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
 @needs_ort
 def test_the_exported_folder_decodes_as_python_does(chromium, hosted, tmp_path):
     sounds = {
@@ -422,6 +432,9 @@ def test_the_exported_folder_decodes_as_python_does(chromium, hosted, tmp_path):
         "vorbis.ogg": written("OGG", 44_100, 2, "VORBIS"),
         "browser.webm": encoded("webm", "libopus", street(1.0, 48_000)[:, 0], 48_000),
         "short.wav": written("WAV", 4_000, seconds=0.003),
+        "silence.wav": silence(3.0),
+        "offset.wav": silence(3.0, 0.2),
+        "pause.wav": silence(3.0, sounding=slice(20_000, 40_000)),
         "zeros.mp3": bytes(70_000) + written("MP3", 22_050),
     }
     with page_at(chromium, hosted[0]) as page:
@@ -517,20 +530,21 @@ def test_windows_become_the_events_that_python_makes_of_them(chromium, where):
         stops[-1] -= 50
         sure = draw.choice([0.1, 1.0])
         rows = draw.dirichlet([sure] * 3, 40) if card.answer == "one" else draw.beta(sure, sure, (40, 3))
-        events = []
-        for start, stop, row in zip(starts.tolist(), stops.tolist(), rows, strict=True):
-            events += joiner.add(start, stop, row)
+        events, answers = [], []
+        for start, stop, row, silent in zip(starts.tolist(), stops.tolist(), rows, draw.random(40) < 0.2, strict=True):
+            events += joiner.add(start, stop, row, silent=silent)
+            answers.append(span_of(card, start, stop, row, silent=silent).as_dict())
         expected.append([event.as_dict() for event in [*events, *joiner.finish()]])
-        given.append([told_card(card, "x"), starts.tolist(), stops.tolist(), rows.tolist()])
+        given.append([told_card(card, "x"), starts.tolist(), stops.tolist(), rows.tolist(), answers])
     assert sum(map(len, expected)) > 500
     with page_at(chromium, where) as page:
         told = page.evaluate(
             """async (given) => { const { EventJoiner } = await import("./joiner.js");
-            return given.map(([card, starts, stops, rows]) => {
+            return given.map(([card, starts, stops, rows, answers]) => {
               const joiner = new EventJoiner(card);
               const over = rows.flatMap((row, place) => {
                 if (place % 7 === 0) joiner.underWay(); // which must change nothing
-                return joiner.add(starts[place], stops[place], row);
+                return joiner.add(starts[place], stops[place], row, answers[place].silent);
               });
               return [...over, ...joiner.finish()];
             }); }""",

@@ -379,6 +379,9 @@ def test_models_are_told_apart_by_name():
             refused = httpx.post(f"{where}/v1/predict?hop_s={hop}", content=encoded())
             assert refused.status_code == 422
             assert list(refused.json()) == ["error"]
+        odd = httpx.post(f"{where}/v1/predict?hop=0.25", content=encoded())  # it would have no effect
+        assert odd.status_code == 422
+        assert odd.json()["error"] == "hop is no parameter of this address. See /openapi.json"
 
 
 def test_names_tell_no_path():

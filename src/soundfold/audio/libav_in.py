@@ -139,7 +139,8 @@ class LibavSound:
         is_told = self._container.format.name.startswith("mov") and self._stream.codec_context.name == "aac"
         if not is_told or self._stream.duration is None:
             return 0
-        return round(self._stream.duration * self._stream.time_base * self.sample_rate)
+        frames: int = round(self._stream.duration * self._stream.time_base * self.sample_rate)
+        return frames
 
     def _without_padding(self, piece: Waveform, position: int) -> Waveform:
         """Return the last piece without what the encoder filled it up with, any other as it is."""
@@ -247,7 +248,7 @@ def _decoder(stream: Any, name: str) -> Any:
         raise AudioError(f"{name}: holds sound in a coding that FFmpeg does not know. Convert it or remove it.")
     if own.name != "opus" or _OPUS not in av.codecs_available:
         return own
-    decoder = av.CodecContext.create(_OPUS, "r")
+    decoder: Any = av.CodecContext.create(_OPUS, "r")
     decoder.extradata, decoder.layout = own.extradata, own.layout
     decoder.options = {"request_sample_fmt": "flt"}
     return decoder

@@ -19,7 +19,7 @@ __all__ = ["BlockResampler", "resample", "resample_blocks", "resampled_length"]
 
 _QUALITY = "HQ"
 _REACH = 100  # samples, of the lower of the two rates, that a sample depends on to each side
-_MOST_SILENCE = 1_000_000  # samples; rates beyond that with no common measure begin as soxr begins
+_MOST_SILENCE = 1_000_000  # samples; with rates that need more, which no sound has, soxr's beginning and end stand
 
 
 def resampled_length(samples: int, sample_rate: int, new_rate: int) -> int:
@@ -69,14 +69,15 @@ def resample(waveform: Waveform, sample_rate: int, new_rate: int) -> Waveform:
         return waveform
     before, cut, after = _silences(sample_rate, new_rate)
     padded = np.zeros(before + waveform.shape[1] + after, np.float32)
-    resampled = np.empty((waveform.shape[0], length), np.float32)
+    resampled = np.zeros((waveform.shape[0], length), np.float32)
     # Channel by channel is faster than interleaved, and gives the layout that is wanted.
     for row, into in zip(waveform, resampled, strict=True):
         padded[before : before + len(row)] = row
         try:
-            into[:] = soxr.resample(padded, sample_rate, new_rate, quality=_QUALITY)[cut : cut + length]
+            found = soxr.resample(padded, sample_rate, new_rate, quality=_QUALITY)[cut : cut + length]
         except (RuntimeError, ValueError) as error:
             raise _impossible(sample_rate, new_rate, error) from error
+        into[: len(found)] = found
     return resampled
 
 
@@ -150,8 +151,10 @@ class BlockResampler:
         """Return the rest `(channels, m)`, possibly without samples; nothing can be fed after it."""
         if not self._streams:
             return self._nothing
-        rest = self._resampled(self._silence(self._after), last=True)
-        return np.ascontiguousarray(rest[:, : resampled_length(self._n_in, *self._rates) - self._n_out])
+        rest = self._silence(max(0, resampled_length(self._n_in, *self._rates) - self._n_out))
+        found = self._resampled(self._silence(self._after), last=True)[:, : rest.shape[1]]
+        rest[:, : found.shape[1]] = found
+        return rest
 
     def _silence(self, samples: int) -> Waveform:
         return np.zeros((len(self._streams), samples), np.float32)
@@ -168,10 +171,11 @@ def _silences(sample_rate: int, new_rate: int) -> tuple[int, int, int]:
     """Return how many samples of silence go before a sound, how many become of them, and how many go behind it."""
     common = math.gcd(sample_rate, new_rate)
     step_in, step_out = sample_rate // common, new_rate // common  # samples after which both rates coincide
-    steps = -(-_REACH * max(1, sample_rate // new_rate + 1) // step_in)
+    after = sample_rate // new_rate + 1
+    steps = -(-_REACH * after // step_in)
     if steps * step_in > _MOST_SILENCE:
-        steps = 0
-    return steps * step_in, steps * step_out, sample_rate // new_rate + 1
+        return 0, 0, 0
+    return steps * step_in, steps * step_out, after
 
 
 def _resampler(sample_rate: int, new_rate: int) -> soxr.ResampleStream:

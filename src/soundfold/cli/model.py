@@ -42,6 +42,7 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("trained on", told["data"] or "not told"),
         ("scores", score),
         ("calibrated", "yes" if told.get("calibration") else "no"),
+        ("unknown", _unknown(told)),
         ("precision", f"{told['precision']}, {told['parameters']:,} parameters"),
         ("format", f"version {told['format_version']}, written by soundfold {told['soundfold_version']}"),
         ("seal", "whole" if told["is_sealed"] else "none: written by an earlier version, or by another program"),
@@ -51,3 +52,12 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     if split.get("leaks"):
         lines.insert(6, ("leak", split["leaks"]))
     return lines
+
+
+def _unknown(told: dict[str, Any]) -> str:
+    """Return what a model calls unknown, in words."""
+    if told["answer"] == "several":
+        return "a sound of which no label is told"
+    if (told.get("calibration") or {}).get("rejection"):
+        return "what is unlike its classes"
+    return "nothing: silence is one of its classes" if told["silence_is_a_class"] else "silence"

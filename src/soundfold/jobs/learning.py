@@ -245,8 +245,17 @@ def card_of(
         split={**result.split.model_dump(mode="json"), "leaks": split.leaks.sentence},
         scores={name: value for name, value in result.model_dump(mode="json").items() if name in told},
         training_recordings=recordings_digest(prepared.clips.table["group"].iloc[split.train]),
+        silence_is_a_class=_holds_silent_class(prepared, split),
         calibration=None if calibrated is None else calibrated.card,
     )
+
+
+def _holds_silent_class(prepared: Prepared, split: Split) -> bool:
+    """Tell whether most training clips of some class hold nothing, as the clips of a class for silence do."""
+    silent = (prepared.store.index["sound_hash"] == "").to_numpy()[prepared.rows[split.train]]
+    targets = prepared.clips.targets()[split.train]
+    borne = np.eye(len(prepared.clips.labels))[targets] if targets.ndim == 1 else targets
+    return bool((silent @ borne > borne.sum(axis=0) / 2).any())
 
 
 def probes_of(prepared: Prepared, split: Split, recipe: Recipe) -> np.ndarray:

@@ -20,7 +20,8 @@ UNKNOWN = "unknown"
 class Span:
     """The answer for one window of a sound; its fields mean what those of a `Prediction` do.
 
-    `latency_s` only a stream tells: the seconds from the moment when the window's last sample was there to its answer.
+    `silent` says that there is nothing to hear in it. `latency_s` only a stream tells: the seconds from the moment when
+    the window's last sample was there to its answer.
     """
 
     start_s: float
@@ -30,13 +31,15 @@ class Span:
     probabilities: dict[str, float]
     labels: tuple[str, ...] | None = None
     nearest: str | None = None
+    silent: bool = False
     latency_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the window as JSON tells it."""
         told: dict[str, Any] = {"start_s": self.start_s, "end_s": self.end_s, "label": self.label}
+        more: dict[str, Any] = {"silent": True} if self.silent else {}
         late = {} if self.latency_s is None else {"latency_s": self.latency_s}
-        return {**told, "probability": self.probability, **_told_if_there(self), **late}
+        return {**told, "probability": self.probability, **_told_if_there(self), **more, **late}
 
 
 @dataclass(frozen=True)

@@ -101,17 +101,18 @@ class EventJoiner:
         self._since = np.zeros(classes)  # the same of the gap after it, which counts only once it is bridged
         self._peak = np.zeros(classes)
 
-    def add(self, start: int, stop: int, probabilities: np.ndarray) -> list[Event]:
+    def add(self, start: int, stop: int, probabilities: np.ndarray, *, silent: bool = False) -> list[Event]:
         """Take the next window; return the events that are over by now.
 
         Args:
             start, stop: its first sample and the one after its last, at the model's rate; no window may begin before
                 the last one did.
             probabilities: (labels,) of the window.
+            silent: there is nothing to hear in it.
         """
         over = self._move_to(start)
         row = np.asarray(probabilities, np.float64)
-        if self._rule is not None and self._rule.is_unknown(row):
+        if silent or (self._rule is not None and self._rule.is_unknown(row)):
             row = np.zeros_like(row)
         self._covering.append((stop, row))
         return over

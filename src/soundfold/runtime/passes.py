@@ -17,6 +17,7 @@ from soundfold.errors import AudioError
 from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.events import Event, EventJoiner, Joining
+from soundfold.runtime.silence import is_silent
 from soundfold.runtime.verdict import judge, span_of
 from soundfold.runtime.windowing import MOST_WINDOWS, WindowCutter, batched, hop_samples
 
@@ -56,15 +57,16 @@ def hear(
     joiner = EventJoiner(card, joining)
     spans: list[Span] = []
     events: list[Event] = []
-    total, samples = np.zeros(len(card.labels)), 0
+    total, samples, sounding = np.zeros(len(card.labels)), 0, False
     heard_s = 0.0
     for batch in batched(chain((part for block in blocks for part in cutter.feed(block)), cutter.finish())):
         answers = yield np.stack([fit_length(part, card.window) for _, part in batch])
         for (start, part), row in zip(batch, answers, strict=True):
-            stop = start + part.shape[1]
-            span = span_of(card, start, stop, row)
+            stop, silent = start + part.shape[1], is_silent(card, part)
+            span = span_of(card, start, stop, row, silent=silent)
             spans.append(span if every_probability else _lean(span))
-            events += joiner.add(start, stop, row)
+            events += joiner.add(start, stop, row, silent=silent)
+            sounding |= not silent
             total += row.astype(np.float64) * part.shape[1]
             samples += part.shape[1]
         if on_heard is not None:
@@ -75,7 +77,7 @@ def hear(
     mean = total / samples
     if not np.isfinite(mean).all():
         raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
-    verdict = judge(card, mean)
+    verdict = judge(card, mean, silent=not sounding)
     return Prediction(
         path=name,
         label=verdict.label,

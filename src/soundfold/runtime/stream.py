@@ -18,6 +18,7 @@ from soundfold.runtime.answer import Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.samples import as_waveform
+from soundfold.runtime.silence import is_silent
 from soundfold.runtime.verdict import span_of
 from soundfold.runtime.windowing import Part, WindowCutter, batched, hop_samples
 
@@ -163,10 +164,10 @@ class Stream:
             now = time.monotonic()
             for (start, part), row in zip(batch, rows, strict=True):
                 first = self._offset + start
-                stop = first + part.shape[1]
-                span = span_of(card, first, stop, row)
+                stop, silent = first + part.shape[1], is_silent(card, part)
+                span = span_of(card, first, stop, row, silent=silent)
                 if self._joiner is not None:
-                    yield from self._joiner.add(first, stop, row)
+                    yield from self._joiner.add(first, stop, row, silent=silent)
                 yield replace(span, latency_s=now - self._at + self.heard_s - span.end_s)
 
     def _refuse_if_over(self) -> None:

@@ -20,10 +20,11 @@ class Verdict(NamedTuple):
     nearest: str | None
 
 
-def judge(card: ModelCard, row: np.ndarray) -> Verdict:
+def judge(card: ModelCard, row: np.ndarray, *, silent: bool = False) -> Verdict:
     """Return what a model tells by its probabilities (labels,) of a window, or of a sound.
 
     A model of several labels that tells none of them does not know the sound; "unknown" is then an empty `labels`.
+    Nothing is told of what is silent (see `runtime.silence`).
     """
     best = int(row.argmax())
     label, probability = card.labels[best], float(row[best])
@@ -32,22 +33,23 @@ def judge(card: ModelCard, row: np.ndarray) -> Verdict:
     if card.answer == "several":
         order = np.argsort(-row, kind="stable")
         told = tuple(card.labels[k] for k in order if row[k] > thresholds.get(card.labels[k], TOLD_FROM))
-        return Verdict(label, probability, told, None)
+        return Verdict(label, probability, () if silent else told, None)
     rule = None if calibration is None else calibration.rejection
-    if probability < thresholds.get(label, 0.0) or (rule is not None and rule.is_unknown(row)):
+    if silent or probability < thresholds.get(label, 0.0) or (rule is not None and rule.is_unknown(row)):
         return Verdict(UNKNOWN, probability, None, label)
     return Verdict(label, probability, None, None)
 
 
-def span_of(card: ModelCard, start: int, stop: int, row: np.ndarray) -> Span:
+def span_of(card: ModelCard, start: int, stop: int, row: np.ndarray, *, silent: bool = False) -> Span:
     """Return the answer for a window.
 
     Args:
         card: the model's.
         start, stop: its first sample and the one after its last, at the model's rate.
         row: (labels,) probabilities.
+        silent: there is nothing to hear in it.
     """
-    verdict = judge(card, row)
+    verdict = judge(card, row, silent=silent)
     return Span(
         start_s=start / card.sample_rate,
         end_s=stop / card.sample_rate,
@@ -56,4 +58,5 @@ def span_of(card: ModelCard, start: int, stop: int, row: np.ndarray) -> Span:
         probabilities=dict(zip(card.labels, row.tolist(), strict=True)),
         labels=verdict.labels,
         nearest=verdict.nearest,
+        silent=silent,
     )

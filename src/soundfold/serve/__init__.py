@@ -1,6 +1,8 @@
 """Models behind HTTP, which answer as `predict --json` does, and a page. Needs the extra [serve], but no torch.
 
-    app.py        the addresses and their errors
+    app.py        the application: who may ask, and errors
+    predicting.py the address for whole sounds
+    state.py      the addresses that tell of models, health and work
     bounds.py     what a request may cost
     desk.py       places, time-outs, the models, and the worker processes that answer for uploads
     upload.py     a request's body, in memory and never larger than allowed

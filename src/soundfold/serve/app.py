@@ -1,16 +1,12 @@
-"""The application: its addresses, and errors as `{"error": "…"}`."""
+"""The application: what its addresses share, and errors as `{"error": "…"}`."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
-from starlette.requests import ClientDisconnect
 
 from soundfold import __version__
 from soundfold.cores import usable_cores
@@ -23,9 +19,8 @@ from soundfold.serve.draining import Draining
 from soundfold.serve.live import add_stream
 from soundfold.serve.metrics import Metrics
 from soundfold.serve.page import add_page
-from soundfold.serve.schemas import ERRORS, MODELS, PREDICT_BODY, PREDICTIONS, STATUS, told_errors
-from soundfold.serve.served_card import told_card
-from soundfold.serve.upload import read_body
+from soundfold.serve.predicting import add_predict
+from soundfold.serve.state import add_state
 
 __all__ = ["build_app"]
 
@@ -91,64 +86,8 @@ def build_app(
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(Exception, _tell_failure)
 
-    @app.post(
-        "/v1/predict",
-        summary="What a sound is",
-        openapi_extra={"requestBody": PREDICT_BODY},
-        responses=PREDICTIONS | told_errors(*ERRORS),
-    )
-    async def predict(
-        request: Request,
-        model: Annotated[str | None, Query(description="name of the model; the first where none is named")] = None,
-        hop_s: Annotated[
-            float | None,
-            Query(ge=bounds.min_hop_s, allow_inf_nan=False, description="seconds from one window to the next"),
-        ] = None,
-    ) -> Response:
-        began = time.perf_counter()
-        status = 500
-        try:
-            answered = await _predicted(request, model, hop_s)
-            status = 200
-        except HTTPException as refusal:
-            status = refusal.status_code
-            raise
-        finally:
-            metrics.requests.labels(str(status)).inc()
-        metrics.seconds.observe(time.perf_counter() - began)
-        return answered
-
-    async def _predicted(request: Request, name: str | None, hop_s: float | None) -> Response:
-        name = desk.name(name)
-        with desk.place() as place:
-            try:
-                body = await read_body(request, bounds)
-            except ClientDisconnect:
-                raise HTTPException(400, "the upload broke off. Send it again") from None
-            kind = request.headers.get("content-type", "")
-            found = await desk.answer(place, name, body, kind, hop_s)
-        return JSONResponse([found.as_dict()])
-
-    @app.get("/v1/models", summary="What the models know, and how well", responses=MODELS | told_errors(401, 403))
-    async def told_models() -> JSONResponse:
-        return JSONResponse([told_card(model.card, name) for name, model in desk.models.items()])
-
-    @app.get("/healthz", summary="Whether the server is up", responses=STATUS)
-    async def healthz() -> JSONResponse:
-        return JSONResponse({"status": "ok"})
-
-    @app.get("/readyz", summary="Whether a sound would be taken now", responses=STATUS | told_errors(503))
-    async def readyz() -> JSONResponse:
-        if desk.is_full or not desk.is_open:
-            told = "all places are taken" if desk.is_full else "no worker has opened the models yet"
-            return JSONResponse({"error": f"{told}. Ask again in a second"}, 503, {"Retry-After": "1"})
-        return JSONResponse({"status": "ready"})
-
-    @app.get("/metrics", summary="Counters for Prometheus", response_class=Response)
-    async def told_metrics() -> Response:
-        text = await asyncio.to_thread(metrics.text)
-        return Response(text, headers={"content-type": metrics.content_type})
-
+    add_predict(app, desk, bounds, metrics)
+    add_state(app, desk, metrics)
     add_stream(app, desk, bounds, metrics, token, names)
     add_page(app)
     return app
@@ -177,8 +116,13 @@ async def _tell_refusal(_: Request, error: Exception) -> JSONResponse:
 async def _tell_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "extra_forbidden":
+        return _refused(f"{first['loc'][-1]} is no parameter of this address. See /openapi.json")
     rule = str(first["msg"]).removeprefix("Input should be ").replace("Value error, ", "")
-    told = f"{first['loc'][-1]} must be {rule}, got {first.get('input')!r}. See /openapi.json"
+    return _refused(f"{first['loc'][-1]} must be {rule}, got {first.get('input')!r}. See /openapi.json")
+
+
+def _refused(told: str) -> JSONResponse:
     return JSONResponse({"error": "".join(sign if sign.isprintable() else "?" for sign in told)}, 422)
 
 

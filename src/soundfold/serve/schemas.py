@@ -27,7 +27,14 @@ _NUMBER, _TEXT = {"type": "number"}, {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _SPAN = {
     "type": "object",
-    "properties": {"start_s": _NUMBER, "end_s": _NUMBER, "label": _TEXT, "probability": _NUMBER, "nearest": _TEXT},
+    "properties": {
+        "start_s": _NUMBER,
+        "end_s": _NUMBER,
+        "label": _TEXT,
+        "probability": _NUMBER,
+        "nearest": _TEXT,
+        "silent": {"type": "boolean"},
+    },
     "required": ["start_s", "end_s", "label", "probability"],
 }
 _EVENT = {
@@ -64,6 +71,7 @@ _MODEL: dict[str, Any] = {
         "scores": {"type": "object"},
         "thresholds": {"type": "object", "additionalProperties": _NUMBER},
         "rejection": {"type": ["object", "null"]},
+        "silence_is_a_class": {"type": "boolean"},
     },
 }
 _MODEL["required"] = list(_MODEL["properties"])

@@ -3,7 +3,7 @@ import * as ort from "./ort/ort.wasm.min.mjs";
 import { SoundError, decode } from "./decode.js";
 import { EventJoiner, inOrder } from "./joiner.js";
 import { Resampler, resample } from "./resample.js";
-import { verdict } from "./verdict.js";
+import { isSilent, verdict } from "./verdict.js";
 
 export const WHERE = "The model runs in this browser: no sound leaves this machine.";
 const MOST_WAITING = 8; // windows that may wait to be answered live
@@ -51,19 +51,22 @@ export async function predict(file, bytes) {
   const timeline = [];
   const events = [];
   const joiner = new EventJoiner(card);
+  let sounding = false;
   const mean = new Array(card.labels.length).fill(0);
   const total = channels[0].length;
   for (let start = 0; start < total; start += card.window) {
     const part = channels.map((samples) => samples.subarray(start, start + card.window));
     const row = await answer(part);
     row.forEach((probability, label) => { mean[label] += (probability * part[0].length) / total; });
-    timeline.push(span(start, part[0].length, row));
-    events.push(...joiner.add(start, start + part[0].length, row));
+    const silent = isSilent(card, part);
+    sounding ||= !silent;
+    timeline.push(span(start, part[0].length, row, silent));
+    events.push(...joiner.add(start, start + part[0].length, row, silent));
     await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
   }
   if (!mean.every(Number.isFinite)) throw new Error(`${file.name}: its samples are too large for an answer. Scale them to -1 … 1.`);
   events.push(...joiner.finish());
-  const told = { path: file.name, ...verdict(card, mean), probabilities: named(mean), duration_s: total / card.sample_rate };
+  const told = { path: file.name, ...verdict(card, mean, !sounding), probabilities: named(mean), duration_s: total / card.sample_rate };
   const whole = { ...told, events: events.sort(inOrder) };
   return timeline.length > 1 ? { ...whole, timeline } : whole;
 }
@@ -85,7 +88,7 @@ export async function stream(rate, model, hop_s, onSpan, onError) {
     all = all.then(async () => {
       const row = await answer(doubled([samples]));
       if (!row.every(Number.isFinite)) throw new Error("The sound's samples are too large for an answer. Scale them to -1 … 1.");
-      onSpan(span(at, samples.length, row));
+      onSpan(span(at, samples.length, row, isSilent(card, [samples])));
       waiting -= 1;
     });
     all.catch(onError);
@@ -138,6 +141,7 @@ function remixed(channels) {
 const doubled = (channels) => (channels.length < card.channels ? Array(card.channels).fill(channels[0]) : channels);
 const named = (row) => Object.fromEntries(card.labels.map((label, place) => [label, row[place]]));
 
-function span(start, length, row) {
-  return { start_s: start / card.sample_rate, end_s: (start + length) / card.sample_rate, ...verdict(card, row), probabilities: named(row) };
+function span(start, length, row, silent) {
+  const times = { start_s: start / card.sample_rate, end_s: (start + length) / card.sample_rate };
+  return { ...times, ...verdict(card, row, silent), ...(silent && { silent }), probabilities: named(row) };
 }

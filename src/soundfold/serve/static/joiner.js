@@ -11,10 +11,11 @@ export class EventJoiner {
     this.open = card.labels.map(() => null); // the event under way of each class
   }
 
-  // Takes a window from a sample to another, its probabilities in the labels' order; returns the events that are over.
-  add(start, stop, row) {
+  // Takes a window from a sample to another, its probabilities in the labels' order, and whether it is silent; returns
+  // the events that are over.
+  add(start, stop, row, silent) {
     const over = this.moveTo(start);
-    const unknown = this.card.answer === "one" && refuses(this.card.rejection, row);
+    const unknown = silent || (this.card.answer === "one" && refuses(this.card.rejection, row));
     this.covering.push({ stop, row: unknown ? row.map(() => 0) : row });
     return over;
   }

@@ -18,7 +18,8 @@ export class LiveTimeline {
   // Takes the next window's answer.
   add(span) {
     const [start, stop] = [span.start_s, span.end_s].map((time_s) => Math.round(time_s * this.model.sample_rate));
-    this.over.push(...this.joiner.add(start, stop, this.model.labels.map((label) => span.probabilities[label])));
+    const row = this.model.labels.map((label) => span.probabilities[label]);
+    this.over.push(...this.joiner.add(start, stop, row, span.silent));
     this.events = [...this.over, ...this.joiner.underWay()].sort(inOrder);
     this.spans.push(span);
     while (this.spans[0].end_s < span.end_s - MOST_LIVE_S) this.spans.shift();

@@ -1,19 +1,34 @@
 // From probabilities to what is told, as soundfold's runtime judges them.
 
 const LEAST = 1e-7; // of a probability in a logarithm
+const STEP = 2 ** -16; // half a step of 16 bits
 
-// What is told of a row of probabilities: the likeliest label, all above their thresholds, or "unknown".
-export function verdict(card, row) {
+// What is told of a row of probabilities: the likeliest label, all above their thresholds, or "unknown"; of silence nothing.
+export function verdict(card, row, silent) {
   const best = row.indexOf(Math.max(...row));
   const label = card.labels[best];
   const probability = row[best];
   if (card.answer === "several") {
     const told = card.labels.filter((name, place) => row[place] > (card.thresholds[name] ?? 0.5));
     told.sort((a, b) => row[card.labels.indexOf(b)] - row[card.labels.indexOf(a)]);
-    return { label, probability, labels: told };
+    return { label, probability, labels: silent ? [] : told };
   }
-  if (probability < (card.thresholds[label] ?? 0) || refuses(card.rejection, row)) return { label: "unknown", probability, nearest: label };
-  return { label, probability };
+  const unknown = silent || probability < (card.thresholds[label] ?? 0) || refuses(card.rejection, row);
+  return unknown ? { label: "unknown", probability, nearest: label } : { label, probability };
+}
+
+// Whether a window holds nothing to hear, be it at zero or not (runtime/silence.py).
+export function isSilent(card, channels) {
+  if (card.silence_is_a_class) return false;
+  return channels.every((samples) => {
+    let [least, most] = [samples[0], samples[0]];
+    for (const sample of samples) {
+      if (sample < least) least = sample;
+      else if (sample > most) most = sample;
+      if (most - least >= STEP) return false;
+    }
+    return true;
+  });
 }
 
 // The rule for unknown sounds, where the model was given one.

@@ -1,0 +1,24 @@
+"""Windows in which there is nothing to hear. No class is told of them: networks are often surest where nothing is.
+
+What the network answers stays as it is, the same in every program that runs the file; the label is "unknown", and no
+event begins. Noise is another matter: see `Calibration.rejection`.
+"""
+
+import numpy as np
+
+from soundfold.runtime.card import ModelCard
+
+__all__ = ["is_silent"]
+
+_STEP = 2.0**-16
+"""Half a step of 16 bits: what rounding and resampling make of nothing stays below, the quietest dither does not."""
+
+
+def is_silent(card: ModelCard, part: np.ndarray) -> bool:
+    """Tell whether a window (channels, samples) holds nothing, be it at zero or not, for a model that has no class for
+    that.
+    """
+    if card.silence_is_a_class:
+        return False
+    head = part[:, :64]  # nearly always this is enough to know
+    return bool(np.ptp(head) < _STEP and np.ptp(part, axis=1).max() < _STEP)
