@@ -13,6 +13,8 @@ from soundfold.errors import needs_extra
 
 __all__ = ["serve"]
 
+_ALL = ("0.0.0.0", "::")
+
 
 def serve(
     models: Annotated[
@@ -76,7 +78,8 @@ def serve(
         where = address(listening)
         if len(opened) > 1:
             print(f"models:     {', '.join(opened)}  (?model=NAME; without it the first)", file=sys.stderr)
-        print(f"listening:  {where}  (Ctrl-C stops)", file=sys.stderr)
+        others = " and every other address of this machine" if listening.getsockname()[0] in _ALL else ""
+        print(f"listening:  {where}{others}  (Ctrl-C stops)", file=sys.stderr)
         if token is None and not is_loopback(listening):
             print("warning:    other machines may ask, and no --token keeps anybody out", file=sys.stderr)
         header = "" if token is None else "-H 'Authorization: Bearer TOKEN' "

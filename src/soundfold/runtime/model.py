@@ -52,9 +52,9 @@ class Model:
         card: labels, rate, window, recipe and scores.
     """
 
-    def __init__(self, path: Path, *, portable: bool = False) -> None:
-        self.path, self.is_portable = path, portable
-        self._session = Session(path, portable=portable)
+    def __init__(self, path: str | os.PathLike[str], *, portable: bool = False) -> None:
+        self.path, self.is_portable = Path(path), portable
+        self._session = Session(self.path, portable=portable)
         self.card: ModelCard = self._session.card
 
     @property

@@ -37,9 +37,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(listening: socket.socket) -> str:
-    """Return where a socket is heard, as `http://127.0.0.1:8000`."""
+    """Return where a socket is heard, as `http://127.0.0.1:8000`; one that all addresses lead to, from this machine."""
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ipaddress.ip_address(host).version == 6 else f"http://{host}:{port}"
+    heard = ipaddress.ip_address(host)
+    if heard.is_unspecified:
+        host = "127.0.0.1" if heard.version == 4 else "::1"
+    return f"http://[{host}]:{port}" if heard.version == 6 else f"http://{host}:{port}"
 
 
 def build_server(app: FastAPI, bounds: Bounds | None = None) -> uvicorn.Server:
