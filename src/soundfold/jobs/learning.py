@@ -21,6 +21,7 @@ from soundfold.evaluation import (
     TrainResult,
     draw_curves,
     predictions_table,
+    read_predictions,
     save_png,
     score,
     write_predictions,
@@ -30,7 +31,7 @@ from soundfold.jobs.calibrating import Calibrated
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, told
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
-from soundfold.jobs.score_figures import save_score_figures
+from soundfold.jobs.score_figures import has_score_figures, save_score_figures
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.weighting import clip_weights
 from soundfold.models import build_classifier
@@ -82,6 +83,7 @@ def learn_split(
     """
     finished = folder / METRICS_NAME
     if finished.exists():
+        _draw_what_is_missing(prepared, split, folder)
         return read_result(finished, TrainResult)
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
@@ -179,6 +181,13 @@ def score_split(prepared: Prepared, split: Split, probabilities: np.ndarray, fol
     scores = score(table, groups_known=prepared.clips.groups_known)
     save_score_figures(folder, scores)
     return scores
+
+
+def _draw_what_is_missing(prepared: Prepared, split: Split, folder: Path) -> None:
+    """Draw the scores of a finished training again, if whatever was to draw them was killed."""
+    if len(split.test) and not has_score_figures(folder):
+        table = read_predictions(folder / "predictions.parquet")
+        save_score_figures(folder, score(table, groups_known=prepared.clips.groups_known))
 
 
 def _curves(fitted: Fitted) -> pd.DataFrame:
