@@ -406,16 +406,6 @@ def written(kind: str, rate: int, channels: int = 1, subtype: str | None = None,
     return file.getvalue()
 
 
-def silence(seconds: float, offset: float = 0.0, sounding: slice = slice(0)) -> bytes:
-    """Return a WAV at the model's rate that holds nothing, but for a part of it."""
-    rate = MODEL.card.sample_rate
-    samples = np.full(round(seconds * rate), offset)
-    samples[sounding] = street(seconds, rate)[sounding, 0]
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
-    return file.getvalue()
-
-
 @needs_ort
 def test_the_exported_folder_decodes_as_python_does(chromium, hosted, tmp_path):
     sounds = {
@@ -432,9 +422,6 @@ def test_the_exported_folder_decodes_as_python_does(chromium, hosted, tmp_path):
         "vorbis.ogg": written("OGG", 44_100, 2, "VORBIS"),
         "browser.webm": encoded("webm", "libopus", street(1.0, 48_000)[:, 0], 48_000),
         "short.wav": written("WAV", 4_000, seconds=0.003),
-        "silence.wav": silence(3.0),
-        "offset.wav": silence(3.0, 0.2),
-        "pause.wav": silence(3.0, sounding=slice(20_000, 40_000)),
         "zeros.mp3": bytes(70_000) + written("MP3", 22_050),
     }
     with page_at(chromium, hosted[0]) as page:
@@ -442,6 +429,34 @@ def test_the_exported_folder_decodes_as_python_does(chromium, hosted, tmp_path):
             path = tmp_path / name
             path.write_bytes(content)
             same(give(page, path), MODEL.predict(path).as_dict())
+
+
+@needs_ort
+def test_the_exported_folder_tells_no_class_of_silence(chromium, hosted, folder, tmp_path):
+    rate, told = MODEL.card.sample_rate, folder / "model.json"
+    before = told.read_text()
+    told.write_text(json.dumps(json.loads(before) | {"silence_is_unknown": True}))
+    model = copy.copy(MODEL)
+    model.card = MODEL.card.model_copy(update={"silence_is_unknown": True})
+    heard = []
+    try:
+        with page_at(chromium, hosted[0]) as page:
+            for place, sounding in enumerate((slice(0), slice(20_000, 40_000), slice(None))):
+                samples = np.zeros(3 * rate, np.float32)
+                samples[sounding] = street(3.0, rate)[sounding, 0]
+                path = tmp_path / f"{place}.wav"
+                soundfile.write(path, samples, rate, subtype="FLOAT")
+                heard.append(model.predict(path))
+                answer = give(page, path)
+                same(answer, heard[-1].as_dict())
+                assert [one.get("silent", False) for one in answer["timeline"]] == [
+                    one.silent for one in heard[-1].timeline
+                ]
+    finally:
+        told.write_text(before)
+    assert heard[0].label == "unknown" != heard[1].label
+    assert [all(one.silent for one in answer.timeline) for answer in heard] == [True, False, False]
+    assert any(one.silent for one in heard[1].timeline)
 
 
 @needs_ort

@@ -184,7 +184,7 @@ def test_models_tells_what_the_card_says():
         "scores": {"accuracy": 0.75},
         "thresholds": {},
         "rejection": None,
-        "silence_is_a_class": False,
+        "silence_is_unknown": False,
     }
 
 

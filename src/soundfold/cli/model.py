@@ -60,4 +60,4 @@ def _unknown(told: dict[str, Any]) -> str:
         return "a sound of which no label is told"
     if (told.get("calibration") or {}).get("rejection"):
         return "what is unlike its classes"
-    return "nothing: silence is one of its classes" if told["silence_is_a_class"] else "silence"
+    return "silence" if told["silence_is_unknown"] else "nothing"

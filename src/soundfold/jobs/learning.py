@@ -254,7 +254,7 @@ def card_of(
         split={**result.split.model_dump(mode="json"), "leaks": split.leaks.sentence},
         scores={name: value for name, value in result.model_dump(mode="json").items() if name in told},
         training_recordings=recordings_digest(prepared.clips.table["group"].iloc[split.train]),
-        silence_is_a_class=_holds_silent_class(prepared, split),
+        silence_is_unknown=not _holds_silent_class(prepared, split),
         calibration=None if calibrated is None else calibrated.card,
     )
 

@@ -49,7 +49,7 @@ class ModelCard(BaseModel):
     split: dict[str, Any] = Field(default_factory=dict, description="which clips were held out")
     scores: dict[str, Any] = Field(default_factory=dict, description="scores on the held-out clips")
     training_recordings: str = Field("", description="digest of the recordings that it was trained on")
-    silence_is_a_class: bool = Field(default=False, description="most training clips of some class hold nothing")
+    silence_is_unknown: bool = Field(default=False, description="no class is told of windows that hold nothing")
     calibration: Calibration | None = Field(default=None, description="how far its answers can be trusted, if known")
 
     @field_validator("labels")

@@ -15,10 +15,11 @@ _STEP = 2.0**-16
 
 
 def is_silent(card: ModelCard, part: np.ndarray) -> bool:
-    """Tell whether a window (channels, samples) holds nothing, be it at zero or not, for a model that has no class for
-    that.
+    """Tell whether a window (channels, samples) holds nothing, for a model that has no class for that.
+
+    Files of earlier versions do not say, and answer as they did.
     """
-    if card.silence_is_a_class:
+    if not card.silence_is_unknown:
         return False
     head = part[:, :64]  # nearly always this is enough to know
-    return bool(np.ptp(head) < _STEP and np.ptp(part, axis=1).max() < _STEP)
+    return bool(np.abs(head).max() < _STEP and np.abs(part).max() < _STEP)

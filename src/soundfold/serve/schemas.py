@@ -71,7 +71,7 @@ _MODEL: dict[str, Any] = {
         "scores": {"type": "object"},
         "thresholds": {"type": "object", "additionalProperties": _NUMBER},
         "rejection": {"type": ["object", "null"]},
-        "silence_is_a_class": {"type": "boolean"},
+        "silence_is_unknown": {"type": "boolean"},
     },
 }
 _MODEL["required"] = list(_MODEL["properties"])

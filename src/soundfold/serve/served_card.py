@@ -6,7 +6,7 @@ from soundfold.runtime import ModelCard
 
 __all__ = ["told_card"]
 
-_TOLD = {"labels", "answer", "sample_rate", "channels", "downmix", "window", "scores", "silence_is_a_class"}
+_TOLD = {"labels", "answer", "sample_rate", "channels", "downmix", "window", "scores", "silence_is_unknown"}
 
 
 def told_card(card: ModelCard, name: str) -> dict[str, Any]:

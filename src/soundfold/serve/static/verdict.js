@@ -17,18 +17,10 @@ export function verdict(card, row, silent) {
   return unknown ? { label: "unknown", probability, nearest: label } : { label, probability };
 }
 
-// Whether a window holds nothing to hear, be it at zero or not (runtime/silence.py).
+// Whether a window holds nothing to hear (runtime/silence.py).
 export function isSilent(card, channels) {
-  if (card.silence_is_a_class) return false;
-  return channels.every((samples) => {
-    let [least, most] = [samples[0], samples[0]];
-    for (const sample of samples) {
-      if (sample < least) least = sample;
-      else if (sample > most) most = sample;
-      if (most - least >= STEP) return false;
-    }
-    return true;
-  });
+  if (!card.silence_is_unknown) return false;
+  return channels.every((samples) => samples.every((sample) => Math.abs(sample) < STEP));
 }
 
 // The rule for unknown sounds, where the model was given one.
