@@ -94,7 +94,7 @@ def window_eager(run: str, labels: int, cores: int, times: int) -> Answer:
 
 
 def rate_runtime(run: str, data: str, clips: int, cores: int) -> Answer:
-    """Answer for many files by the runtime; the first eighth is warm-up, and the start of processes."""
+    """Answer for many files by the runtime; the first quarter is warm-up, and the start of processes."""
     _keep_to(cores)
     import soundfold
 
@@ -141,7 +141,7 @@ def clip_paths(data: str, fold: str | None = None) -> list[str]:
 
 
 def _rate(answers: Iterator[object], count: int) -> Answer:
-    first = max(1, count // 8 // _BATCH) * _BATCH  # whole batches: one that is begun has all its answers ready
+    first = max(1, count // 4 // _BATCH) * _BATCH  # whole batches: one that is begun has all its answers ready
     for _ in itertools.islice(answers, first):
         pass
     started = time.perf_counter()

@@ -12,7 +12,7 @@ from soundfold.cores import usable_cores
 __all__ = ["runtime"]
 
 _TORCH = "torch, eager"
-_CLIPS_A_CORE = 600
+_CLIPS_A_CORE = 1_200
 
 
 def runtime(plan: Plan) -> Found:
