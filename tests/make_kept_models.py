@@ -28,6 +28,8 @@ _NETWORKS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "texture": ("texture", (*_PLAIN, *_TEXTURE), 1),
     "scratch": ("scratch", (*_FEW, *_TEXTURE, "model.width=4"), 1),
     "several": ("mfcc", _MFCC, 1),
+    "silence": ("tutorial", _FEW, 1),
+    "several-silence": ("mfcc", _MFCC, 1),
     "two-seeds": ("scratch", (*_FEW, *_TEXTURE, "model.width=4", "model.texture=false"), 2),
 }
 """Recipe, changes and seeds of each file that a training writes."""
@@ -94,7 +96,7 @@ def _write(name: str, place: Path, path: Path) -> None:
             false_alarms=1_000, out=run, cache=cache,
         )  # fmt: skip
     else:
-        clips = _several(data) if name == "several" else data
+        clips = _several(data) if name.startswith("several") else data
         soundfold.train(clips, recipe=recipe, changes=changes, test_fold=3, seeds=seeds, out=run, cache=cache)
     shutil.copyfile(run / "model.onnx", path)
 

@@ -33,7 +33,7 @@ from serving import Here, kept_workers
 from soundfold.cli import main
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import load
-from soundfold.serve import Bounds, address, build_app, build_server, listen
+from soundfold.serve import Bounds, address, build_app, build_server, hears_all, is_loopback, listen
 from soundfold.serve.upload import take_sound
 
 pytestmark = pytest.mark.runtime
@@ -457,6 +457,18 @@ def test_listening():
             listen("127.0.0.1", port)
     with pytest.raises(SoundfoldError, match=r"^a\.\.b:1: cannot be listened on \("):
         listen("a..b", 1)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_that_all_addresses_lead_to_names_one_that_can_be_asked(host):
+    try:
+        listening = listen(host, 0)
+    except SoundfoldError:
+        pytest.skip("this machine has no such addresses")
+    with listening:
+        assert hears_all(listening)
+        assert address(listening).startswith("http://127.0.0.1:" if host == "0.0.0.0" else "http://[::1]:")
+        assert not is_loopback(listening)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")

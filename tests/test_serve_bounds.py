@@ -381,7 +381,7 @@ def test_models_are_told_apart_by_name():
             assert list(refused.json()) == ["error"]
         odd = httpx.post(f"{where}/v1/predict?hop=0.25", content=encoded())  # it would have no effect
         assert odd.status_code == 422
-        assert odd.json()["error"] == "hop is no parameter of this address. See /openapi.json"
+        assert odd.json()["error"] == "hop is no parameter of this address. Did you mean 'hop_s'?"
 
 
 def test_names_tell_no_path():

@@ -5,7 +5,7 @@
     hush.py          libmpg123 keeps its notes to itself
     soundfile_in.py  WAV, FLAC, OGG, MP3, AIFF… through soundfile
     wav_in.py        regular WAV files that are in memory, without soundfile
-    libav_in.py      M4A, AAC, WebM, video… through PyAV
+    libav_in.py      M4A, AAC, Opus, WebM, video… through PyAV
     arriving.py      WebM and Ogg whose bytes are still arriving
     asked.py         what can be asked of a sound
     decode.py        probe, stream, load, read
@@ -27,11 +27,12 @@ from soundfold.audio.decode import load, probe, read, stream
 from soundfold.audio.folder import Met, is_hidden, walk
 from soundfold.audio.prompt_resampling import PromptResampler
 from soundfold.audio.resample import resample, resample_blocks, resampled_length
-from soundfold.audio.shape import Downmix, fit_length, remix, windows
+from soundfold.audio.shape import SILENT_PEAK, Downmix, fit_length, remix, windows
 from soundfold.audio.source import AUDIO_SUFFIXES, SoundInfo, Source
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "SILENT_PEAK",
     "Downmix",
     "Met",
     "PromptResampler",

@@ -10,7 +10,11 @@ import numpy as np
 from soundfold.audio.source import Waveform
 from soundfold.errors import AudioError
 
-__all__ = ["Downmix", "are_alike", "check_downmix", "fit_length", "remix", "windows"]
+__all__ = ["SILENT_PEAK", "Downmix", "are_alike", "check_downmix", "fit_length", "remix", "windows"]
+
+SILENT_PEAK = 2.0**-16
+"""Half a step of 16 bits: what rounding, coding and resampling make of nothing stays below, the quietest dither does
+not."""
 
 Downmix: TypeAlias = Literal["first", "mean"]
 

@@ -3,7 +3,7 @@
     path          the sound, as it was named
     start_s       where the window begins; empty for a sound that failed
     end_s         where it ends
-    label         the likeliest class, or "unknown" where the model was given a rule for that
+    label         the likeliest class, or "unknown": of silence, and where the model was given a rule
     probability   of that class
     nearest       the likeliest class where the label is "unknown"
     labels        all labels above their thresholds; only of a model that answers with several

@@ -56,8 +56,10 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _unknown(told: dict[str, Any]) -> str:
     """Return what a model calls unknown, in words."""
-    if told["answer"] == "several":
-        return "a sound of which no label is told"
-    if (told.get("calibration") or {}).get("rejection"):
-        return "what is unlike its classes"
-    return "silence" if told["silence_is_unknown"] else "nothing"
+    calibration = told.get("calibration") or {}
+    kinds = {
+        "what is unlike its classes": calibration.get("rejection"),
+        "what is not likely enough": calibration.get("thresholds") and told["answer"] == "one",
+        "silence": told["silence_is_unknown"],
+    }
+    return ", ".join(kind for kind, is_so in kinds.items() if is_so) or "nothing"

@@ -13,8 +13,6 @@ from soundfold.errors import needs_extra
 
 __all__ = ["serve"]
 
-_ALL = ("0.0.0.0", "::")
-
 
 def serve(
     models: Annotated[
@@ -65,7 +63,7 @@ def serve(
     from soundfold.runtime import load
 
     with needs_extra("serve", "soundfold serve"):
-        from soundfold.serve import Bounds, address, build_app, build_server, is_loopback, listen, names_of
+        from soundfold.serve import Bounds, address, build_app, build_server, hears_all, is_loopback, listen, names_of
     if token == "":
         raise typer.BadParameter("--token must not be empty. Leave it out (and unset SOUNDFOLD_TOKEN) for none")
     asked = {"max_bytes": max_bytes, "max_s": max_seconds, "concurrency": concurrency, "streams": streams}
@@ -78,7 +76,7 @@ def serve(
         where = address(listening)
         if len(opened) > 1:
             print(f"models:     {', '.join(opened)}  (?model=NAME; without it the first)", file=sys.stderr)
-        others = " and every other address of this machine" if listening.getsockname()[0] in _ALL else ""
+        others = " and every other address of this machine" if hears_all(listening) else ""
         print(f"listening:  {where}{others}  (Ctrl-C stops)", file=sys.stderr)
         if token is None and not is_loopback(listening):
             print("warning:    other machines may ask, and no --token keeps anybody out", file=sys.stderr)

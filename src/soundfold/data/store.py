@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from platformdirs import user_cache_path
 
+from soundfold.audio import SILENT_PEAK
 from soundfold.cores import usable_cores
 from soundfold.data.clips import Clips, LeftOut
 from soundfold.data.store_build import bring_up_to_date
@@ -36,7 +37,7 @@ from soundfold.wording import counted
 __all__ = ["WaveformStore", "cache_folder", "forget_pages", "open_store"]
 
 _LARGE_BLOCK_BYTES = 31 << 20  # just below what glibc would not count
-_FORMAT = 3  # raise when the layout or the decoding changes, so that old stores are left alone
+_FORMAT = 4  # raise when the layout or the decoding changes, so that old stores are left alone
 
 
 def cache_folder(chosen: str | Path | None = None) -> Path:
@@ -83,6 +84,13 @@ class WaveformStore:
     def usable(self) -> np.ndarray:
         """(clips,) booleans: which clips were decoded."""
         return (self.index["problem"] == "").to_numpy()
+
+    @property
+    def silent(self) -> np.ndarray:
+        """(clips,) booleans: in which clips there is nothing to hear."""
+        peaks = np.exp2(self.index["exponent"].to_numpy(np.float64))  # none is higher than that
+        silent: np.ndarray = (self.index["sound_hash"] == "").to_numpy() | (peaks <= SILENT_PEAK)
+        return silent & self.usable
 
     def left_out(self, clips: Clips) -> tuple[LeftOut, ...]:
         """Return the clips that could not be decoded, with reasons."""

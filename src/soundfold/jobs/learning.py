@@ -261,7 +261,7 @@ def card_of(
 
 def _holds_silent_class(prepared: Prepared, split: Split) -> bool:
     """Tell whether most training clips of some class hold nothing, as the clips of a class for silence do."""
-    silent = (prepared.store.index["sound_hash"] == "").to_numpy()[prepared.rows[split.train]]
+    silent = prepared.store.silent[prepared.rows[split.train]]
     targets = prepared.clips.targets()[split.train]
     borne = np.eye(len(prepared.clips.labels))[targets] if targets.ndim == 1 else targets
     return bool((silent @ borne > borne.sum(axis=0) / 2).any())

@@ -6,12 +6,10 @@ event begins. Noise is another matter: see `Calibration.rejection`.
 
 import numpy as np
 
+from soundfold.audio import SILENT_PEAK
 from soundfold.runtime.card import ModelCard
 
 __all__ = ["is_silent"]
-
-_STEP = 2.0**-16
-"""Half a step of 16 bits: what rounding and resampling make of nothing stays below, the quietest dither does not."""
 
 
 def is_silent(card: ModelCard, part: np.ndarray) -> bool:
@@ -22,4 +20,4 @@ def is_silent(card: ModelCard, part: np.ndarray) -> bool:
     if not card.silence_is_unknown:
         return False
     head = part[:, :64]  # nearly always this is enough to know
-    return bool(np.abs(head).max() < _STEP and np.abs(part).max() < _STEP)
+    return bool(np.abs(head).max() <= SILENT_PEAK and np.abs(part).max() <= SILENT_PEAK)

@@ -30,12 +30,14 @@ def judge(card: ModelCard, row: np.ndarray, *, silent: bool = False) -> Verdict:
     label, probability = card.labels[best], float(row[best])
     calibration = card.calibration
     thresholds = {} if calibration is None else calibration.thresholds
+    if silent:
+        return Verdict(UNKNOWN, probability, () if card.answer == "several" else None, label)
     if card.answer == "several":
         order = np.argsort(-row, kind="stable")
         told = tuple(card.labels[k] for k in order if row[k] > thresholds.get(card.labels[k], TOLD_FROM))
-        return Verdict(label, probability, () if silent else told, None)
+        return Verdict(label, probability, told, None)
     rule = None if calibration is None else calibration.rejection
-    if silent or probability < thresholds.get(label, 0.0) or (rule is not None and rule.is_unknown(row)):
+    if probability < thresholds.get(label, 0.0) or (rule is not None and rule.is_unknown(row)):
         return Verdict(UNKNOWN, probability, None, label)
     return Verdict(label, probability, None, None)
 

@@ -27,6 +27,6 @@ Example:
 from soundfold.serve.app import build_app
 from soundfold.serve.bounds import Bounds
 from soundfold.serve.naming import names_of
-from soundfold.serve.server import address, build_server, is_loopback, listen
+from soundfold.serve.server import address, build_server, hears_all, is_loopback, listen
 
-__all__ = ["Bounds", "address", "build_app", "build_server", "is_loopback", "listen", "names_of"]
+__all__ = ["Bounds", "address", "build_app", "build_server", "hears_all", "is_loopback", "listen", "names_of"]

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from soundfold import __version__
 from soundfold.cores import usable_cores
+from soundfold.errors import did_you_mean
 from soundfold.runtime import Model
 from soundfold.runtime.workers import Workers
 from soundfold.serve.access import Access, check_host_names, check_token
@@ -18,6 +19,7 @@ from soundfold.serve.desk import Desk
 from soundfold.serve.draining import Draining
 from soundfold.serve.live import add_stream
 from soundfold.serve.metrics import Metrics
+from soundfold.serve.naming import shortened
 from soundfold.serve.page import add_page
 from soundfold.serve.predicting import add_predict
 from soundfold.serve.state import add_state
@@ -117,7 +119,8 @@ async def _tell_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "extra_forbidden":
-        return _refused(f"{first['loc'][-1]} is no parameter of this address. See /openapi.json")
+        name = shortened(str(first["loc"][-1]))
+        return _refused(f"{name} is no parameter of this address.{did_you_mean(name, ('model', 'hop_s'))}")
     rule = str(first["msg"]).removeprefix("Input should be ").replace("Value error, ", "")
     return _refused(f"{first['loc'][-1]} must be {rule}, got {first.get('input')!r}. See /openapi.json")
 

@@ -12,7 +12,7 @@ from soundfold.serve.bounds import Bounds
 from soundfold.serve.live import MOST_MESSAGE
 from soundfold.serve.patience import patient_for
 
-__all__ = ["address", "build_server", "is_loopback", "listen"]
+__all__ = ["address", "build_server", "hears_all", "is_loopback", "listen"]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -40,9 +40,14 @@ def address(listening: socket.socket) -> str:
     """Return where a socket is heard, as `http://127.0.0.1:8000`; one that all addresses lead to, from this machine."""
     host, port = listening.getsockname()[:2]
     heard = ipaddress.ip_address(host)
-    if heard.is_unspecified:
+    if hears_all(listening):
         host = "127.0.0.1" if heard.version == 4 else "::1"
     return f"http://[{host}]:{port}" if heard.version == 6 else f"http://{host}:{port}"
+
+
+def hears_all(listening: socket.socket) -> bool:
+    """Tell whether every address of this machine leads to a socket."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_unspecified
 
 
 def build_server(app: FastAPI, bounds: Bounds | None = None) -> uvicorn.Server:

@@ -7,9 +7,7 @@ their own ways, and one regression over all of them overfits sooner. As all is l
 """
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,20 +17,15 @@ from soundfold.training.checkpoint import Checkpoint, save_checkpoint
 from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
 from soundfold.training.fitting import FitJob
 from soundfold.training.history import EpochRecord, History, epoch_record
+from soundfold.training.logistic import fit_logistic
 from soundfold.training.scoring import clip_probabilities, held_out_scores
-
-if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
 
 __all__ = ["fit_head", "fit_linear", "fit_views", "training_windows"]
 
-_MOST_ITERATIONS = 1_000
 _BATCH = 256
 _NEVER = 20.0  # in a logit
 _LEAST_SPREAD = 0.1
 """Of a pooled value, beside that of the median one; a smaller one is taken for that."""
-_NEAR_ENOUGH = 1e-4
-"""Largest gradient at the end; ten times as much halves the time, and shows in the second digit of small fits."""
 
 
 def fit_linear(job: FitJob, path_name: str, on_epoch: Callable[[EpochRecord], None]) -> None:
@@ -152,33 +145,20 @@ def _regressions(
     """Return weights (n_labels, values) and bias (n_labels,); zeros where there is nothing to learn a label from."""
     weights, bias = np.zeros((n_labels, values.shape[1])), np.zeros(n_labels)
     if labels.ndim == 2:
-        for label, borne in enumerate((labels > 0.5).T):
-            if borne.any() and not borne.all():
-                found = _regression(values, borne, weight, c)
-                weights[label], bias[label] = found.coef_[0], found.intercept_[0]
+        borne = labels > 0.5
+        learned = np.flatnonzero(borne.any(axis=0) & ~borne.all(axis=0))
+        if len(learned):
+            weights[learned], bias[learned] = fit_logistic(values, borne[:, learned], weight, c, several=True)
         return weights, bias
-    found = _regression(values, labels, weight, c)
-    if len(found.classes_) == 2:  # scikit-learn keeps one row for two classes: half of it each way
-        found.coef_ = np.concatenate([-found.coef_, found.coef_]) / 2
-        found.intercept_ = np.concatenate([-found.intercept_, found.intercept_]) / 2
-    weights[found.classes_], bias[found.classes_] = found.coef_, found.intercept_
-    return weights, bias
-
-
-def _regression(values: np.ndarray, labels: np.ndarray, weight: np.ndarray, c: float) -> "LogisticRegression":
-    # here and not above: fifty megabytes in each of several processes, most of which fit no regression
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
-
-    # each step is too short to be divided: with two threads that wait for each other a fit takes ten times as long
-    with threadpool_limits(1), warnings.catch_warnings():
-        # the presets need 17 to 178 steps on real sounds; only values that differ a thousandfold in size, which none
-        # are that were standardised, were seen on their way after a thousand, with c from 1,000 on
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(C=c, tol=_NEAR_ENOUGH, max_iter=_MOST_ITERATIONS).fit(
-            values, labels, sample_weight=weight
+    classes = np.unique(labels)
+    if len(classes) == 2:  # one question, whose answer is half of it each way
+        yes = fit_logistic(values, (labels == classes[1])[:, np.newaxis], weight, c, several=True)
+        weights[classes], bias[classes] = (np.concatenate([-part, part]) / 2 for part in yes)
+    elif len(classes) > 2:
+        weights[classes], bias[classes] = fit_logistic(
+            values, labels[:, np.newaxis] == classes, weight, c, several=False
         )
+    return weights, bias
 
 
 def _look(classifier: Classifier, cache: FeatureCache, clips: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -1,26 +1,28 @@
 // From probabilities to what is told, as soundfold's runtime judges them.
 
 const LEAST = 1e-7; // of a probability in a logarithm
-const STEP = 2 ** -16; // half a step of 16 bits
+const SILENT_PEAK = 2 ** -16; // half a step of 16 bits
 
 // What is told of a row of probabilities: the likeliest label, all above their thresholds, or "unknown"; of silence nothing.
 export function verdict(card, row, silent) {
   const best = row.indexOf(Math.max(...row));
   const label = card.labels[best];
   const probability = row[best];
-  if (card.answer === "several") {
+  const several = card.answer === "several";
+  if (silent) return { label: "unknown", probability, nearest: label, ...(several && { labels: [] }) };
+  if (several) {
     const told = card.labels.filter((name, place) => row[place] > (card.thresholds[name] ?? 0.5));
     told.sort((a, b) => row[card.labels.indexOf(b)] - row[card.labels.indexOf(a)]);
-    return { label, probability, labels: silent ? [] : told };
+    return { label, probability, labels: told };
   }
-  const unknown = silent || probability < (card.thresholds[label] ?? 0) || refuses(card.rejection, row);
+  const unknown = probability < (card.thresholds[label] ?? 0) || refuses(card.rejection, row);
   return unknown ? { label: "unknown", probability, nearest: label } : { label, probability };
 }
 
 // Whether a window holds nothing to hear (runtime/silence.py).
 export function isSilent(card, channels) {
   if (!card.silence_is_unknown) return false;
-  return channels.every((samples) => samples.every((sample) => Math.abs(sample) < STEP));
+  return channels.every((samples) => samples.every((sample) => Math.abs(sample) <= SILENT_PEAK));
 }
 
 // The rule for unknown sounds, where the model was given one.
