@@ -56,9 +56,9 @@ def runtime(plan: Plan) -> Found:
     }
     found = in_turns(plan, turns, wanted, plan.rounds)
     shares = {
-        f"{name}: all cores, of cores × one core": f"{share:.0%}"
+        f"{name}: all cores, of cores × one core": ", ".join(f"{100 * share:.1f} %" for share in shares_of_turns)
         for name in turns
-        if (share := _share(found.measures, name, cores)) is not None
+        if (shares_of_turns := _shares(found.measures, name, cores))
     }
     notes = [
         "Both answer by the weights of one run; one window is a waveform of the model's length at its rate, and many "
@@ -73,7 +73,9 @@ def _many(cores: int) -> str:
     return f"many files, {cores} {'core' if cores == 1 else 'cores'}"
 
 
-def _share(measures: list[Measure], side: str, cores: int) -> float | None:
-    """Return the rate on all cores as a share of so many times the rate on one; None on a machine with one."""
-    rates = {one.name: one.spread(side).median for one in measures if one.name in (_many(1), _many(cores))}
-    return None if len(rates) < 2 else rates[_many(cores)] / (cores * rates[_many(1)])
+def _shares(measures: list[Measure], side: str, cores: int) -> list[float]:
+    """Return, turn by turn, the rate on all cores as a share of so many times the rate on one; none with one core."""
+    rates = {one.name: one.sides[side] for one in measures if one.name in (_many(1), _many(cores))}
+    if len(rates) < 2:
+        return []
+    return [every / (cores * one) for one, every in zip(rates[_many(1)], rates[_many(cores)], strict=True)]

@@ -90,7 +90,8 @@ class WaveformStore:
         """(clips,) booleans: in which clips there is nothing to hear."""
         peaks = np.exp2(self.index["exponent"].to_numpy(np.float64))  # none is higher than that
         silent: np.ndarray = (self.index["sound_hash"] == "").to_numpy() | (peaks <= SILENT_PEAK)
-        return silent & self.usable
+        silent &= self.usable
+        return silent
 
     def left_out(self, clips: Clips) -> tuple[LeftOut, ...]:
         """Return the clips that could not be decoded, with reasons."""
