@@ -25,7 +25,7 @@ def test_classes_get_what_scikit_learn_finds(classes, c):
     found = LogisticRegression(C=c, tol=1e-4, max_iter=1_000).fit(values, labels, sample_weight=weight)
     ours = (values @ weights.T + bias).astype(np.float64)
     if classes == 2:
-        np.testing.assert_allclose(ours[:, 1] - ours[:, 0], found.decision_function(values), atol=0.02)
+        np.testing.assert_allclose(ours[:, 1] - ours[:, 0], found.decision_function(values), atol=0.05)
     else:
         theirs = found.decision_function(values)
         np.testing.assert_allclose(
@@ -39,7 +39,7 @@ def test_labels_get_what_scikit_learn_finds_for_each():
     weights, bias = fit_logistic(values, borne, weight, 0.1, several=True)
     for label in range(4):
         found = LogisticRegression(C=0.1, tol=1e-6, max_iter=1_000).fit(values, borne[:, label], sample_weight=weight)
-        np.testing.assert_allclose(values @ weights[label] + bias[label], found.decision_function(values), atol=0.02)
+        np.testing.assert_allclose(values @ weights[label] + bias[label], found.decision_function(values), atol=0.05)
 
 
 def test_values_beyond_all_measure_give_finite_weights():
