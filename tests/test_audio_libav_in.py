@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from soundfold.audio import load, probe, read, stream
+from soundfold.audio.arriving import ArrivingSound
 from soundfold.audio.libav_in import opened_with_libav
 from soundfold.errors import AudioError
 
@@ -148,6 +149,27 @@ def test_opus_whose_stream_begins_late_has_no_lead_in():
     np.testing.assert_allclose(waveform[:, RATE : 2 * RATE], tone(3)[:, RATE : 2 * RATE], atol=0.02)
 
 
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1", "7.1"])
+@pytest.mark.parametrize("muxer", ["webm", "ogg"])
+def test_what_arrives_piece_by_piece_is_what_the_file_holds(muxer, layout):
+    file, channels = io.BytesIO(), av.AudioLayout(layout).nb_channels
+    with av.open(file, "w", format=muxer) as container:
+        track = container.add_stream("libopus", rate=RATE, layout=layout, options={"application": "voip"})
+        wave = np.ascontiguousarray(np.repeat(tone(1.0)[:1], channels, axis=0).T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(wave, format="flt", layout=layout)
+        frame.sample_rate, frame.pts = RATE, 0
+        for piece in av.AudioResampler("flt", layout, RATE, frame_size=960).resample(frame):
+            container.mux(track.encode(piece))
+        container.mux(track.encode(None))
+    content = file.getvalue()
+    arriving, blocks = ArrivingSound(), []
+    for at in range(0, len(content), 700):
+        blocks += arriving.feed(content[at : at + 700])
+    blocks += arriving.finish()
+    arriving.close()
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), read(content)[0])
+
+
 def test_paths_and_file_objects(files, tmp_path):
     path = tmp_path / "звук 🎧.m4a"
     path.write_bytes(files["m4a"])
@@ -227,12 +249,13 @@ def test_a_range_may_end_a_little_after_the_sound(files, name):
         load(files[name], RATE, 1, start_s=length_s + 0.01, end_s=length_s + 0.02)
 
 
-def test_more_than_eight_channels_are_read_and_do_not_end_the_process():
-    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (9, 4_000)).astype(np.float32)
+@pytest.mark.parametrize("channels", [6, 7, 8, 9, 16])
+def test_many_channels_are_read_and_do_not_end_the_process(channels):
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (channels, 4_000)).astype(np.float32)
     file = io.BytesIO()
     soundfile.write(file, wave.T, 8_000, format="CAF", subtype="FLOAT")
     with opened_with_libav(file, "x") as sound:
-        assert sound.channels == 9
+        assert sound.channels == channels
         blocks = np.concatenate(list(sound.blocks(0, None, 1_000)), axis=1)
     np.testing.assert_array_equal(blocks, wave)
 

@@ -513,8 +513,10 @@ def test_the_exported_folder_judges_as_python_does(chromium, where):
     fields = {"temperature": 1.0, "thresholds": {"a": 0.6}}
     rule = {"centre": [0.1, 0, 0], "spread": [1, 2, 1], "linear": [0.3, 0, 0], "square": [-1, -0.5, 0], "threshold": -2}
     with page_at(chromium, where) as page:
-        for more in ({"rejection": {**rule, "false_alarms_per_hour": 1.0}}, {}):
-            card = MODEL.card.model_copy(update={"calibration": Calibration.model_validate({**fields, **more})})
+        for more in ({"rejection": {**rule, "false_alarms_per_hour": 1.0}}, {}, {"labels": ("constructor", "b", "c")}):
+            update = {"calibration": Calibration.model_validate({**fields, **more}), **more}
+            update.pop("rejection", None)
+            card = MODEL.card.model_copy(update=update)
             told = page.evaluate(
                 "([card, rows]) => import('./verdict.js').then((it) => rows.map((row) => it.verdict(card, row)))",
                 [told_card(card, "x"), rows.tolist()],
@@ -523,7 +525,7 @@ def test_the_exported_folder_judges_as_python_does(chromium, where):
             assert [(one["label"], one.get("nearest")) for one in told] == [
                 (one.label, one.nearest) for one in expected
             ]
-            assert {one.label for one in expected} > {"unknown"}
+            assert {one.label for one in expected} > ({"b", "c"} if "labels" in more else {"unknown"})
 
 
 def test_windows_become_the_events_that_python_makes_of_them(chromium, where):

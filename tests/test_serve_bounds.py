@@ -379,6 +379,8 @@ def test_models_are_told_apart_by_name():
             refused = httpx.post(f"{where}/v1/predict?hop_s={hop}", content=encoded())
             assert refused.status_code == 422
             assert list(refused.json()) == ["error"]
+        twice = httpx.post(f"{where}/v1/predict?hop_s=0.25&hop_s=zzz&hop_s=0.5", content=encoded())
+        assert (twice.status_code, "hop_s must be given once" in twice.json()["error"]) == (422, True)
         odd = httpx.post(f"{where}/v1/predict?hop=0.25", content=encoded())  # it would have no effect
         assert odd.status_code == 422
         assert odd.json()["error"] == "hop is no parameter of this address. Did you mean 'hop_s'?"

@@ -1,5 +1,6 @@
 """Silence: no class is told of it, by any way, unless a class was trained on clips that hold nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import RATE, SMALL, write_folders
 from make_kept_models import KEPT
 from soundfold.cli import main
 from soundfold.runtime import UNKNOWN, Joining, Span, Stream, load
-from soundfold.runtime.verdict import judge
+from soundfold.runtime.verdict import judge, judge_sound, span_of
 
 FEW = (*SMALL, "training.epochs=2")
 BARK = np.sin(np.arange(RATE // 2) * 0.3).astype(np.float32) * 0.4
@@ -50,7 +51,8 @@ def test_silent_windows_begin_no_event_and_the_others_tell_the_sound(model):
     sound = np.concatenate([np.zeros(RATE), BARK, np.zeros(RATE)])
     answer = model.predict(sound, RATE, joining=Joining(threshold=0.01))
     assert [span.label == UNKNOWN for span in answer.timeline] == [True, True, False, True, True]
-    assert answer.timeline[2].label in model.labels
+    assert answer.timeline[2].label == answer.label
+    assert answer.probabilities == pytest.approx(answer.timeline[2].probabilities)
     assert {(event.start_s, event.end_s) for event in answer.events} == {(1.0, 1.5)}
 
 
@@ -62,6 +64,17 @@ def test_a_stream_tells_the_same(model, size):
     whole = model.predict(sound, RATE, joining=Joining(threshold=0.01))
     assert [one.label for one in told if isinstance(one, Span)] == [span.label for span in whole.timeline]
     assert [one.as_dict() for one in told if not isinstance(one, Span)] == [event.as_dict() for event in whole.events]
+
+
+def test_a_sound_of_unknown_windows_is_unknown(model):
+    card = model.card
+    unsure = [span_of(card, 0, 9, np.array([0.55, 0.45])), span_of(card, 9, 18, np.array([0.45, 0.55]))]
+    known = judge_sound(card, np.array([0.5, 0.5]), unsure)
+    assert known.label == card.labels[0]
+    unknown = [replace(span, label=UNKNOWN, nearest=span.label) for span in unsure]
+    told = judge_sound(card, np.array([0.5, 0.5]), unknown)
+    assert (told.label, told.nearest, told.probability) == (UNKNOWN, card.labels[0], 0.5)
+    assert judge_sound(card, np.array([0.5, 0.5]), [unknown[0], unsure[1]]).label == card.labels[0]
 
 
 def test_all_formats_and_ways_tell_none(model, tmp_path, capsys):

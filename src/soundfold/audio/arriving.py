@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import av
-import numpy as np
 
+from soundfold.audio.libav_in import AsFloats, decoder_of
 from soundfold.audio.source import Waveform
 from soundfold.errors import AudioError
 
@@ -93,8 +93,8 @@ class ArrivingSound:
             return piece
 
     def _decode(self) -> None:
-        # Without these two, FFmpeg looks at seconds of a sound before it gives the first of it.
-        options = {"format_whitelist": _CONTAINERS, "analyzeduration": "0", "fflags": "nobuffer"}
+        # Without the second, FFmpeg looks at seconds of a sound before it gives the first of it.
+        options = {"format_whitelist": _CONTAINERS, "analyzeduration": "0"}
         try:
             with av.open(
                 SimpleNamespace(read=self._read), mode="r", container_options=options, buffer_size=4_096
@@ -102,13 +102,18 @@ class ArrivingSound:
                 if not container.streams.audio:
                     self._error = "it holds no sound"
                     return
-                resampler: av.AudioResampler | None = None
-                for frame in container.decode(container.streams.audio[0]):
-                    if resampler is None:
+                stream = container.streams.audio[0]
+                decoder = decoder_of(stream)
+                if decoder is None:
+                    self._error = "its coding is not known"
+                    return
+                as_floats: AsFloats | None = None
+                for frame in (frame for packet in container.demux(stream) for frame in decoder.decode(packet)):
+                    if as_floats is None:
                         self.sample_rate = frame.sample_rate
-                        resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate)
-                    for converted in resampler.resample(frame):
-                        self._keep(converted.to_ndarray().astype(np.float32, copy=False))
+                        as_floats = AsFloats(frame)
+                    for block in as_floats(frame):
+                        self._keep(block)
                     if self._dropped:
                         return
         except (av.FFmpegError, ValueError) as error:

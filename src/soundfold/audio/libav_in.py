@@ -17,7 +17,7 @@ from soundfold.audio.complaint import HEAD_BYTES, looks_like
 from soundfold.audio.source import SoundInfo, Target, Waveform, binary
 from soundfold.errors import AudioError
 
-__all__ = ["LibavSound", "opened_with_libav"]
+__all__ = ["AsFloats", "LibavSound", "decoder_of", "opened_with_libav"]
 
 # FFmpeg also takes playlists and scripts, which make it open other files and addresses. A sound is none of these.
 _CONTAINERS = (
@@ -35,9 +35,10 @@ _MICROSECONDS = 1_000_000
 # another way: what was encoded from 24 kHz or less differs by up to a tenth.
 _OPUS = "libopus"
 
-# PyAV reads the planes of a frame from FFmpeg's first array of them, which has room for eight: what it takes for the
-# ninth is no address, and ends the process. Channels that take turns in one plane need no second.
-_MOST_PLANES = 8
+# PyAV counts the planes of a frame until it meets none, in FFmpeg's array of eight: with eight of them it reads on
+# behind the array, and what it takes for the ninth ends the process. Channels that take turns in one plane need no
+# second.
+_MOST_PLANES = 7
 
 
 class LibavSound:
@@ -58,7 +59,9 @@ class LibavSound:
         self.name = name
         self.frames: int | None = None
         self.may_hold_nan = True
-        self._decoder = _decoder(self._stream, name)
+        self._decoder = decoder_of(self._stream)
+        if self._decoder is None:
+            raise AudioError(f"{name}: holds sound in a coding that FFmpeg does not know. Convert it or remove it.")
         self._frames: Iterator[Any] = self._decoded()
         # Headers may be wrong about the rate (AAC with SBR); the first decoded frame is not.
         with self._damage_told():
@@ -69,8 +72,7 @@ class LibavSound:
         self._format = _frame_format(first)
         self.sample_rate: int = first.sample_rate
         self.channels: int = first.layout.nb_channels
-        layout = "fltp" if self.channels <= _MOST_PLANES else "flt"
-        self._resampler = av.AudioResampler(format=layout, layout=first.layout, rate=first.sample_rate)
+        self._as_floats = AsFloats(first)
         self._promised = self._promised_frames()
 
     def info(self) -> SoundInfo:
@@ -117,10 +119,8 @@ class LibavSound:
                         f"{self.name}: changes its sample rate, channels or coding at {self._decoded_s:.1f} s. "
                         "Split it there."
                     )
-                for converted in self._resampler.resample(frame):
-                    samples = converted.to_ndarray().astype(np.float32, copy=False)
-                    piece: Waveform = samples if len(samples) > 1 else samples.reshape(-1, self.channels).T
-                    piece = self._without_padding(piece, position)
+                for whole in self._as_floats(frame):
+                    piece = self._without_padding(whole, position)
                     end = position + piece.shape[1]
                     if end > start:
                         skipped = max(0, start - position)
@@ -241,12 +241,29 @@ def _not_a_sound(file: Any, name: str) -> AudioError:
     return AudioError(f"{name}: is not a sound that can be decoded: {words}. Remove it or fetch it again.")
 
 
-def _decoder(stream: Any, name: str) -> Any:
-    """Return what decodes a stream's packets."""
+class AsFloats:
+    """Turns decoded frames into waveforms.
+
+    Args:
+        first: the first of them, whose channels and rate the others must have.
+    """
+
+    def __init__(self, first: Any) -> None:
+        self._channels = first.layout.nb_channels
+        kind = "fltp" if self._channels <= _MOST_PLANES else "flt"
+        self._resampler = av.AudioResampler(format=kind, layout=first.layout, rate=first.sample_rate)
+
+    def __call__(self, frame: Any) -> Iterator[Waveform]:
+        """Yield a frame's samples (channels, n) float32."""
+        for converted in self._resampler.resample(frame):
+            samples = converted.to_ndarray().astype(np.float32, copy=False)
+            yield samples if len(samples) > 1 else samples.reshape(-1, self._channels).T
+
+
+def decoder_of(stream: Any) -> Any:
+    """Return what decodes a stream's packets; None where FFmpeg does not know its coding."""
     own = stream.codec_context
-    if own is None:
-        raise AudioError(f"{name}: holds sound in a coding that FFmpeg does not know. Convert it or remove it.")
-    if own.name != "opus" or _OPUS not in av.codecs_available:
+    if own is None or own.name != "opus" or _OPUS not in av.codecs_available:
         return own
     decoder: Any = av.CodecContext.create(_OPUS, "r")
     decoder.extradata, decoder.layout = own.extradata, own.layout

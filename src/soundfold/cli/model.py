@@ -34,6 +34,8 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
         interval = f" (95 % interval {100 * ends[0]:.1f} to {100 * ends[1]:.1f})" if ends else ""
         on = f" on {split['name']}" if split.get("name") else ""
         score = f"{headline.replace('_', ' ')} {100 * told['scores'][headline]:.1f} %{interval}{on}"
+        if told["precision"] != "float32":
+            score += ", in float32; soundfold evaluate tells what this file reaches"
     lines = [
         ("file", told["path"]),
         ("labels", f"{len(labels)}, {told['answer']} a sound: {shown}"),

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["tell_audit", "tell_cache", "tell_cv", "tell_evaluate", "tell_train"]
 
 
+_FEW_KEPT = 0.5  # of the clips, by a rule for unknown sounds
+
+
 def tell_train(result: "TrainResult") -> None:
     """Print what came of a training."""
     console = _console()
@@ -59,7 +62,9 @@ def tell_cv(result: "CvResult", data: Path) -> None:
     _cost(console, result)
     _say(console, f"run:        {result.out}")
     seeds = f" --seeds {len(result.seeds.seeds)}" if result.seeds else ""
-    _say(console, f"next:       soundfold train {data} --all{seeds} --recipe {Path(result.out or '') / 'recipe.yaml'}")
+    run = Path(result.out or "")
+    calibrate = f" --calibrate {run}" if result.calibration is not None else ""
+    _say(console, f"next:       soundfold train {data} --all{seeds} --recipe {run / 'recipe.yaml'}{calibrate}")
 
 
 def tell_evaluate(result: "EvaluateResult") -> None:
@@ -182,6 +187,10 @@ def _unknown(console: Console, told: "CalibrationScores") -> None:
     _say(console, f"unknown:    {alarms}, {wished}; {kept}, of which {right}")
     worst = sorted(rule.kinds.items(), key=lambda pair: -pair[1])[:3]
     _say(console, "            worst kinds: " + ", ".join(f"{kind} {rate:.0f}" for kind, rate in worst))
+    if rule.kept < _FEW_KEPT:
+        _say(
+            console, "warning:    most clips will be called unknown. Wish for more false alarms, or leave the wish out"
+        )
 
 
 def _thresholds(console: Console, told: "CalibrationScores") -> None:
@@ -196,7 +205,8 @@ def _thresholds(console: Console, told: "CalibrationScores") -> None:
         rows.append(
             (one.label, start, reached, interval, format_percent(one.recall), format_percent(one.recall_without))
         )
-    _say(console, f"thresholds for a precision of {format_percent(told.precision or 0)}:")
+    apart = ", before the rule for unknown sounds" if told.unknown is not None else ""
+    _say(console, f"thresholds for a precision of {format_percent(told.precision or 0)}{apart}:")
     _table(console, rows)
 
 

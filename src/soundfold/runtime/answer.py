@@ -44,7 +44,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for a sound: the mean over its windows, weighted by the sound each holds.
+    """The answer for a sound: the mean over its windows, weighted by the sound each holds; see `runtime.silence`.
 
     Attributes:
         path: where the sound came from; "" for an array.

@@ -18,7 +18,7 @@ from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.silence import is_silent
-from soundfold.runtime.verdict import judge, span_of
+from soundfold.runtime.verdict import judge_sound, span_of
 from soundfold.runtime.windowing import MOST_WINDOWS, WindowCutter, batched, hop_samples
 
 __all__ = ["Hearing", "Run", "UnderWay", "hear", "hear_alone", "hear_together"]
@@ -57,7 +57,7 @@ def hear(
     joiner = EventJoiner(card, joining)
     spans: list[Span] = []
     events: list[Event] = []
-    total, samples, sounding = np.zeros(len(card.labels)), 0, False
+    heard, hushed = _Mean(len(card.labels)), _Mean(len(card.labels))
     heard_s = 0.0
     for batch in batched(chain((part for block in blocks for part in cutter.feed(block)), cutter.finish())):
         answers = yield np.stack([fit_length(part, card.window) for _, part in batch])
@@ -66,18 +66,16 @@ def hear(
             span = span_of(card, start, stop, row, silent=silent)
             spans.append(span if every_probability else _lean(span))
             events += joiner.add(start, stop, row, silent=silent)
-            sounding |= not silent
-            total += row.astype(np.float64) * part.shape[1]
-            samples += part.shape[1]
+            (hushed if silent else heard).add(row, part.shape[1])
         if on_heard is not None:
             on_heard(spans[-1].end_s - heard_s)
             heard_s = spans[-1].end_s
-    if not samples:
+    if not spans:
         raise AudioError(f"{name or 'sound'}: holds no samples. Give a sound that lasts at least one sample")
-    mean = total / samples
+    mean = (heard if heard.samples else hushed).value()  # silence tells nothing, unless there is nothing else
     if not np.isfinite(mean).all():
         raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
-    verdict = judge(card, mean, silent=not sounding)
+    verdict = judge_sound(card, mean, spans)
     return Prediction(
         path=name,
         label=verdict.label,
@@ -89,6 +87,24 @@ def hear(
         nearest=verdict.nearest,
         events=tuple(sorted([*events, *joiner.finish()], key=lambda event: (event.start_s, event.end_s))),
     )
+
+
+class _Mean:
+    """The mean of windows' rows (labels,), weighted by the samples of sound in each."""
+
+    def __init__(self, labels: int) -> None:
+        self._total = np.zeros(labels)
+        self.samples = 0
+
+    def add(self, row: np.ndarray, samples: int) -> None:
+        """Take a window's."""
+        self._total += row.astype(np.float64) * samples
+        self.samples += samples
+
+    def value(self) -> np.ndarray:
+        """Return it."""
+        mean: np.ndarray = self._total / self.samples
+        return mean
 
 
 def hear_alone(hearing: Hearing, run: Run) -> Prediction:

@@ -1,7 +1,8 @@
 """Windows in which there is nothing to hear. No class is told of them: networks are often surest where nothing is.
 
-What the network answers stays as it is, the same in every program that runs the file; the label is "unknown", and no
-event begins. Noise is another matter: see `Calibration.rejection`.
+What the network answers for the window stays as it is, the same in every program that runs the file; its label is
+"unknown", no event begins in it, and in a sound with other windows it does not count. Noise is another matter: see
+`Calibration.rejection`.
 """
 
 import numpy as np

@@ -1,5 +1,6 @@
 """From probabilities to what is told: the likeliest label, all labels above their thresholds, or "unknown"."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from soundfold.runtime.answer import UNKNOWN, Span
 from soundfold.runtime.calibration import TOLD_FROM
 from soundfold.runtime.card import ModelCard
 
-__all__ = ["Verdict", "judge", "span_of"]
+__all__ = ["Verdict", "judge", "judge_sound", "span_of"]
 
 
 class Verdict(NamedTuple):
@@ -40,6 +41,20 @@ def judge(card: ModelCard, row: np.ndarray, *, silent: bool = False) -> Verdict:
     if probability < thresholds.get(label, 0.0) or (rule is not None and rule.is_unknown(row)):
         return Verdict(UNKNOWN, probability, None, label)
     return Verdict(label, probability, None, None)
+
+
+def judge_sound(card: ModelCard, mean: np.ndarray, spans: Sequence[Span]) -> Verdict:
+    """Return what a model tells of a whole sound: what its windows' mean says, but nothing if it knows none of them.
+
+    Args:
+        card: the model's.
+        mean: (labels,) probabilities of the windows that are not silent, or of all if all are.
+        spans: the windows.
+    """
+    verdict = judge(card, mean, silent=all(span.silent for span in spans))
+    if card.answer == "one" and verdict.nearest is None and all(span.nearest is not None for span in spans):
+        return Verdict(UNKNOWN, verdict.probability, None, verdict.label)
+    return verdict
 
 
 def span_of(card: ModelCard, start: int, stop: int, row: np.ndarray, *, silent: bool = False) -> Span:

@@ -122,7 +122,7 @@ async def _tell_invalid(_: Request, error: Exception) -> JSONResponse:
         name = shortened(str(first["loc"][-1]))
         return _refused(f"{name} is no parameter of this address.{did_you_mean(name, ('model', 'hop_s'))}")
     rule = str(first["msg"]).removeprefix("Input should be ").replace("Value error, ", "")
-    return _refused(f"{first['loc'][-1]} must be {rule}, got {first.get('input')!r}. See /openapi.json")
+    return _refused(f"{first['loc'][-1]} must be {rule}, got {shortened(repr(first.get('input')))}. See /openapi.json")
 
 
 def _refused(told: str) -> JSONResponse:

@@ -58,6 +58,10 @@ def add_predict(app: FastAPI, desk: Desk, bounds: Bounds, metrics: Metrics) -> N
         return answered
 
     async def _predicted(request: Request, name: str | None, hop_s: float | None) -> Response:
+        given = [each for each, _ in request.query_params.multi_items()]
+        if len(given) > len(set(given)):
+            twice = next(each for each in given if given.count(each) > 1)
+            raise HTTPException(422, f"{twice} must be given once. All but the last would have no effect")
         name = desk.name(name)
         with desk.place() as place:
             try:

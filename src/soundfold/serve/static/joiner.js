@@ -1,11 +1,11 @@
 // Windows joined into events, by the rule of soundfold's own runtime (runtime/events.py, which tells the why).
-import { refuses } from "./verdict.js";
+import { refuses, thresholdOf } from "./verdict.js";
 
 // Takes windows in the order in which they begin; holds no more than those that cover one moment.
 export class EventJoiner {
   constructor(card) {
     this.card = card;
-    this.thresholds = card.labels.map((label) => card.thresholds[label] ?? 0.5);
+    this.thresholds = card.labels.map((label) => thresholdOf(card, label, 0.5));
     this.covering = []; // {stop, row}
     this.at = 0;
     this.open = card.labels.map(() => null); // the event under way of each class

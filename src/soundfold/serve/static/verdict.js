@@ -11,12 +11,22 @@ export function verdict(card, row, silent) {
   const several = card.answer === "several";
   if (silent) return { label: "unknown", probability, nearest: label, ...(several && { labels: [] }) };
   if (several) {
-    const told = card.labels.filter((name, place) => row[place] > (card.thresholds[name] ?? 0.5));
+    const told = card.labels.filter((name, place) => row[place] > thresholdOf(card, name, 0.5));
     told.sort((a, b) => row[card.labels.indexOf(b)] - row[card.labels.indexOf(a)]);
     return { label, probability, labels: told };
   }
-  const unknown = probability < (card.thresholds[label] ?? 0) || refuses(card.rejection, row);
+  const unknown = probability < thresholdOf(card, label, 0) || refuses(card.rejection, row);
   return unknown ? { label: "unknown", probability, nearest: label } : { label, probability };
+}
+
+// The probability from which a label is told. A label may be called like something that every object has.
+export const thresholdOf = (card, label, otherwise) => (Object.hasOwn(card.thresholds, label) ? card.thresholds[label] : otherwise);
+
+// What is told of a whole sound by its windows' mean: nothing if none of them is known.
+export function soundVerdict(card, mean, spans) {
+  const told = verdict(card, mean, spans.every((span) => span.silent));
+  const unknown = card.answer === "one" && spans.every((span) => span.nearest !== undefined);
+  return unknown ? { label: "unknown", probability: told.probability, nearest: told.nearest ?? told.label } : told;
 }
 
 // Whether a window holds nothing to hear (runtime/silence.py).
