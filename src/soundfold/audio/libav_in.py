@@ -47,7 +47,7 @@ class LibavSound:
     Attributes:
         sample_rate: in Hz, as decoded.
         channels: as decoded.
-        frames: None, as what headers of such files promise is no exact number; once decoded to the end, their number.
+        frames: None, as few headers of such files promise an exact number; once decoded to the end, their number.
         may_hold_nan: always, as decoded samples are floats.
         name: what messages call it.
     """
@@ -135,7 +135,7 @@ class LibavSound:
             yield from self._decoder.decode(packet)
 
     def _promised_frames(self) -> int:
-        """Return how many frames of AAC an MP4 says that it holds; 0 for others, whose headers tell no such number."""
+        """Return how many frames of AAC an MP4 says that it holds; 0 for others, which are not padded so."""
         is_told = self._container.format.name.startswith("mov") and self._stream.codec_context.name == "aac"
         if not is_told or self._stream.duration is None:
             return 0

@@ -18,7 +18,7 @@ _SAID = {
     404: "there is no such model",
     408: "the upload took too long",
     413: "too large, or too long",
-    422: "no sound that can be decoded, or a parameter out of range",
+    422: "no sound that can be decoded, or a parameter out of range, given twice, or unknown",
     429: "too many at once; Retry-After says when to come again",
     503: "no answer in time; Retry-After says when to come again",
 }
