@@ -51,8 +51,14 @@ def test_every_program_that_runs_the_file_gets_the_temperature(calibrated: Path,
     np.testing.assert_allclose(soundfold.load(calibrated).probabilities(batch), expected, atol=1e-4)
 
 
-def test_the_card_holds_what_was_fitted(calibrated: Path) -> None:
+def test_the_card_holds_what_was_fitted(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     card = soundfold.load(calibrated).card
+    assert main(["model", str(calibrated)]) == 0
+    lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+    assert f"temperature {card.temperature:.2f}" in lines["calibrated"]
+    assert "thresholds for a precision of 60 %" in lines["calibrated"]
+    assert "false alarms an hour" in lines["calibrated"]
+    assert lines["unknown"].strip() == "what is unlike its classes, what is not likely enough, silence"
     assert card.calibration is not None
     assert card.calibration.precision == 0.6
     assert set(card.calibration.thresholds) == set(card.labels)

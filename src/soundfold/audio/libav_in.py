@@ -135,7 +135,7 @@ class LibavSound:
             yield from self._decoder.decode(packet)
 
     def _promised_frames(self) -> int:
-        """Return how many frames of AAC an MP4 says that it holds; 0 for others, which are not padded so."""
+        """Return how many frames of AAC an MP4 says that it holds; 0 for others, of which players keep the padding."""
         is_told = self._container.format.name.startswith("mov") and self._stream.codec_context.name == "aac"
         if not is_told or self._stream.duration is None:
             return 0

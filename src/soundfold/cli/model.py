@@ -43,7 +43,7 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("recipe", str(told["recipe"].get("name", "not told"))),
         ("trained on", told["data"] or "not told"),
         ("scores", score),
-        ("calibrated", "yes" if told.get("calibration") else "no"),
+        ("calibrated", _calibrated(told.get("calibration"))),
         ("unknown", _unknown(told)),
         ("precision", f"{told['precision']}, {told['parameters']:,} parameters"),
         ("format", f"version {told['format_version']}, written by soundfold {told['soundfold_version']}"),
@@ -54,6 +54,21 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     if split.get("leaks"):
         lines.insert(6, ("leak", split["leaks"]))
     return lines
+
+
+def _calibrated(calibration: dict[str, Any] | None) -> str:
+    """Return how a model was calibrated, in words."""
+    if calibration is None:
+        return "no"
+    told = [f"temperature {calibration['temperature']:.2f}, fitted on {calibration['fitted_on'] or 'what is not told'}"]
+    if calibration["precision"] is not None:
+        told.append(f"thresholds for a precision of {100 * calibration['precision']:g} %")
+    if never := [label for label, threshold in calibration["thresholds"].items() if threshold > 1]:
+        told.append(f"never told: {', '.join(never)}")
+    alarms = (calibration["rejection"] or {}).get("false_alarms_per_hour")
+    if alarms is not None:
+        told.append(f"{alarms:.0f} false alarms an hour of background")
+    return "; ".join(told)
 
 
 def _unknown(told: dict[str, Any]) -> str:
