@@ -87,6 +87,8 @@ def test_all_formats_and_ways_tell_none(model, tmp_path, capsys):
         assert not {line for line in told.splitlines()[1:] if any(label in line for label in model.labels)} - {
             line for line in told.splitlines() if UNKNOWN in line
         }
+    main(["predict", str(model.path), str(path)])
+    assert "no event: all of it is unknown to the model" in capsys.readouterr().err
     [many] = model.predict_many([path])
     assert many.label == UNKNOWN
 

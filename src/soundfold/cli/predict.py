@@ -134,18 +134,20 @@ class _Told:
 
     def __init__(self) -> None:
         self._long = self._events = 0
+        self._unknown = True
 
     def count(self, answer: "Prediction") -> None:
         if len(answer.timeline) > 1:
             self._long += 1
             self._events += len(answer.events)
+            self._unknown &= all(span.nearest is not None for span in answer.timeline)
 
     def say_where_nothing_was_heard(self) -> None:
         if self._long and not self._events:
-            print(
-                "no event: nothing reached the threshold. --threshold lowers it, --windows tells every window",
-                file=sys.stderr,
-            )
+            why = "nothing reached the threshold. --threshold lowers it, --windows tells every window"
+            if self._unknown:
+                why = "all of it is unknown to the model, whatever the threshold"
+            print(f"no event: {why}", file=sys.stderr)
 
 
 def _published(name: str) -> Path:
