@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import av
 
-from soundfold.audio.libav_in import AsFloats, decoder_of
+from soundfold.audio.libav_in import AsFloats, decoded, decoder_of
 from soundfold.audio.source import Waveform
 from soundfold.errors import AudioError
 
@@ -108,7 +108,7 @@ class ArrivingSound:
                     self._error = "its coding is not known"
                     return
                 as_floats: AsFloats | None = None
-                for frame in (frame for packet in container.demux(stream) for frame in decoder.decode(packet)):
+                for frame in decoded(stream, decoder):
                     if as_floats is None:
                         self.sample_rate = frame.sample_rate
                         as_floats = AsFloats(frame)

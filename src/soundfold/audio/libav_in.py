@@ -17,7 +17,7 @@ from soundfold.audio.complaint import HEAD_BYTES, looks_like
 from soundfold.audio.source import SoundInfo, Target, Waveform, binary
 from soundfold.errors import AudioError
 
-__all__ = ["AsFloats", "LibavSound", "decoder_of", "opened_with_libav"]
+__all__ = ["AsFloats", "LibavSound", "decoded", "decoder_of", "opened_with_libav"]
 
 # FFmpeg also takes playlists and scripts, which make it open other files and addresses. A sound is none of these.
 _CONTAINERS = (
@@ -62,7 +62,7 @@ class LibavSound:
         self._decoder = decoder_of(self._stream)
         if self._decoder is None:
             raise AudioError(f"{name}: holds sound in a coding that FFmpeg does not know. Convert it or remove it.")
-        self._frames: Iterator[Any] = self._decoded()
+        self._frames: Iterator[Any] = decoded(self._stream, self._decoder)
         # Headers may be wrong about the rate (AAC with SBR); the first decoded frame is not.
         with self._damage_told():
             first = next(self._frames, None)
@@ -129,11 +129,6 @@ class LibavSound:
                     self._decoded_s = position / self.sample_rate
             self.frames = position
 
-    def _decoded(self) -> Iterator[Any]:
-        """Yield the frames from where the container stands."""
-        for packet in self._container.demux(self._stream):
-            yield from self._decoder.decode(packet)
-
     def _promised_frames(self) -> int:
         """Return how many frames of AAC an MP4 says that it holds; 0 for others, of which players keep the padding."""
         is_told = self._container.format.name.startswith("mov") and self._stream.codec_context.name == "aac"
@@ -158,7 +153,7 @@ class LibavSound:
         target = start - _PREROLL_S * self.sample_rate
         self._container.seek(target + self._stream.start_time, stream=self._stream)
         self._decoder.flush_buffers()
-        frames = self._decoded()
+        frames = decoded(self._stream, self._decoder)
         next(frames, None)  # a decoder that begins anew leaves out its lead-in, and tells no time of what is left
         first = next(frames, None)
         if first is None or first.pts is None or first.pts - self._stream.start_time > start:
@@ -258,6 +253,12 @@ class AsFloats:
         for converted in self._resampler.resample(frame):
             samples = converted.to_ndarray().astype(np.float32, copy=False)
             yield samples if len(samples) > 1 else samples.reshape(-1, self._channels).T
+
+
+def decoded(stream: Any, decoder: Any) -> Iterator[Any]:
+    """Yield a stream's frames from where its container stands, as `decoder_of` decodes them."""
+    for packet in stream.container.demux(stream):
+        yield from decoder.decode(packet)
 
 
 def decoder_of(stream: Any) -> Any:
