@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from soundfold.audio.shape import are_alike
 from soundfold.errors import ModelFileError
 from soundfold.runtime.front_end_card import Db, FrontEndCard, Log, Pcen
 
@@ -89,11 +90,11 @@ class FrontEnd:
         with np.errstate(all="ignore"):  # of samples that are too large comes what is no number, and is told as such
             for clip, clip_power in zip(batch, power, strict=True):
                 self._sum_bands(clip[0], clip_power[0])
+                if are_alike(clip):  # mono, doubled
+                    clip_power[1:] = clip_power[0]
+                    continue
                 for channel, channel_power in zip(clip[1:], clip_power[1:], strict=True):
-                    if np.array_equal(channel, clip[0]):  # mono, doubled
-                        channel_power[:] = clip_power[0]
-                    else:
-                        self._sum_bands(channel, channel_power)
+                    self._sum_bands(channel, channel_power)
             features = _scaled(power, self.card.scale)
             return features if self._dct is None else _transformed(features, self._dct)
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from soundfold.audio import fit_length
 from soundfold.errors import AudioError
 from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.silence import is_silent
 from soundfold.runtime.verdict import judge_sound, span_of
-from soundfold.runtime.windowing import MOST_WINDOWS, WindowCutter, batched, hop_samples
+from soundfold.runtime.windowing import MOST_WINDOWS, WindowCutter, batched, hop_samples, stacked
 
 __all__ = ["Hearing", "Run", "UnderWay", "hear", "hear_alone", "hear_together"]
 
@@ -60,7 +59,7 @@ def hear(
     heard, hushed = _Mean(len(card.labels)), _Mean(len(card.labels))
     heard_s = 0.0
     for batch in batched(chain((part for block in blocks for part in cutter.feed(block)), cutter.finish())):
-        answers = yield np.stack([fit_length(part, card.window) for _, part in batch])
+        answers = yield stacked(batch, card.window)
         for (start, part), row in zip(batch, answers, strict=True):
             stop, silent = start + part.shape[1], is_silent(card, part)
             span = span_of(card, start, stop, row, silent=silent)

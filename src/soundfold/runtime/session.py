@@ -69,9 +69,8 @@ class Session:
 
     def probabilities(self, batch: np.ndarray) -> np.ndarray:
         """Return class probabilities (batch, labels) of whole windows (batch, channels, window) float32."""
-        values = np.ascontiguousarray(batch, dtype=np.float32)
-        if self.front_end is not None:
-            values = self.front_end(values)
+        values = np.asarray(batch, dtype=np.float32)
+        values = np.ascontiguousarray(values) if self.front_end is None else self.front_end(values)
         try:
             answer: np.ndarray = self._session.run(None, {self._input: values})[0]
         except Exception as error:  # onnxruntime raises a class of its own for each kind of failure

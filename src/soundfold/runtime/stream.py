@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from soundfold.audio import PromptResampler, fit_length, remix, resampled_length
+from soundfold.audio import PromptResampler, remix, resampled_length
 from soundfold.errors import AudioError
 from soundfold.runtime.answer import Span
 from soundfold.runtime.card import ModelCard
@@ -20,7 +20,7 @@ from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.samples import as_waveform
 from soundfold.runtime.silence import is_silent
 from soundfold.runtime.verdict import span_of
-from soundfold.runtime.windowing import Part, WindowCutter, batched, hop_samples
+from soundfold.runtime.windowing import Part, WindowCutter, batched, hop_samples, stacked
 
 __all__ = ["Gap", "Hearer", "Stream", "Told"]
 
@@ -158,7 +158,7 @@ class Stream:
     def _answers(self, parts: Iterator[Part]) -> Iterator[Told]:
         card = self._model.card
         for batch in batched(parts):
-            rows = self._model.probabilities(np.stack([fit_length(part, card.window) for _, part in batch]))
+            rows = self._model.probabilities(stacked(batch, card.window))
             if not np.isfinite(rows).all():
                 raise AudioError("block: its samples are too large for an answer. Scale them to -1 … 1")
             now = time.monotonic()

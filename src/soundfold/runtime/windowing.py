@@ -5,16 +5,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from soundfold.audio import fit_length
 from soundfold.errors import AudioError
 from soundfold.runtime.card import ModelCard
 
-__all__ = ["MOST_WINDOWS", "WindowCutter", "batched", "hop_samples"]
+__all__ = ["MOST_WINDOWS", "WindowCutter", "batched", "hop_samples", "stacked"]
 
 MOST_WINDOWS = 4
 """Windows that go through a network together, at most; more take longer each, as they no longer fit the cache."""
 
 Part = tuple[int, np.ndarray]
-"""First sample of a window, and its waveform (channels, samples)."""
+"""First sample of a window, and its waveform (channels, samples), which nobody may change."""
 
 
 def hop_samples(card: ModelCard, hop_s: float | None) -> int:
@@ -36,10 +37,10 @@ def hop_samples(card: ModelCard, hop_s: float | None) -> int:
 
 
 class WindowCutter:
-    """Cuts the windows that `audio.windows` names, holding one window of samples.
+    """Cuts the windows that `audio.windows` names, holding less than one window of samples.
 
     A window leaves as soon as its last sample is there. Whether it was the sound's last is known at the end alone, and
-    then a shorter one holds what no window has held so far.
+    then a shorter one holds what no window has held so far. Windows that lie within a block are views of it.
 
     Args:
         window: samples in a window.
@@ -48,7 +49,7 @@ class WindowCutter:
 
     def __init__(self, window: int, hop: int) -> None:
         self._window, self._hop = window, hop
-        self._held: np.ndarray | None = None
+        self._held: np.ndarray | None = None  # of the window under way, what has come
         self._filled = 0
         self._known = 0  # samples at the beginning of `_held` that a window has held already
         self._start = 0
@@ -62,17 +63,22 @@ class WindowCutter:
         """Yield the windows that a block (channels, n) completes; all must be taken before the next one is fed."""
         if self._held is None:
             self._held = np.empty((block.shape[0], self._window), np.float32)
-        at = 0
-        while at < block.shape[1]:
-            taken = min(self._window - self._filled, block.shape[1] - at)
-            self._held[:, self._filled : self._filled + taken] = block[:, at : at + taken]
-            self._filled += taken
-            at += taken
-            if self._filled == self._window:
+        length = block.shape[1]
+        begin = -self._filled  # of the window under way, in this block
+        while begin + self._window <= length:
+            if begin >= 0:
+                yield self._start, block[:, begin : begin + self._window]
+            else:
+                self._held[:, -begin:] = block[:, : begin + self._window]
                 yield self._start, self._held.copy()
-                self._known = self._filled = self._window - self._hop
-                self._held[:, : self._filled] = self._held[:, self._hop :].copy()
-                self._start += self._hop
+                if self._hop < -begin:
+                    self._held[:, : -begin - self._hop] = self._held[:, self._hop : -begin].copy()
+            begin += self._hop
+            self._known = self._window - self._hop
+            self._start += self._hop
+        self._filled = length - begin
+        first = max(begin, 0)
+        self._held[:, first - begin : self._filled] = block[:, first:]
 
     def finish(self) -> Iterator[Part]:
         """Yield the shorter window at the end, if there is one."""
@@ -90,3 +96,12 @@ def batched(parts: Iterator[Part]) -> Iterator[list[Part]]:
             batch = []
     if batch:
         yield batch
+
+
+def stacked(parts: list[Part], window: int) -> np.ndarray:
+    """Return windows as a network takes them (batch, channels, window), a shorter one amid silence.
+
+    One alone is not copied.
+    """
+    whole = [fit_length(part, window) for _, part in parts]
+    return whole[0][None] if len(whole) == 1 else np.stack(whole)
