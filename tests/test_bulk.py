@@ -117,7 +117,9 @@ def test_the_same_again_hears_only_what_is_new(
 def test_other_settings_and_foreign_folders_are_refused(
     sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, out = sounds / "1" / "1", tmp_path / "out"
+    one, out, bare, empty = sounds / "1" / "1", tmp_path / "out", tmp_path / "bare", tmp_path / "empty.txt"
+    bare.mkdir()
+    empty.write_text("")
     assert say(TINY_MODEL, one, "--out", out, "--workers", 1) == 0
     journal = out / "_journal.jsonl"
     before = journal.read_bytes()
@@ -134,6 +136,8 @@ def test_other_settings_and_foreign_folders_are_refused(
         ((TINY_MODEL, one, "--out", tmp_path / "o", "--workers", "0"), "workers must be at least 1, got 0"),
         ((TINY_MODEL, one, "--out", tmp_path / "o", "--part", "0"), "part must be above 0 seconds, got 0"),
         ((tmp_path / "gone", one, "--out", tmp_path / "o"), "there is no such model file or run"),
+        ((TINY_MODEL, bare, "--out", tmp_path / "o"), "bare: holds no sounds. Name a folder with sounds in it"),
+        ((TINY_MODEL, empty, "--out", tmp_path / "o"), "empty.txt: holds no sounds"),
     ]:
         capsys.readouterr()
         assert say(*words) == 2, words

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import soundfold
 from conftest import SMALL
 from soundfold.cli import main
-from soundfold.errors import PathError, RunError
+from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import read_predictions, tempered
 from soundfold.models import build_classifier
 from soundfold.recipe import load_recipe
@@ -69,6 +69,19 @@ def test_the_card_holds_what_was_fitted(calibrated: Path, capsys: pytest.Capture
     assert len(told["thresholds"]) == 2
 
 
+def test_its_report_tells_what_was_fitted(calibrated: Path, tmp_path: Path) -> None:
+    scores = json.loads((calibrated / "metrics.json").read_text())["calibration"]
+    page = soundfold.report(calibrated, out=tmp_path / "r.html").read_text(encoding="utf-8")
+    section = page.split("How far to trust the probabilities</h2>")[1].split("<h2")[0]
+    assert section.count("<svg") == 2, "before and after"
+    assert f"with temperature {scores['temperature']:.2f}" in section
+    assert "Keep it in a model file" not in section
+    assert f"{scores['unknown']['false_alarms_per_hour']:.0f} windows in an hour of background" in section
+    assert "Thresholds for a precision of 60.0 %" in section
+    for one in scores["thresholds"]:
+        assert one["label"] in section
+
+
 @pytest.mark.long
 def test_held_out_clips_are_not_fitted_on_and_are_scored_as_the_file_answers(
     validated: Path, small_data: Path, tmp_path: Path
@@ -101,7 +114,7 @@ def test_what_does_not_fit_is_refused_before_training(
 ) -> None:
     def refused(match: str, **changes: object) -> None:
         settings = {"changes": FEW, "everything": True, "calibrate": validated, "cache": validated.parent / "cache"}
-        with pytest.raises((RunError, PathError), match=match):
+        with pytest.raises((DataError, RunError, PathError), match=match):
             soundfold.train(small_data, recipe="tutorial", out=tmp_path / "run", **{**settings, **changes})
         assert not (tmp_path / "run").exists()
 
@@ -110,6 +123,8 @@ def test_what_does_not_fit_is_refused_before_training(
     refused("is no run's folder. Name the folder of a cross-validation", calibrate=tmp_path)
     refused("nowhere: there is no such run", calibrate=tmp_path / "nowhere")
     refused("answered with 1 network, got 2. Say --seeds 1", seeds=2)
+    refused("precision must be above 0 and below 1, got 90", precision=90)
+    refused("false alarms must be a number above 0 an hour, got -1", false_alarms=-1.0)
     refused("must be told which answers to go by", calibrate=None, precision=0.9)
     assert main(["train", str(small_data), "--precision", "0.9"]) == 2
     assert "Name a cross-validation by the same recipe with --calibrate RUN" in capsys.readouterr().err

@@ -81,6 +81,10 @@ def test_a_table_tells_what_an_unknown_sound_is_like() -> None:
     named = [(row["kind"], row["label"], row["nearest"]) for row in told]
     assert named[:3] == [("sound", "unknown", "dog"), ("window", "unknown", "cat"), ("window", "cat", "")]
     assert {row["nearest"] for row in told[3:]} == {""}
+    lines = text(Table(windows=True), answer, LONG).splitlines()
+    assert lines[0] == "0.wav\tunknown\t0.700\tnearest: dog"
+    assert lines[1].endswith("\tunknown\t0.600\tnearest: cat")
+    assert not any("nearest" in line for line in lines[2:])
 
 
 def test_parquet_holds_the_same_rows(tmp_path: Path) -> None:

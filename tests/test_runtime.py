@@ -221,6 +221,9 @@ def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").write_bytes(b"")
     with pytest.raises(ModelFileError):
         load(tmp_path / "empty.onnx")
+    (tmp_path / "dog.WAV").write_bytes(b"")
+    with pytest.raises(ModelFileError, match=r"dog\.WAV: is a sound, no model. Name the model first"):
+        load(tmp_path / "dog.WAV")
     (tmp_path / "run").mkdir()
     with pytest.raises(ModelFileError, match="run: is no model file and no run. Name one, or train one with"):
         load(tmp_path / "run")

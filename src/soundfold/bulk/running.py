@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from soundfold.bulk.journal import Journal, key
 from soundfold.bulk.listing import Listing, Sound
 from soundfold.cores import usable_cores
-from soundfold.errors import RunError, SoundfoldError, needs_extra
+from soundfold.errors import PathError, RunError, SoundfoldError, needs_extra
 from soundfold.runtime import load
 from soundfold.runtime.workers import PATIENCE_S
 
@@ -101,7 +101,7 @@ def bulk(
 
     Raises:
         MissingExtraError: pyarrow, or with `ray` Ray, is not installed.
-        PathError: a path is missing, in the way, or may not be written.
+        PathError: a path is missing, in the way, or may not be written; or the source holds no sounds.
         RunError: the folder was begun with other settings, or another process works on it.
         ModelFileError: the model cannot be opened.
     """
@@ -120,6 +120,9 @@ def bulk(
     listing = Listing(Path(source))
     digest = hashlib.sha256(opened.path.read_bytes()).hexdigest()
     settings = {"model": digest, "source": listing.place, "hop_s": hop_s, "probabilities": probabilities}
+    nothing = PathError(f"{source}: holds no sounds. Name a folder with sounds in it, or a list of them")
+    if not listing.is_stdin and not Path(out).exists() and next(iter(listing), None) is None:
+        raise nothing  # before there is a folder that belongs to this source for good
     journal = Journal(Path(out))
     try:
         shown = _begin(journal, settings, str(source), str(out))
@@ -132,7 +135,10 @@ def bulk(
             from soundfold.bulk.cluster import hear_on_cluster
 
             packs = hear_on_cluster(work, sounds, ray)
-        return _write(journal, packs, len(schema), part_s, on_progress)
+        result = _write(journal, packs, len(schema), part_s, on_progress)
+        if not result.sounds:
+            raise nothing
+        return result
     finally:
         journal.close()
 

@@ -15,7 +15,7 @@ from soundfold.evaluation.calibration_result import ThresholdScore
 from soundfold.evaluation.intervals import bootstrap_interval
 from soundfold.evaluation.predictions import THRESHOLD, is_of_several, labels_in, probabilities_in
 
-__all__ = ["NEVER", "fit_thresholds", "threshold_scores"]
+__all__ = ["NEVER", "check_precision", "fit_thresholds", "threshold_scores"]
 
 NEVER = 2.0
 """No probability reaches it: the label is never told."""
@@ -35,8 +35,7 @@ def threshold_scores(table: pd.DataFrame, precision: float) -> tuple[ThresholdSc
     Raises:
         DataError: the precision is out of range, or there is too little to leave a part out.
     """
-    if not 0 < precision < 1:
-        raise DataError(f"precision must be above 0 and below 1, got {precision:g}. Say 0.9 for nine right of ten told")
+    check_precision(precision)
     several, truth = is_of_several(table), truth_of(table)
     values = probabilities_in(table).astype(np.float64)
     candidates = _candidates(values, several)
@@ -54,6 +53,12 @@ def threshold_scores(table: pd.DataFrame, precision: float) -> tuple[ThresholdSc
         _score(label, float(thresholds[k]), told[:, k], without[:, k], truth[:, k], recording)
         for k, label in enumerate(labels_in(table))
     )
+
+
+def check_precision(precision: float) -> None:
+    """Raise a DataError unless labels can be right so often."""
+    if not 0 < precision < 1:
+        raise DataError(f"precision must be above 0 and below 1, got {precision:g}. Say 0.9 for nine right of ten told")
 
 
 def fit_thresholds(values: Numbers, candidates: Flags, truth: Flags, precision: float) -> Numbers:

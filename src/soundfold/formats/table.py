@@ -1,8 +1,11 @@
-"""Lines for people: path, label and probability with tabs between, then the spans of a sound longer than a window."""
+"""Lines for people: path, label and probability with tabs between, then the spans of a sound longer than a window.
+
+The probability of an unknown sound is that of the class it is nearest to, which is told too.
+"""
 
 from soundfold.errors import SoundfoldError
-from soundfold.formats.shape import on_one_line, told_spans
-from soundfold.runtime import Event, Prediction
+from soundfold.formats.shape import on_one_line, window_events
+from soundfold.runtime import Event, Prediction, Span
 from soundfold.wording import SEPARATOR
 
 __all__ = ["Table", "event_line"]
@@ -28,14 +31,22 @@ class Table:
             return ""
         told = answer.labels or (answer.label,)
         each = SEPARATOR.join(f"{answer.probabilities.get(label, answer.probability):.3f}" for label in told)
-        lines = [f"{on_one_line(path)}\t{SEPARATOR.join(told)}\t{each}"]
-        if len(answer.timeline) > 1:
-            lines += [f"  {event_line(event)}" for event in told_spans(answer, self._windows)]
+        lines = [f"{on_one_line(path)}\t{SEPARATOR.join(told)}\t{each}{_nearest(answer)}"]
+        if len(answer.timeline) > 1 and self._windows:
+            windows = ((event, span) for span in answer.timeline for event in window_events(span))
+            lines += [f"  {event_line(event)}{_nearest(span)}" for event, span in windows]
+        elif len(answer.timeline) > 1:
+            lines += [f"  {event_line(event)}" for event in answer.events]
         return "".join(f"{line}\n" for line in lines)
 
     def tail(self) -> str:
         """Return nothing."""
         return ""
+
+
+def _nearest(answer: Prediction | Span) -> str:
+    """Return what stands behind the probability of something unknown."""
+    return "" if answer.nearest is None else f"\tnearest: {on_one_line(answer.nearest)}"
 
 
 def event_line(event: Event) -> str:

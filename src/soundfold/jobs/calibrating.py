@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from soundfold.evaluation import (
 from soundfold.evaluation.calibration import cross_fitting_parts
 from soundfold.evaluation.predictions import probabilities_in
 from soundfold.evaluation.rejection import fit_rule, unknown_scores
-from soundfold.evaluation.thresholds import NEVER, threshold_scores
+from soundfold.evaluation.thresholds import NEVER, check_precision, threshold_scores
 from soundfold.jobs.background_answers import background_answers
 from soundfold.jobs.begun import check_is_finished
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
@@ -45,11 +46,22 @@ class Wish:
         precision: how often a told label is to be right, 0 to 1; None to tell the likeliest whatever its probability.
         false_alarms: so many windows of background in an hour may be told to be a class; None for as few as may be
             where some 3 % of the clips are called unknown.
+
+    Raises:
+        DataError: a number is out of range.
     """
 
     run: Path
     precision: float | None = None
     false_alarms: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision is not None:
+            check_precision(self.precision)
+        if self.false_alarms is not None and not 0 < self.false_alarms < math.inf:
+            raise DataError(
+                f"false alarms must be a number above 0 an hour, got {self.false_alarms:g}. Say 45, for instance"
+            )
 
 
 @dataclass(frozen=True)

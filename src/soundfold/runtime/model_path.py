@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from soundfold.audio.source import AUDIO_SUFFIXES
 from soundfold.errors import ModelFileError, PathError
 
 __all__ = ["find_model"]
@@ -15,9 +16,11 @@ def find_model(path: Path) -> Path:
 
     Raises:
         PathError: there is nothing at the path.
-        ModelFileError: it is a run without a finished model, another file of a run, or neither run nor model.
+        ModelFileError: it is a run without a finished model, another file of a run, a sound, or neither run nor model.
     """
     if path.is_file():
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            raise ModelFileError(f"{path}: is a sound, no model. Name the model first: soundfold predict MODEL {path}")
         beside = path.with_name(_NAME)
         # a hidden file is one being written, which is opened before it takes its place
         if path.suffix.lower() != ".onnx" and not path.name.startswith(".") and beside.is_file():

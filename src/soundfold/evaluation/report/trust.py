@@ -1,12 +1,12 @@
 """The section on trust: how often answers of each probability are right, as they come and with a temperature."""
 
 from soundfold.evaluation.calibration import calibrate, codes_of, reliability, truth_of
-from soundfold.evaluation.calibration_result import Reliability
+from soundfold.evaluation.calibration_result import CalibrationScores, Reliability
 from soundfold.evaluation.predictions import probabilities_in
 from soundfold.evaluation.report.markup import Html, element, join, table
 from soundfold.evaluation.report.material import ReportRun
 from soundfold.evaluation.report.verdict import unbroken
-from soundfold.evaluation.results import CvResult, unit_of
+from soundfold.evaluation.results import CvResult, TrainResult, unit_of
 from soundfold.wording import counted, format_interval, format_percent
 
 __all__ = ["trust"]
@@ -20,30 +20,76 @@ _LEAST_CLIPS = 30
 def trust(run: ReportRun) -> Html | None:
     """Return reliability diagrams with what they come to; None where too few clips were scored to draw any.
 
-    Those of a cross-validation are computed again from its predictions; other runs are drawn as they answered, since a
-    temperature that is fitted on the very clips it is judged by would flatter.
+    Those of a cross-validation are computed again from its predictions. A model that was calibrated by one tells what
+    that gave it. Other runs are drawn as they answered, since a temperature that is fitted on the very clips it is
+    judged by would flatter.
     """
-    found = run.predictions
+    calibrated = run.result.calibration if isinstance(run.result, TrainResult) else None
+    found, unit = run.predictions, unit_of(run.result)
     if found is None or len(found) < _LEAST_CLIPS or run.result.n_recordings in (None, 0, 1):
-        return None
-    if not isinstance(run.result, CvResult):
+        own = None
+    elif isinstance(run.result, CvResult):
+        mend = "Keep it in a model file with: soundfold train … --calibrate RUN."
+        return join(_words(), *_before_and_after(calibrate(found), "as the networks answer", mend, unit))
+    else:
         told = reliability(probabilities_in(found), truth_of(found), codes_of(found))
-        return join(_words(), element("div", _diagram("as the model answers", told, "train"), class_="panels"), _rows(
-            [("as the model answers", told)], unit_of(run.result)
-        ))  # fmt: skip
-    scores = calibrate(found)
-    sides = [("as the networks answer", scores.before), (f"with temperature {scores.temperature:.2f}", scores.after)]
+        which = "as the model answers" if calibrated is None else "as the model answers, held out"
+        own = join(element("div", _diagram(which, told, "train"), class_="panels"), _rows([(which, told)], unit))
+    if calibrated is None:
+        return None if own is None else join(_words(), own)
+    mend = "It is in the model file; these answers are those of the cross-validation that it was fitted on."
+    parts = [
+        *_before_and_after(calibrated, "as its recipe's networks answered", mend, unit),
+        _unknown(calibrated),
+        _thresholds(calibrated),
+        own,
+    ]
+    return join(_words(), *(part for part in parts if part is not None))
+
+
+def _before_and_after(scores: CalibrationScores, before: str, mend: str, unit: str) -> list[Html]:
+    sides = [(before, scores.before), (f"with temperature {scores.temperature:.2f}", scores.after)]
     diagrams = [_diagram(what, side, kind) for (what, side), kind in zip(sides, ("train", "val"), strict=True)]
     without = "fold" if scores.parts == "folds" else "part of the recordings"
     spread = f"{min(scores.temperatures):.2f} to {max(scores.temperatures):.2f}"
-    honest = f"Each {without} is drawn with the temperature that the others give ({spread}), never with its own. "
-    honest += "Keep it in a model file with: soundfold train … --calibrate RUN."
-    return join(
-        _words(),
-        element("div", *diagrams, class_="panels"),
-        _rows(sides, unit_of(run.result)),
-        element("p", honest, class_="faint"),
-    )
+    honest = f"Each {without} is drawn with the temperature that the others give ({spread}), never with its own. {mend}"
+    panels = element("div", *diagrams, class_="panels")
+    return [panels, _rows(sides, unit), element("p", honest, class_="faint")]
+
+
+def _unknown(scores: CalibrationScores) -> Html | None:
+    """Return what the rule for unknown sounds does, and what passes it."""
+    told = scores.unknown
+    if told is None:
+        return None
+    kept = f" ({format_interval(*told.kept_ci95)})" if told.kept_ci95 else ""
+    before, after = format_percent(told.right_before), format_percent(told.right_after)
+    words = f"Sounds unlike its classes are called unknown: {format_percent(told.kept)} of the clips are kept{kept}. "
+    words += f"{told.false_alarms_per_hour:.0f} windows in an hour of background pass for a class, of kinds that the "
+    words += f"rule was not fitted on. Right were {before} of all clips, {after} of those kept."
+    rows = [(kind, f"{rate:.0f}") for kind, rate in sorted(told.kinds.items(), key=lambda each: -each[1])]
+    heads = ("background", "false alarms an hour")
+    return join(element("p", words), table(heads, rows, caption="What passes for a class"))
+
+
+def _thresholds(scores: CalibrationScores) -> Html | None:
+    """Return from which probability each label is told, and what that costs."""
+    if scores.thresholds is None:
+        return None
+    rows = [
+        (
+            one.label,
+            "never" if one.threshold is None else f"{one.threshold:.2f}",
+            "" if one.precision is None else format_percent(one.precision),
+            format_interval(*one.precision_ci95) if one.precision_ci95 else "",
+            format_percent(one.recall),
+            format_percent(one.recall_without),
+        )
+        for one in scores.thresholds
+    ]
+    heads = ("label", "told from", "precision", "95 % interval", "recall", "recall without")
+    wished = "" if scores.precision is None else f" for a precision of {format_percent(scores.precision)}"
+    return table(heads, rows, caption=f"Thresholds{wished}")
 
 
 def _words() -> Html:
