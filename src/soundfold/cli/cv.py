@@ -1,6 +1,7 @@
 """The verb `soundfold cv`: its options, and how its answer is printed."""
 
 from soundfold.cli.early import refuse_early
+from soundfold.cli.loading import loading
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -22,7 +23,6 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
-from soundfold.errors import needs_extra
 
 __all__ = ["cv"]
 
@@ -51,7 +51,7 @@ def cv(
     from soundfold.cli.console import ConsoleReporter
     from soundfold.cli.telling import tell_cv
 
-    with needs_extra("train", "soundfold cv"):
+    with loading("train", "soundfold cv"):
         refuse_early(data, recipe, set_ or ())
         from soundfold.jobs.cross_validate import cross_validate
     with ConsoleReporter() as reporter:

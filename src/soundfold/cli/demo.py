@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from soundfold.cli.loading import loading
 from soundfold.cli.options import path_or_refuse
-from soundfold.errors import needs_extra
 
 __all__ = ["demo"]
 
@@ -28,7 +28,7 @@ def demo(
 
     from soundfold.cli.console import ConsoleReporter
 
-    with needs_extra("train", "soundfold demo"):
+    with loading("train", "soundfold demo"):
         from soundfold.jobs.demo import demo as job
     started = time.perf_counter()
     with ConsoleReporter() as reporter:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from soundfold.cli.loading import loading
 from soundfold.cli.options import Data, Json, ModelPath, Where, parse_where, path_or_refuse
 from soundfold.cli.printing import print_json
-from soundfold.errors import needs_extra
 
 __all__ = ["evaluate"]
 
@@ -38,7 +38,7 @@ def evaluate(
     from soundfold.cli.console import ConsoleReporter
     from soundfold.cli.telling import tell_evaluate
 
-    with needs_extra("train", "soundfold evaluate"):
+    with loading("train", "soundfold evaluate"):
         from soundfold.jobs.evaluate import evaluate as job
     with ConsoleReporter() as reporter:
         result = job(model, data, fold=fold, where=parse_where(where), predictions=predictions, reporter=reporter)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from soundfold.cli.loading import loading
 from soundfold.cli.options import Json, ModelPath, Where, parse_where, path_or_refuse
 from soundfold.cli.printing import print_json
 from soundfold.errors import SoundfoldError, needs_extra
@@ -81,7 +82,7 @@ def export(
         raise SoundfoldError(f"--onnxruntime-web must come with --to web, got '{onnxruntime_web}' alone. Add --to web")
     from soundfold.cli.console import ConsoleReporter
 
-    with needs_extra("train", "soundfold export"):
+    with loading("train", "soundfold export"):
         from soundfold.jobs.export import export as job
     with ConsoleReporter() as reporter:
         result = job(

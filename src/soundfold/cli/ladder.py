@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundfold.cli.early import refuse_early
+from soundfold.cli.loading import loading
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -20,7 +22,6 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
-from soundfold.errors import needs_extra
 from soundfold.wording import counted, format_percent
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def ladder(
     """
     from soundfold.cli.console import ConsoleReporter
 
-    with needs_extra("train", "soundfold ladder"):
+    with loading("train", "soundfold ladder"):
+        refuse_early(data, None, ())
         from soundfold.jobs.ladder import ladder as job
     with ConsoleReporter() as reporter:
         result = job(

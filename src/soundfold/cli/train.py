@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from soundfold.cli.early import refuse_early
+from soundfold.cli.loading import loading
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -25,7 +26,6 @@ from soundfold.cli.options import (
     path_or_refuse,
 )
 from soundfold.cli.printing import print_json
-from soundfold.errors import needs_extra
 
 __all__ = ["train"]
 
@@ -88,7 +88,7 @@ def train(
     from soundfold.cli.console import ConsoleReporter
     from soundfold.cli.telling import tell_train
 
-    with needs_extra("train", "soundfold train"):
+    with loading("train", "soundfold train"):
         refuse_early(data, recipe, set_ or ())
         from soundfold.jobs.train import train as job
         from soundfold.training import is_main_process

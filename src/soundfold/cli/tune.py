@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundfold.cli.early import refuse_early
+from soundfold.cli.loading import loading
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -23,7 +24,6 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
-from soundfold.errors import needs_extra
 from soundfold.wording import format_percent
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def tune(
     """
     from soundfold.cli.console import ConsoleReporter
 
-    with needs_extra("train", "soundfold tune"):
+    with loading("train", "soundfold tune"):
         refuse_early(data, recipe, set_ or ())
         from soundfold.jobs.tune import tune as search
     with ConsoleReporter() as reporter:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from soundfold.models import Classifier, to_probabilities
-from soundfold.runtime import load
+from soundfold.runtime import Model, load
 
 __all__ = ["PARITY_BOUND", "awkward_windows", "distance", "largest_difference", "probabilities"]
 
@@ -39,9 +39,10 @@ def largest_difference(classifier: Classifier, path: Path, batch: np.ndarray) ->
         path: the model file.
         batch: (batch, channels, window) float32.
     """
-    card = load(path).card
+    models = _both_ways(path)
+    card = models[0].card
     expected = probabilities(classifier, batch, several=card.answer == "several", temperature=card.temperature)
-    return distance(path, batch, expected)
+    return _distance(models, batch, expected)
 
 
 def probabilities(classifier: Classifier, batch: np.ndarray, *, several: bool, temperature: float = 1.0) -> np.ndarray:
@@ -59,5 +60,13 @@ def distance(path: Path, batch: np.ndarray, expected: np.ndarray) -> float:
         batch: (batch, channels, window) float32.
         expected: (batch, labels).
     """
-    ways = [load(path, portable=portable).probabilities(batch) for portable in (False, True)]
-    return float(np.abs(np.stack(ways) - expected).max())
+    return _distance(_both_ways(path), batch, expected)
+
+
+def _both_ways(path: Path) -> list[Model]:
+    return [load(path, portable=portable) for portable in (False, True)]
+
+
+def _distance(models: list[Model], batch: np.ndarray, expected: np.ndarray) -> float:
+    answers = np.stack([model.probabilities(batch) for model in models])
+    return float(np.abs(answers - expected).max())

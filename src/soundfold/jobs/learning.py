@@ -53,7 +53,7 @@ from soundfold.wording import counted
 
 __all__ = ["card_of", "help_to_learn", "job_of", "learn_split", "probes_of", "result_of", "score_split"]
 
-_PROBES = 8
+_PROBES = 4
 
 
 def learn_split(

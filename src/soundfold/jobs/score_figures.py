@@ -6,7 +6,6 @@ beside do it, which ends when it has drawn all that it was given, even if nobody
 
 import os
 import pickle
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -67,13 +66,12 @@ class _Beside:
     """A process that draws."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        # at once: it loads while there is nothing to draw yet
+        self._process = start_child("from soundfold.jobs.score_figures import draw_for_parent; draw_for_parent()")
         self._asked: list[tuple[Path, Scores | CvScores]] = []
 
     def draw(self, folder: Path, scores: Scores | CvScores) -> None:
         """Have scores drawn."""
-        if self._process is None:
-            self._process = start_child("from soundfold.jobs.score_figures import draw_for_parent; draw_for_parent()")
         self._asked.append((folder, scores))
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it is gone, and what it has not drawn is drawn at the end
@@ -82,16 +80,12 @@ class _Beside:
 
     def finish(self) -> None:
         """Wait until all is drawn; what the process could not draw is drawn here, and whatever is wrong raised."""
-        if self._process is None:
-            return
         told, _ = self._process.communicate()
         for folder, scores in self._asked[told.count(b"\n") :]:
             _draw(folder, scores)
 
     def let_go(self) -> None:
         """Wait for nothing: the process ends by itself."""
-        if self._process is None:
-            return
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
@@ -103,6 +97,9 @@ _beside: ContextVar[_Beside | None] = ContextVar("_beside", default=None)
 
 def draw_for_parent() -> None:
     """Draw what comes on standard input, and tell of each with an empty line; what the process runs."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401 (while nothing is asked)
+
     while True:
         try:
             folder, scores = pickle.load(sys.stdin.buffer)

@@ -8,6 +8,7 @@ their own ways, and one regression over all of them overfits sooner. As all is l
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -125,9 +126,17 @@ def fit_views(
     Returns:
         weights (n_labels, values) and bias (n_labels,), float64.
     """
+    from threadpoolctl import threadpool_limits  # here and not above: most trainings fit no regression
+
+    def fit(view: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        return _regressions(values[:, slice(*view)], labels, weight / weight.mean(), n_labels, c)
+
+    # Each step is too short to be divided: with two threads that wait for each other a fit takes ten times as long. So
+    # each view has a thread to itself.
+    with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        fitted = list(pool.map(fit, views))
     weights, bias = np.zeros((n_labels, values.shape[1])), np.zeros(n_labels)
-    for start, stop in views:
-        coefficients, intercepts = _regressions(values[:, start:stop], labels, weight / weight.mean(), n_labels, c)
+    for (start, stop), (coefficients, intercepts) in zip(views, fitted, strict=True):
         weights[:, start:stop] += coefficients / len(views)
         bias += intercepts / len(views)
     if labels.ndim == 1:

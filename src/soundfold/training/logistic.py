@@ -32,7 +32,6 @@ def fit_logistic(
     """
     # here and not above: in each of several processes, most of which fit no regression
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
     size = values.shape[1]
     aims = np.ascontiguousarray(targets, dtype=np.float32)
@@ -50,11 +49,9 @@ def fit_logistic(
         slope[:, -1] = wrong.sum(axis=0)
         return float((cost * counts).sum() + pull / 2 * (found[:, :-1] ** 2).sum()), slope.ravel()
 
-    # each step is too short to be divided: with two threads that wait for each other a fit takes ten times as long
-    with threadpool_limits(1):
-        options = {"maxiter": _MOST_ITERATIONS, "maxls": 50, "gtol": _NEAR_ENOUGH, "ftol": 64 * np.finfo(float).eps}
-        start = np.zeros(aims.shape[1] * (size + 1))
-        end = minimize(loss, start, method="L-BFGS-B", jac=True, options=options).x.reshape(-1, size + 1)
+    options = {"maxiter": _MOST_ITERATIONS, "maxls": 50, "gtol": _NEAR_ENOUGH, "ftol": 64 * np.finfo(float).eps}
+    start = np.zeros(aims.shape[1] * (size + 1))
+    end = minimize(loss, start, method="L-BFGS-B", jac=True, options=options).x.reshape(-1, size + 1)
     return end[:, :-1], end[:, -1]
 
 
