@@ -123,7 +123,7 @@ def test_cross_validation_meets_every_clip_once(small_data: Path, tmp_path: Path
     assert result.leaks is not None
     assert result.leaks["clips"] == 0
     for fold in (1, 2, 3):
-        assert files_of(tmp_path / "cv" / f"fold{fold}") == FILES - {"recipe.yaml", "run.json"}
+        assert files_of(tmp_path / "cv" / f"fold{fold}") == FILES - {"confusion.png", "recipe.yaml", "run.json"}
     again = soundfold.cross_validate(
         small_data, recipe="tutorial", changes=SMALL, out=tmp_path / "cv", cache=tmp_path / "cache", resume=True
     )

@@ -60,7 +60,7 @@ def export_ensemble(
         if card.temperature != 1:
             mean = mean ** (1 / card.temperature)
             mean /= mean.sum(axis=1, keepdims=True)
-        difference = distance(part, windows, mean)
+        difference = distance(part, windows, lambda _: mean)
         if not difference <= PARITY_BOUND:
             raise ModelFileError(
                 f"{path}: must answer as torch does within {PARITY_BOUND}, got {difference:.2g}. "

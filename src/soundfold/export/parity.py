@@ -1,12 +1,14 @@
 """Proof of parity: the model file and torch answer alike, on ordinary and on awkward sound."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from soundfold.models import Classifier, to_probabilities
-from soundfold.runtime import Model, load
+from soundfold.runtime import ModelCard, load
 
 __all__ = ["PARITY_BOUND", "awkward_windows", "distance", "largest_difference", "probabilities"]
 
@@ -32,17 +34,18 @@ def awkward_windows(channels: int, window: int, sample_rate: int) -> np.ndarray:
 
 
 def largest_difference(classifier: Classifier, path: Path, batch: np.ndarray) -> float:
-    """Return the largest difference between a model file's probabilities and torch's.
+    """Return the largest difference between a model file's probabilities and torch's, whichever way the file is run.
 
     Args:
         classifier: the trained one, with its ordinary (FFT) front end.
         path: the model file.
         batch: (batch, channels, window) float32.
     """
-    models = _both_ways(path)
-    card = models[0].card
-    expected = probabilities(classifier, batch, several=card.answer == "several", temperature=card.temperature)
-    return _distance(models, batch, expected)
+
+    def expected(card: ModelCard) -> np.ndarray:
+        return probabilities(classifier, batch, several=card.answer == "several", temperature=card.temperature)
+
+    return distance(path, batch, expected)
 
 
 def probabilities(classifier: Classifier, batch: np.ndarray, *, several: bool, temperature: float = 1.0) -> np.ndarray:
@@ -52,21 +55,16 @@ def probabilities(classifier: Classifier, batch: np.ndarray, *, several: bool, t
         return to_probabilities(logits, several=several).numpy()
 
 
-def distance(path: Path, batch: np.ndarray, expected: np.ndarray) -> float:
+def distance(path: Path, batch: np.ndarray, expected: Callable[[ModelCard], np.ndarray]) -> float:
     """Return the largest difference between what a model file should answer and what it does, whichever way it is run.
 
     Args:
         path: the model file.
         batch: (batch, channels, window) float32.
-        expected: (batch, labels).
+        expected: gives (batch, labels) for the file's card, while the file's own front end computes beside.
     """
-    return _distance(_both_ways(path), batch, expected)
-
-
-def _both_ways(path: Path) -> list[Model]:
-    return [load(path, portable=portable) for portable in (False, True)]
-
-
-def _distance(models: list[Model], batch: np.ndarray, expected: np.ndarray) -> float:
-    answers = np.stack([model.probabilities(batch) for model in models])
-    return float(np.abs(answers - expected).max())
+    with ThreadPoolExecutor(1) as beside:
+        portable = beside.submit(lambda: load(path, portable=True).probabilities(batch))
+        model = load(path)
+        answers, aim = model.probabilities(batch), expected(model.card)
+        return float(np.abs(np.stack([answers, portable.result()]) - aim).max())

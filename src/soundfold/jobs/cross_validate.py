@@ -26,7 +26,7 @@ from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
 from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
-from soundfold.jobs.score_figures import drawing_beside, save_score_figures
+from soundfold.jobs.score_figures import save_score_figures
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.train import choose_out, resolve_recipe
 from soundfold.jobs.training_clock import TrainingClock
@@ -115,14 +115,13 @@ def cross_validate(
             for lesson in lessons_of(split, inner, f"fold {split.fold}", settings, seeds)
         ]
         clock = TrainingClock(reporter, {lesson.what: len(lesson.split.train) for lesson in lessons})
-        with drawing_beside():
-            trained = learn_lessons(prepared, lessons, settings, hardware, jobs, clock)
-            results, alone = trained, None
-            if seeds > 1:
-                parts = [slice(first, first + seeds) for first in range(0, len(lessons), seeds)]
-                results = [join_networks(prepared, settings, lessons[part], trained[part]) for part in parts]
-                alone = score_seeds(seeds_of(settings, seeds), [trained[part] for part in parts])
-            result = _pool(prepared, splits, results, settings, folder, leaks)
+        trained = learn_lessons(prepared, lessons, settings, hardware, jobs, clock)
+        results, alone = trained, None
+        if seeds > 1:
+            parts = [slice(first, first + seeds) for first in range(0, len(lessons), seeds)]
+            results = [join_networks(prepared, settings, lessons[part], trained[part]) for part in parts]
+            alone = score_seeds(seeds_of(settings, seeds), [trained[part] for part in parts])
+        result = _pool(prepared, splits, results, settings, folder, leaks)
         told = {"clips_per_second": clock.clips_per_second(trained), "train_s": clock.seconds(trained), "seeds": alone}
         result = result.model_copy(update={**told, "seconds": time.perf_counter() - started})
         write_text(finished, result.model_dump_json(indent=2) + "\n")

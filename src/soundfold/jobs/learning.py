@@ -21,7 +21,6 @@ from soundfold.evaluation import (
     TrainResult,
     draw_curves,
     predictions_table,
-    read_predictions,
     save_png,
     score,
     write_predictions,
@@ -31,7 +30,6 @@ from soundfold.jobs.calibrating import Calibrated
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, told
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
-from soundfold.jobs.score_figures import has_score_figures, save_score_figures
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.weighting import clip_weights
 from soundfold.models import build_classifier
@@ -74,7 +72,7 @@ def learn_split(
         split: which clips train and which are held out.
         recipe: the settings.
         hardware: where to train.
-        folder: gets model.onnx, weights.safetensors, predictions.parquet, metrics.json, figures and logs.
+        folder: gets model.onnx, weights.safetensors, predictions.parquet, metrics.json, curves.png and logs.
         reporter: hears of epochs.
         what: how the reporter calls this training.
         exporting: held while the model file is made: a lock, where several trainings end together, because an export
@@ -83,7 +81,6 @@ def learn_split(
     """
     finished = folder / METRICS_NAME
     if finished.exists():
-        _draw_what_is_missing(prepared, split, folder)
         return read_result(finished, TrainResult)
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
@@ -174,20 +171,11 @@ def job_of(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> Fi
 
 
 def score_split(prepared: Prepared, split: Split, probabilities: np.ndarray, folder: Path) -> Scores:
-    """Score the held-out clips by their probabilities (clips, n_labels), and keep predictions and figures."""
+    """Score the held-out clips by their probabilities (clips, n_labels), and keep the predictions."""
     clips = prepared.clips.table.iloc[split.test]
     table = predictions_table(clips, prepared.clips.labels, probabilities, several=prepared.clips.several)
     write_predictions(folder / "predictions.parquet", table)
-    scores = score(table, groups_known=prepared.clips.groups_known)
-    save_score_figures(folder, scores)
-    return scores
-
-
-def _draw_what_is_missing(prepared: Prepared, split: Split, folder: Path) -> None:
-    """Draw the scores of a finished training again, if whatever was to draw them was killed."""
-    if len(split.test) and not has_score_figures(folder):
-        table = read_predictions(folder / "predictions.parquet")
-        save_score_figures(folder, score(table, groups_known=prepared.clips.groups_known))
+    return score(table, groups_known=prepared.clips.groups_known)
 
 
 def _curves(fitted: Fitted) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from soundfold.atomic import plain_name
 from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, by_fold, check_classes_left, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
-from soundfold.evaluation import TrainResult
+from soundfold.evaluation import TrainResult, read_predictions, score
 from soundfold.jobs.calibrating import Wish, calibrate_by, cross_validation_of
 from soundfold.jobs.default_recipe import default_recipe
 from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of
@@ -19,6 +19,7 @@ from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
+from soundfold.jobs.score_figures import has_score_figures, save_score_figures
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import Hardware, is_main_process
 from soundfold.wording import counted
@@ -167,6 +168,9 @@ def train(
             lessons = lessons_of(split, folder, "training", settings, seeds)
             trained = learn_lessons(prepared, lessons, settings, hardware, None, reporter)
             result = join_networks(prepared, settings, lessons, trained, calibrated)
+        if len(split.test) and not has_score_figures(folder):
+            table = read_predictions(folder / "predictions.parquet")
+            save_score_figures(folder, score(table, groups_known=prepared.clips.groups_known))
     return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
 
 
