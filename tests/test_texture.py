@@ -188,3 +188,16 @@ def test_values_that_hardly_vary_do_not_shout(recipe: str, tmp_path: Path) -> No
     assert any("equals torch" in note for note in result_notes)
     weight = load_file(tmp_path / "run" / "weights.safetensors")["network.head.weight"]
     assert weight.abs().max() < 100
+
+
+def test_a_recipe_says_how_much_say_the_regression_has():
+    def answer(say: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        recipe = load_recipe("scratch", [f"model.texture_say={say}"])
+        network = build_classifier(recipe, 3, seed=0).eval().network
+        torch.nn.init.normal_(network.regression.head.weight)
+        return network(torch.randn(2, 1, 96, 401))
+
+    network, both, regression = (answer(say) for say in (0.0, 0.25, 1.0))
+    assert not torch.allclose(network, regression)
+    torch.testing.assert_close(both, 0.75 * network + 0.25 * regression)

@@ -126,7 +126,8 @@ def _build_network(recipe: Recipe, front_end: FrontEnd, n_labels: int, weights: 
         network = ResidualNet(channels, n_labels, recipe.model.width, recipe.model.dropout)
         if not recipe.model.texture:
             return network
-        return TexturedNet(network, LinearNet((channels, *shape[1:]), n_labels, "texture", hop_s), hop_s)
+        regression = LinearNet((channels, *shape[1:]), n_labels, "texture", hop_s)
+        return TexturedNet(network, regression, hop_s, recipe.model.texture_say)
     if recipe.model.name.startswith(TIMM_PREFIX):
         return build_backbone(recipe, (channels, *shape[1:]), n_labels, weights)
     return TutorialNet(channels, n_labels)

@@ -12,9 +12,6 @@ from soundfold.models.residual import ResidualNet
 
 __all__ = ["TexturedNet"]
 
-_SAY = 0.8
-"""The regression's part in the mean of both logits. On few recordings it knows more than the network: 63.9 % with 0.6,
-65.5 with 0.8, 65.4 with 1 (mean of three seeds, three folds of UrbanSound8K in part)."""
 _NETWORK_S = 0.03
 """What a frame of the network's lasts, about. Texture needs more of them, to hear beats of 50 Hz; shapes do not."""
 
@@ -26,10 +23,12 @@ class TexturedNet(nn.Module):
         network: learns.
         regression: fitted elsewhere, on the texture of the same spectrograms.
         hop_s: seconds from one frame to the next; the network is given the means of as many as make about 30 ms.
+        say: the regression's part in the mean of both logits, 0 to 1.
     """
 
-    def __init__(self, network: ResidualNet, regression: LinearNet, hop_s: float) -> None:
+    def __init__(self, network: ResidualNet, regression: LinearNet, hop_s: float, say: float) -> None:
         super().__init__()
+        self.say = say
         self.frames = max(1, round(_NETWORK_S / hop_s))
         self.network = network
         self.regression = regression.requires_grad_(requires_grad=False)
@@ -40,7 +39,7 @@ class TexturedNet(nn.Module):
         if self.training:
             return logits
         told: Tensor = self.regression(features)
-        return (1 - _SAY) * logits + _SAY * told
+        return (1 - self.say) * logits + self.say * told
 
     def stages(self) -> list[nn.Module]:
         """Return all that learns, from the sound to the answer."""

@@ -36,6 +36,9 @@ class ModelRecipe(Section):
         False,
         description="residual: its answer is joined to that of a regression on the texture, fitted beforehand",
     )
+    texture_say: float = Field(
+        0.8, ge=0, le=1, description="model.texture: the regression's part in the mean of both logits"
+    )
     pool: Literal["none", "mean_std", "texture"] = Field(
         "none",
         description="linear: none: a weight a value; mean_std: a weight each for a row's mean and deviation over time; "
