@@ -119,6 +119,7 @@ def test_other_settings_and_foreign_folders_are_refused(
 ) -> None:
     one, out, bare, empty = sounds / "1" / "1", tmp_path / "out", tmp_path / "bare", tmp_path / "empty.txt"
     bare.mkdir()
+    (tmp_path / "new").mkdir()
     empty.write_text("")
     assert say(TINY_MODEL, one, "--out", out, "--workers", 1) == 0
     journal = out / "_journal.jsonl"
@@ -138,12 +139,14 @@ def test_other_settings_and_foreign_folders_are_refused(
         ((tmp_path / "gone", one, "--out", tmp_path / "o"), "there is no such model file or run"),
         ((TINY_MODEL, bare, "--out", tmp_path / "o"), "bare: holds no sounds. Name a folder with sounds in it"),
         ((TINY_MODEL, empty, "--out", tmp_path / "o"), "empty.txt: holds no sounds"),
+        ((TINY_MODEL, bare, "--out", tmp_path / "new"), "bare: holds no sounds"),
     ]:
         capsys.readouterr()
         assert say(*words) == 2, words
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("soundfold: ")]
         assert told in line
     assert not (tmp_path / "o").exists()
+    assert list((tmp_path / "new").iterdir()) == []
     assert journal.read_bytes() == before
     journal.write_bytes(b"{}\n" + before)
     assert say(TINY_MODEL, one, "--out", out) == 2

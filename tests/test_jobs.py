@@ -496,3 +496,16 @@ def test_picture_of_the_data(small_data: Path, tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(PathError, match="exists already. Choose another --out"):
         soundfold.show(small_data, path, recipe="tutorial", changes=SMALL)
+
+
+def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(small_data: Path, tmp_path: Path) -> None:
+    options = {"recipe": "tutorial", "changes": SMALL, "test_fold": 3, "out": tmp_path / "run", "cache": tmp_path / "c"}
+    soundfold.train(small_data, **options)
+    begun = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    del begun["recipe"]["model"]["texture_say"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(begun), encoding="utf-8")
+    soundfold.train(small_data, resume=True, **options)
+    begun["recipe"]["training"]["lr"] = 1.0
+    (tmp_path / "run" / "run.json").write_text(json.dumps(begun), encoding="utf-8")
+    with pytest.raises(RunError, match=r"was begun with recipe\.training\.lr = 1\.0, got"):
+        soundfold.train(small_data, resume=True, **options)

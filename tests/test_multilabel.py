@@ -17,6 +17,7 @@ from soundfold.data import by_recording, fold_splits, random_split, read_clips
 from soundfold.errors import DataError, PathError, RunError, SoundfoldError
 from soundfold.evaluation import CvResult, TrainResult, predictions_table, read_predictions, score
 from soundfold.evaluation.multi_label import average_precisions
+from soundfold.evaluation.report import surest_mistakes
 from soundfold.export.parity import awkward_windows
 from soundfold.jobs.learning import job_of
 from soundfold.jobs.prepare import prepare
@@ -377,13 +378,44 @@ def test_verbs_that_take_one_label_refuse_in_a_line(
             tones, recipe="tutorial", changes=LEARNING, trials=2, out=tmp_path / "tune", cache=tmp_path / "cache"
         ),
         lambda: soundfold.evaluate(small_run, tones),
-        lambda: soundfold.report(run),
         lambda: soundfold.compare([run, f"{run}/fold1"]),
     ):
         with pytest.raises((DataError, RunError, PathError), match="its clips bear several labels each") as told:
             work()
         assert isinstance(told.value, SoundfoldError)
         assert "\n" not in str(told.value)
+
+
+def test_a_report_tells_precisions_and_every_label_that_was_mistaken(
+    cross_validated: CvResult, small_run: Path, tmp_path: Path
+) -> None:
+    run = Path(cross_validated.out or "")
+    page = soundfold.report(run, out=tmp_path / "one.html").read_text(encoding="utf-8")
+    reached = f"{100 * (cross_validated.mean_average_precision or 0):.1f}\u00a0±"
+    assert f"Mean average precision of {reached}" in page
+    assert "over 2 labels, on 32 clips from 16 recordings that it had never met" in page
+    assert "ranking the clips by chance, which would give 50.0" in page
+    assert "Who is taken for whom" not in page
+    assert "mean average precision, %</figcaption>" in page, "its curve"
+    assert "accuracy, %</figcaption>" not in page
+    both = soundfold.report([run, run / "fold1"], out=tmp_path / "two.html").read_text(encoding="utf-8")
+    assert "Average precision by class" in both
+    with pytest.raises(RunError, match="runs must all be of one label a clip, or all of several"):
+        soundfold.report([run, small_run], out=tmp_path / "no.html")
+
+
+def test_the_surest_mistake_of_a_clip_is_the_one_that_is_told() -> None:
+    labels = ("a", "b", "c")
+    answers = [[0.9, 0.8, 0.4], [0.1, 0.02, 0.7], [0.6, 0.1, 0.3], [0.9, 0.6, 0.1]]
+    table = pd.DataFrame(
+        {"path": list("wxyz"), "label": ["a;c", "b", "", "a;b"], "fold": None, "group": ["1", "2", "3", "4"]}
+    )
+    chosen, wrong = surest_mistakes(predictions_table(table, labels, answers, several=True), 10)
+    assert wrong == 3
+    found = [(clip.path, clip.predicted, pytest.approx(clip.probability), clip.label) for clip in chosen]
+    assert found == [
+        ("x", "no b", 0.98, "b"), ("w", "b", 0.8, "a;c"), ("y", "a", 0.6, "none of its labels")
+    ]  # fmt: skip
 
 
 def test_people_are_told_precisions_and_audits_count_every_label(

@@ -17,6 +17,7 @@ from soundfold.recipe import (
     recipe_keys,
     recipe_to_ship,
     save_recipe,
+    with_defaults,
 )
 from soundfold.recipe.space import load_space
 
@@ -203,3 +204,11 @@ def test_empty_file_is_all_defaults(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("", encoding="utf-8")
     assert load_recipe(path) == Recipe()
+
+
+def test_a_kept_recipe_lacks_nothing_that_came_later() -> None:
+    whole = load_recipe("scratch").as_dict()
+    earlier = {**whole, "model": {key: value for key, value in whole["model"].items() if key != "texture_say"}}
+    assert with_defaults(earlier) == whole
+    later = {**whole, "model": {**whole["model"], "not_yet": 1}}
+    assert with_defaults(later) == later

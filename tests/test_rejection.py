@@ -150,8 +150,9 @@ def test_background_is_sound_of_any_length_and_the_same_for_the_same_seed(kind: 
 
 
 @pytest.mark.long
-def test_many_sounds_of_a_class_that_training_did_not_have_are_unknown(real_data: Path, tmp_path: Path) -> None:
-    """Of the real part, gun shots: four times as many are called unknown as of the classes that are known."""
+@pytest.mark.real
+def test_gun_shots_are_unknown_where_training_had_none(real_data: Path, tmp_path: Path) -> None:
+    """The class that is found out best; docs/trust.md has all ten."""
     if not os.environ.get("SOUNDFOLD_WEIGHTS"):
         pytest.skip("SOUNDFOLD_WEIGHTS does not point at pretrained weights")
     import soundfold
@@ -168,4 +169,8 @@ def test_many_sounds_of_a_class_that_training_did_not_have_are_unknown(real_data
     answers = list(model.predict_many(table[unmet]["path"].tolist()))
     unknown = np.mean([answer.label == UNKNOWN for answer in answers])
     assert trained.calibration.unknown.kept > 0.95
-    assert unknown > 4 * (1 - trained.calibration.unknown.kept)
+    assert unknown > 0.4
+    noise = np.random.default_rng(0).normal(0, 0.1, 4 * 32_000)
+    for hushed in (noise, np.zeros_like(noise)):
+        answer = model.predict(hushed, 32_000)
+        assert answer.label == UNKNOWN or answer.probability < 0.99

@@ -22,6 +22,7 @@ from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import SplitSummary, TrainResult, predictions_table, read_predictions, score
 from soundfold.evaluation.report import RATE_HZ, Curve, ReportRun, embed_sound, render_page, surest_mistakes
 from soundfold.recipe import Recipe
+from soundfold.wording import format_percent
 
 ODD = (
     "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "naïve café", "كلب ينبح", "שלום", "a & b", "狗",
@@ -167,7 +168,7 @@ def test_clips_are_the_surest_wrong_ones_one_a_recording(cv_run: Path) -> None:
         assert clip.label != clip.predicted
         assert clip.others == (mistaken["group"] == clip.group).sum() - 1
         row = mistaken[mistaken["path"] == clip.path].iloc[0]
-        assert clip.of_truth == pytest.approx(row[f"p:{clip.label}"])
+        assert clip.about_truth == f", given {format_percent(row[f'p:{clip.label}'])}"
     assert surest_mistakes(table, 0) == ([], wrong)
 
 

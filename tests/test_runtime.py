@@ -222,7 +222,7 @@ def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError):
         load(tmp_path / "empty.onnx")
     (tmp_path / "dog.WAV").write_bytes(b"")
-    with pytest.raises(ModelFileError, match=r"dog\.WAV: is a sound, no model. Name the model first"):
+    with pytest.raises(ModelFileError, match=r"dog\.WAV: is a sound, no model. Name a model file or a run"):
         load(tmp_path / "dog.WAV")
     (tmp_path / "run").mkdir()
     with pytest.raises(ModelFileError, match="run: is no model file and no run. Name one, or train one with"):

@@ -31,6 +31,11 @@ def key(name: str) -> bytes:
     return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
+def is_begun(folder: Path) -> bool:
+    """Tell whether bulk work has been begun in a folder."""
+    return (folder / _NAME).exists()
+
+
 class Journal:
     """The journal of one folder, held by one process at a time; `close` lets go of it.
 

@@ -4,10 +4,11 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundfold.bulk.journal import Journal, key
+from soundfold.bulk.journal import Journal, is_begun, key
 from soundfold.bulk.listing import Listing, Sound
 from soundfold.cores import usable_cores
 from soundfold.errors import PathError, RunError, SoundfoldError, needs_extra
@@ -120,25 +121,27 @@ def bulk(
     listing = Listing(Path(source))
     digest = hashlib.sha256(opened.path.read_bytes()).hexdigest()
     settings = {"model": digest, "source": listing.place, "hop_s": hop_s, "probabilities": probabilities}
-    nothing = PathError(f"{source}: holds no sounds. Name a folder with sounds in it, or a list of them")
-    if not listing.is_stdin and not Path(out).exists() and next(iter(listing), None) is None:
-        raise nothing  # before there is a folder that belongs to this source for good
+    every = iter(listing)
+    if not is_begun(Path(out)):  # else the folder would belong to this source for good
+        first = next(every, None)
+        if first is None:
+            raise PathError(f"{source}: holds no sounds. Name a folder with sounds in it, or a list of them")
+        every = chain([first], every)
     journal = Journal(Path(out))
     try:
         shown = _begin(journal, settings, str(source), str(out))
+        if shown != str(source):
+            every = iter(Listing(Path(source), shown))
         schema = schema_of(opened.card, probabilities, settings)
         work = Work(opened.path, schema, {"hop_s": hop_s}, patience_s)
-        sounds = _left(Listing(Path(source), shown), journal.done)
+        sounds = _left(every, journal.done)
         if ray is None:
             packs = hear(work, sounds, workers or usable_cores())
         else:
             from soundfold.bulk.cluster import hear_on_cluster
 
             packs = hear_on_cluster(work, sounds, ray)
-        result = _write(journal, packs, len(schema), part_s, on_progress)
-        if not result.sounds:
-            raise nothing
-        return result
+        return _write(journal, packs, len(schema), part_s, on_progress)
     finally:
         journal.close()
 

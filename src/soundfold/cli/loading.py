@@ -1,4 +1,4 @@
-"""PyTorch and what comes with it, loaded as fast as can be, and left behind as fast.
+"""PyTorch and what comes with it, loaded as fast as can be, and left behind as fast; for the verbs that load it.
 
 The garbage collector looks through everything that is loaded again and again while it is loaded, and once more when the
 process ends: a second and more of a verb that takes ten, for objects of which none is garbage.
@@ -16,7 +16,7 @@ __all__ = ["loading"]
 
 @contextmanager
 def loading(extra: str, purpose: str) -> Iterator[None]:
-    """Import within what a verb needs; nothing is collected meanwhile, and what was loaded is never looked at again.
+    """Import within what a verb needs; nothing is collected meanwhile.
 
     Args:
         extra, purpose: as `needs_extra` takes them.
@@ -30,7 +30,8 @@ def loading(extra: str, purpose: str) -> Iterator[None]:
         with needs_extra(extra, purpose):
             yield
     finally:
-        gc.freeze()
-        atexit.register(gc.freeze)  # the work loads more, and its end has nothing to collect either
         if collects:
             gc.enable()
+
+
+atexit.register(gc.freeze)  # what is frozen is not looked at, and the system takes all memory back anyway

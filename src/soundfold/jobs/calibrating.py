@@ -27,7 +27,7 @@ from soundfold.evaluation.thresholds import NEVER, check_precision, threshold_sc
 from soundfold.jobs.background_answers import background_answers
 from soundfold.jobs.begun import check_is_finished
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
-from soundfold.recipe import Recipe
+from soundfold.recipe import Recipe, with_defaults
 from soundfold.runtime import Calibration
 from soundfold.runtime.calibration import Rejection, rejection_features
 from soundfold.wording import counted
@@ -183,7 +183,7 @@ def cross_validation_of(run: Path) -> CvResult:
 
 def _check_same(run: Path, result: CvResult, recipe: Recipe, labels: Sequence[str], seeds: int) -> None:
     """Raise unless a run speaks of the networks that are to be trained."""
-    theirs, ours = (_flat(each) for each in (result.recipe, recipe.as_dict()))
+    theirs, ours = (_flat(each) for each in (with_defaults(result.recipe), recipe.as_dict()))
     for key in sorted(theirs.keys() | ours.keys()):
         if theirs.get(key) != ours.get(key) and key not in ("name", "training.seed"):
             raise RunError(

@@ -39,7 +39,7 @@ __all__ = ["report"]
 
 _MOST_CLIPS = 100
 _MOST_BYTES = 12_000_000
-_LINES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+_LINES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_map")
 
 
 def report(
@@ -76,6 +76,7 @@ def report(
     target = _target(paths[0], out)
     names = _names(paths)
     gathered = [_gathered(path, name, clips) for path, name in zip(paths, names, strict=True)]
+    _check_alike(gathered)
     found = list(_with_sounds(gathered, moved, reporter))
     page = render_page(found)
     write_text(target, page)
@@ -102,6 +103,19 @@ def _target(first: Path, out: str | Path | None) -> Path:
     if not target.absolute().parent.is_dir():
         raise PathError(f"{target.absolute().parent}: there is no such folder. Make it first, or choose another --out")
     return target
+
+
+def _check_alike(runs: Sequence[ReportRun]) -> None:
+    """Raise unless the runs that scored anything did so by the same measure."""
+    kinds: dict[bool, ReportRun] = {}
+    for run in runs:
+        if run.result.accuracy is not None or run.result.mean_average_precision is not None:
+            kinds.setdefault(run.result.mean_average_precision is not None, run)
+    if len(kinds) > 1:
+        raise RunError(
+            f"runs must all be of one label a clip, or all of several, got {kinds[True].path} (several) and "
+            f"{kinds[False].path} (one). Report them apart"
+        )
 
 
 def _moved(data: str | Path | None) -> Path | None:
@@ -135,11 +149,6 @@ def _gathered(path: Path, name: str, clips: int) -> ReportRun:
         result = _result(path)
         kept = path / "predictions.parquet"
         table = read_predictions(kept) if kept.exists() else None
-    if result.mean_average_precision is not None:
-        raise RunError(
-            f"{path}: its clips bear several labels each, and report tells of one label a clip. "
-            f"Its scores are in {METRICS_NAME}, and average_precision.png shows them"
-        )
     chosen, wrong = ([], 0) if table is None else surest_mistakes(table, clips)
     inner = _trainings(path, result)
     return ReportRun(
@@ -166,7 +175,8 @@ def _result(path: Path) -> TrainResult | CvResult | EvaluateResult:
         told = None
     if isinstance(told, dict) and "accuracy_mean" in told:
         return read_result(metrics, CvResult)
-    if isinstance(told, dict) and told.get("train_s") is None and told.get("accuracy") is not None:
+    scored = isinstance(told, dict) and any(told.get(key) is not None for key in ("accuracy", "mean_average_precision"))
+    if isinstance(told, dict) and scored and told.get("train_s") is None:
         return read_result(metrics, EvaluateResult)  # what `evaluate --json` printed, kept under this name
     return read_result(metrics, TrainResult)
 

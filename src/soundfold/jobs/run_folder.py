@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
 from soundfold.jobs.reporting import Reporter
-from soundfold.recipe import Recipe, save_recipe
+from soundfold.recipe import Recipe, save_recipe, with_defaults
 
 __all__ = ["METRICS_NAME", "RECIPE_NAME", "check_out", "next_free", "read_result", "run_folder"]
 
@@ -103,7 +103,10 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
         with _held(path):
             whole = {**identity, "recipe": recipe.as_dict()}
             if begun.exists():
-                _check_same(path, _read_identity(begun), whole)
+                then = _read_identity(begun)
+                if isinstance(then.get("recipe"), Mapping):
+                    then = {**then, "recipe": with_defaults(then["recipe"])}
+                _check_same(path, then, whole)
                 _clear_parts(path, ".*.part", "*/.*.part")
             else:
                 _clear_parts(path, f".{begun.name}.*.part")

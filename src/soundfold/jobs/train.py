@@ -10,7 +10,7 @@ from soundfold.atomic import plain_name
 from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, by_fold, check_classes_left, default_split, everything, random_split
 from soundfold.errors import RecipeError, RunError
-from soundfold.evaluation import TrainResult, read_predictions, score
+from soundfold.evaluation import Scores, TrainResult
 from soundfold.jobs.calibrating import Wish, calibrate_by, cross_validation_of
 from soundfold.jobs.default_recipe import default_recipe
 from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of
@@ -158,7 +158,8 @@ def train(
     if not is_main_process():
         return help_to_learn(prepared, split, settings, hardware, folder)
     with run_folder(folder, settings, identity, resume=resume):
-        if (folder / METRICS_NAME).exists():
+        was_finished = (folder / METRICS_NAME).exists()
+        if was_finished:
             reporter.note(f"{folder}: is finished already")
         if seeds == 1:
             result = learn_split(
@@ -168,9 +169,8 @@ def train(
             lessons = lessons_of(split, folder, "training", settings, seeds)
             trained = learn_lessons(prepared, lessons, settings, hardware, None, reporter)
             result = join_networks(prepared, settings, lessons, trained, calibrated)
-        if len(split.test) and not has_score_figures(folder):
-            table = read_predictions(folder / "predictions.parquet")
-            save_score_figures(folder, score(table, groups_known=prepared.clips.groups_known))
+        if len(split.test) and not (was_finished and has_score_figures(folder)):
+            save_score_figures(folder, Scores.model_validate(result))
     return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
 
 

@@ -10,6 +10,7 @@ from soundfold.recipe.files import (
     recipe_keys,
     recipe_to_ship,
     save_recipe,
+    with_defaults,
 )
 from soundfold.recipe.model_section import ModelRecipe
 from soundfold.recipe.schema import Recipe
@@ -30,4 +31,5 @@ __all__ = [
     "recipe_keys",
     "recipe_to_ship",
     "save_recipe",
+    "with_defaults",
 ]

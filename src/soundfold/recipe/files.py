@@ -27,6 +27,7 @@ __all__ = [
     "recipe_keys",
     "recipe_to_ship",
     "save_recipe",
+    "with_defaults",
 ]
 
 _SUFFIXES = {".yaml", ".yml"}
@@ -51,6 +52,17 @@ def preset_names() -> list[str]:
 def recipe_keys() -> dict[str, str]:
     """Return every setting's full name with its description: `{"training.epochs": "passes over …"}`."""
     return dict(_walk(Recipe, ""))
+
+
+def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe that was kept with a run, with those that came later at their defaults.
+
+    A default is what all runs had before there was a setting. What no recipe can hold is returned as it is.
+    """
+    try:
+        return Recipe.model_validate(values).as_dict()
+    except ValidationError:
+        return dict(values)
 
 
 def load_recipe(source: str | Path | Recipe, changes: Iterable[str] = ()) -> Recipe:

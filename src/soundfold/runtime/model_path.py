@@ -20,7 +20,7 @@ def find_model(path: Path) -> Path:
     """
     if path.is_file():
         if path.suffix.lower() in AUDIO_SUFFIXES:
-            raise ModelFileError(f"{path}: is a sound, no model. Name the model first: soundfold predict MODEL {path}")
+            raise ModelFileError(f"{path}: is a sound, no model. Name a model file or a run, before any sounds")
         beside = path.with_name(_NAME)
         # a hidden file is one being written, which is opened before it takes its place
         if path.suffix.lower() != ".onnx" and not path.name.startswith(".") and beside.is_file():

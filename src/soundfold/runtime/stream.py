@@ -160,6 +160,7 @@ class Stream:
         for batch in batched(parts):
             rows = self._model.probabilities(stacked(batch, card.window))
             if not np.isfinite(rows).all():
+                self._over = True  # what was cut of the block and not answered is gone
                 raise AudioError("block: its samples are too large for an answer. Scale them to -1 … 1")
             now = time.monotonic()
             for (start, part), row in zip(batch, rows, strict=True):

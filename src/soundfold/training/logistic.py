@@ -23,6 +23,8 @@ def fit_logistic(
 ) -> tuple[Numbers, Numbers]:
     """Return weights (classes, values) and bias (classes,).
 
+    Its steps are too short to be divided among threads: whoever calls it keeps BLAS to one (`threadpool_limits`).
+
     Args:
         values: (n, values) float32.
         targets: (n, classes) 0 and 1: one 1 a row, unless several.

@@ -16,7 +16,11 @@ _WIDTH, _HEIGHT = 380, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 36
 _MOST_POINTS = 200
 _TICKS = 5
-_PANELS = (("loss", "train_loss", "val_loss"), ("accuracy, %", "train_accuracy", "val_accuracy"))
+_PANELS = (
+    ("loss", "train_loss", "val_loss"),
+    ("accuracy, %", "train_accuracy", "val_accuracy"),
+    ("mean average precision, %", "", "val_map"),
+)
 
 
 def barred_percent(fraction: float) -> Html:
@@ -50,13 +54,14 @@ def strip(value: float, interval: tuple[float, float] | None, marks: Iterable[fl
 
 
 def curves(trainings: Sequence[Curve]) -> Html | None:
-    """Return loss and accuracy over epochs, a panel each; None when no training has two epochs to draw a line by.
+    """Return loss, and accuracy or mean average precision, over epochs; None when no training has two epochs.
 
     Every fold is a line of its own; the colour and the dashes tell training from held-out clips.
     """
     if not any(len(training.epochs) > 1 for training in trainings):
         return None
-    panels = [_panel(trainings, *names) for names in _PANELS]
+    told = {key for run in trainings for key, line in run.lines.items() if any(value is not None for value in line)}
+    panels = [_panel(trainings, *names) for names in _PANELS if told.intersection(names)]
     legend = element(
         "p",
         _sample("train"), " training clips, as the network saw them  ", _sample("val"), " held-out clips",

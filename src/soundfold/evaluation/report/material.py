@@ -20,7 +20,7 @@ class Curve:
         fold: the fold that was held out; None for the only training of a run.
         epochs: numbers of the epochs.
         lines: one value an epoch (None where it was not looked at) for each of `train_loss`, `val_loss`,
-            `train_accuracy` and `val_accuracy` (0 to 1).
+            `train_accuracy` and `val_accuracy` or, of several labels a clip, `val_map` (0 to 1).
     """
 
     fold: str | None
@@ -52,9 +52,10 @@ class ReportClip:
     Attributes:
         path: where it was when it was scored.
         start, end: the part of the file in seconds; None for its beginning or its end.
-        label, predicted: truth and answer.
+        label, predicted: truth and answer. Of several labels a clip: all that it bears, and the one told wrongly, or
+            "no" and the one that was missed.
         probability: of the answer, 0 to 1.
-        of_truth: probability of the truth; None where the model does not know that label.
+        about_truth: what the model gave the truth, in words; "" where the answer tells it.
         fold: the fold it was scored in; None without folds.
         group: the recording it comes from.
         others: how many more clips of this recording were answered wrongly.
@@ -68,7 +69,7 @@ class ReportClip:
     label: str
     predicted: str
     probability: float
-    of_truth: float | None
+    about_truth: str
     fold: str | None
     group: str
     others: int

@@ -3,9 +3,10 @@
 import math
 from pathlib import PurePath
 
+import numpy as np
 import pandas as pd
 
-from soundfold.evaluation.predictions import labels_in
+from soundfold.evaluation.predictions import THRESHOLD, is_of_several, labels_in, probabilities_in, truth_in
 from soundfold.evaluation.report.markup import Html, element, join, name
 from soundfold.evaluation.report.material import ReportClip, ReportRun, Sound
 from soundfold.evaluation.report.sounds import band_of
@@ -27,8 +28,8 @@ def surest_mistakes(table: pd.DataFrame, most: int) -> tuple[list[ReportClip], i
         table: predictions.
         most: how many clips, ≥ 0.
     """
-    known = set(labels_in(table))
-    wrong = table[table["label"] != table["predicted"]]
+    several = is_of_several(table)
+    wrong = _wrong_of_several(table) if several else table[table["label"] != table["predicted"]]
     wrong = wrong.sort_values(["probability", "path"], ascending=[False, True], kind="stable")
     mistaken = wrong["group"].value_counts()
     clips = []
@@ -37,12 +38,31 @@ def surest_mistakes(table: pd.DataFrame, most: int) -> tuple[list[ReportClip], i
             ReportClip(
                 path=row["path"], start=_seconds(row.get("start")), end=_seconds(row.get("end")), label=row["label"],
                 predicted=row["predicted"], probability=float(row["probability"]),
-                of_truth=float(row[f"p:{row['label']}"]) if row["label"] in known else None,
+                about_truth="" if several else _about_truth(row),
                 fold=None if pd.isna(row["fold"]) else row["fold"], group=row["group"],
                 others=int(mistaken[row["group"]]) - 1,
             )
         )  # fmt: skip
     return clips, len(wrong)
+
+
+def _about_truth(row: pd.Series) -> str:
+    given = row.get(f"p:{row['label']}")
+    return ", a label it does not know" if given is None else f", given {format_percent(float(given))}"
+
+
+def _wrong_of_several(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the clips of which a label was told wrongly or missed: each with the surest such answer as `predicted`."""
+    labels, given, truth = labels_in(table), probabilities_in(table), truth_in(table)
+    sure = np.where(truth, 1.0 - given, given)  # of the opposite of what is true
+    mistaken = (given > THRESHOLD) != truth
+    worst = np.where(mistaken, sure, -1.0).argmax(axis=1)
+    rows = np.arange(len(table))
+    told = [f"no {labels[k]}" if truth[row, k] else labels[k] for row, k in zip(rows, worst, strict=True)]
+    answered = table.assign(predicted=told, probability=sure[rows, worst])
+    answered["label"] = answered["label"].where(answered["label"] != "", "none of its labels")
+    wrong: pd.DataFrame = answered[mistaken.any(axis=1)]
+    return wrong
 
 
 def mistakes(run: ReportRun) -> Html:
@@ -76,8 +96,8 @@ def _card(clip: ReportClip, data: str | None, unit: str) -> Html:
         "p", name(clip.predicted, class_="answer"), " ", element("span", format_percent(clip.probability)),
         class_="answered",
     )  # fmt: skip
-    of_truth = ", a label it does not know" if clip.of_truth is None else f", given {format_percent(clip.of_truth)}"
-    truth = element("p", "in truth ", name(clip.label, class_="truth"), element("span", of_truth, class_="faint"))
+    given = element("span", clip.about_truth, class_="faint")
+    truth = element("p", "in truth ", name(clip.label, class_="truth"), given)
     about = [f"fold {clip.fold}"] if clip.fold is not None else []
     about.append(f"{unit} {clip.group}")
     if clip.others:
@@ -87,7 +107,7 @@ def _card(clip: ReportClip, data: str | None, unit: str) -> Html:
     if clip.sound is None:
         silent = element("p", clip.silent_because, class_="silent")
         return element("li", answer, truth, silent, where, foot)
-    title = f"{clip.label}, taken for {clip.predicted}"
+    title = f"{clip.predicted}, in truth {clip.label}"
     player = element("audio", controls=True, preload="metadata", src=clip.sound.uri, aria_label=title)
     return element("li", answer, truth, _picture(clip.sound, title), player, where, foot)
 

@@ -9,7 +9,8 @@ from soundfold.evaluation.report.account import changed_settings, format_bytes, 
 from soundfold.evaluation.report.charts import SCALE, barred_percent, strip
 from soundfold.evaluation.report.markup import Html, element, join, name, section, table
 from soundfold.evaluation.report.material import ReportRun
-from soundfold.evaluation.report.verdict import headline, kind_of, pooled_accuracy
+from soundfold.evaluation.report.measured import headline, is_of_several_labels, measured
+from soundfold.evaluation.report.verdict import kind_of
 from soundfold.evaluation.results import ClassScore
 from soundfold.recipe import Recipe
 from soundfold.wording import format_interval, format_percent
@@ -22,7 +23,7 @@ def side_by_side(runs: Sequence[ReportRun]) -> Html:
     return join(
         section("Side by side", _scores(runs), id_="side"),
         _section("Beyond chance?", _comparison(runs), "compared"),
-        _section("Recall by class", _classes(runs), "classes-side"),
+        _section(f"{_measure_of_classes(runs).capitalize()} by class", _classes(runs), "classes-side"),
         _section("Where the recipes differ", _recipes(runs), "recipes-side"),
     )
 
@@ -34,10 +35,9 @@ def _section(title: str, content: Html | None, id_: str) -> Html | None:
 def _scores(runs: Sequence[ReportRun]) -> Html:
     rows = []
     for number, run in enumerate(runs, 1):
-        result = run.result
+        result, found = run.result, measured(run.result)
         link = element("a", name(run.name), href=f"#run{number}")
-        scored = result.accuracy is not None
-        interval = result.accuracy_ci95
+        interval = None if found is None else found.interval
         share = (result.leaks or {}).get("share")
         files = [size for file, size in run.files if file.startswith("model")]
         rows.append(
@@ -45,7 +45,7 @@ def _scores(runs: Sequence[ReportRun]) -> Html:
                 link,
                 element("span", kind_of(result), class_="whole"),
                 headline(result),
-                strip(pooled_accuracy(result), interval) if scored else "",
+                strip(found.pooled, interval) if found is not None else "",
                 format_interval(*interval) if interval else "",
                 format_percent(result.macro_f1) if result.macro_f1 is not None else "",
                 f"{result.n:,}",
@@ -54,9 +54,10 @@ def _scores(runs: Sequence[ReportRun]) -> Html:
                 format_bytes(files[0]) if files else "",
             )
         )
-    heads = ("run", "kind", "accuracy", SCALE, "95 % interval", "macro F1", "clips", "leaked", "training",
+    what = next((found.what for run in runs if (found := measured(run.result)) is not None), "accuracy")
+    heads = ("run", "kind", what, SCALE, "95 % interval", "macro F1", "clips", "leaked", "training",
              "model file")  # fmt: skip
-    told = "Of a cross-validation the accuracy is the mean over folds ± deviation, dot and interval are of all clips."
+    told = f"Of a cross-validation the {what} is the mean over folds ± deviation, dot and interval are of all clips."
     return join(
         table(heads, rows, caption="Runs side by side", class_="strips", texts=2), element("p", told, class_="faint")
     )
@@ -107,6 +108,8 @@ def _compared(first: ReportRun, run: ReportRun) -> Comparison:
         raise DataError(f"{lacking} kept no predictions")
     if type(first.result) is not type(run.result):
         raise DataError(f"one is a {kind_of(first.result)}, the other a {kind_of(run.result)}")
+    if is_of_several_labels(run.result):
+        raise DataError("clip by clip only runs of one label a clip are compared; their intervals stand above")
     known = all(each.result.interval_over == "recordings" for each in (first, run))
     return compare_predictions(
         first.predictions, run.predictions, names=(first.name, run.name), roots=(first.data, run.data),
@@ -119,13 +122,19 @@ def _classes(runs: Sequence[ReportRun]) -> Html | None:
     labels = list(dict.fromkeys(label for rows in found for label in rows))
     if not labels:
         return None
-    rows = [(name(label), *(_recall(of.get(label)) for of in found)) for label in labels]
+    rows = [(name(label), *(_class_score(of.get(label)) for of in found)) for label in labels]
     heads = ("class", *(name(run.name) for run in runs))
-    return table(heads, rows, caption="Recall by class and run", class_="barred")
+    return table(heads, rows, caption=f"{_measure_of_classes(runs).capitalize()} by class and run", class_="barred")
 
 
-def _recall(row: ClassScore | None) -> Html | str:
-    return "–" if row is None else barred_percent(row.recall)
+def _measure_of_classes(runs: Sequence[ReportRun]) -> str:
+    return "average precision" if any(is_of_several_labels(run.result) for run in runs) else "recall"
+
+
+def _class_score(row: ClassScore | None) -> Html | str:
+    if row is None:
+        return "–"
+    return barred_percent(row.recall if row.average_precision is None else row.average_precision)
 
 
 def _recipes(runs: Sequence[ReportRun]) -> Html | None:

@@ -5,8 +5,9 @@ from soundfold.evaluation.report.charts import SCALE, barred_percent, curves, st
 from soundfold.evaluation.report.confusion import confusion_matrix, frequent_mistakes
 from soundfold.evaluation.report.markup import Html, element, facts, join, name, table
 from soundfold.evaluation.report.material import ReportRun, Result
-from soundfold.evaluation.report.verdict import headline, pooled_accuracy, unbroken
-from soundfold.evaluation.results import CvResult, EvaluateResult, MetScore, Scores, known, unit_of
+from soundfold.evaluation.report.measured import Measured, headline, is_of_several_labels, measured, value_of
+from soundfold.evaluation.report.verdict import unbroken
+from soundfold.evaluation.results import CvResult, EvaluateResult, MetScore, Scores, unit_of
 from soundfold.wording import counted, format_interval, format_percent
 
 __all__ = ["by_class", "by_fold", "confusions", "in_all", "leaks", "training_curves"]
@@ -14,13 +15,12 @@ __all__ = ["by_class", "by_fold", "confusions", "in_all", "leaks", "training_cur
 
 def in_all(run: ReportRun) -> Html | None:
     """Return a run's scores with their intervals; None where nothing was scored."""
-    result = run.result
-    if result.accuracy is None:
+    result, found = run.result, measured(run.result)
+    if found is None:
         return None
-    tiles = [_tile("accuracy", headline(result), _accuracy_note(run))]
+    tiles = [_tile(found.what, headline(result), _note(result, found))]
     if isinstance(result, CvResult) and len(result.folds) > 1:
-        pooled = format_percent(known(result.accuracy_pooled))
-        tiles.append(_tile("pooled accuracy", pooled, _between(result.accuracy_ci95)))
+        tiles.append(_tile(f"pooled {found.what}", format_percent(found.pooled), _between(found.interval)))
     tiles.append(_tile("macro F1", format_percent(result.macro_f1 or 0.0), _between(result.macro_f1_ci95)))
     over = counted(result.n_recordings or 0, unit_of(result))
     tiles.append(_tile("scored clips", f"{result.n:,}", f"of {over}"))
@@ -29,15 +29,15 @@ def in_all(run: ReportRun) -> Html | None:
             tiles.append(_tile(what, format_percent(part.accuracy), f"of {counted(part.n, 'clip')}"))
     for what, side in _met_and_not(result):
         told = f"{counted(side.n, 'clip')} of {counted(side.n_recordings, unit_of(result))}"
-        tiles.append(_tile(what, format_percent(known(side.accuracy)), told))
+        tiles.append(_tile(what, format_percent(value_of(side)), told))
     picture = element(
         "p",
         element("span", "0 %", class_="faint"),
-        strip(pooled_accuracy(result), result.accuracy_ci95, _marks(run)),
+        strip(found.pooled, found.interval, _marks(run)),
         element("span", "100 %", class_="faint"),
         class_="scale",
     )
-    drawn = "The dot is the accuracy over all clips, the line its 95 % interval"
+    drawn = f"The dot is the {found.what} over all clips, the line its 95 % interval"
     drawn += ", the ticks are the folds." if _marks(run) else "."
     notes = [element("li", name(note)) for note in result.notes]
     return join(
@@ -50,18 +50,18 @@ def in_all(run: ReportRun) -> Html | None:
 
 def by_fold(run: ReportRun) -> Html | None:
     """Return the scores of each fold, each with its interval where the predictions were kept."""
-    result = run.result
-    if not isinstance(result, CvResult):
+    result, whole = run.result, measured(run.result)
+    if not isinstance(result, CvResult) or whole is None:
         return None
     rows = []
     for fold in result.folds:
         found = _scores_of(run, str(fold.fold))
-        interval = found.accuracy_ci95 if found else None
+        interval = _interval_of(found) if found else None
         rows.append(
             (
                 name(fold.fold),
-                format_percent(known(fold.accuracy)),
-                strip(known(fold.accuracy), interval),
+                format_percent(value_of(fold)),
+                strip(value_of(fold), interval),
                 _bare_interval(interval),
                 format_percent(fold.macro_f1),
                 f"{fold.n:,}",
@@ -69,7 +69,7 @@ def by_fold(run: ReportRun) -> Html | None:
                 "" if fold.train_s is None else f"{fold.train_s:,.0f} s",
             )
         )
-    heads = ("fold", "accuracy", SCALE, "95 % interval", "macro F1", "clips", result.interval_over, "training")
+    heads = ("fold", whole.what, SCALE, "95 % interval", "macro F1", "clips", result.interval_over, "training")
     return join(
         element("p", "Each fold is answered by the network that was trained on all others."),
         table(heads, rows, caption="Scores by fold", class_="strips"),
@@ -77,15 +77,17 @@ def by_fold(run: ReportRun) -> Html | None:
 
 
 def by_class(run: ReportRun) -> Html | None:
-    """Return recall, precision and F1 of each class."""
+    """Return recall, precision and F1 of each class; of several labels a clip, how well each is ranked too."""
     if not run.result.per_class:
         return None
+    several = is_of_several_labels(run.result)
     rows = []
     for row in run.result.per_class:
         lacking = row.n == 0  # nothing was there to be found, so recall and F1 say nothing
         rows.append(
             (
                 name(row.label),
+                *((("–" if lacking else barred_percent(row.average_precision or 0.0)),) if several else ()),
                 "–" if lacking else barred_percent(row.recall),
                 barred_percent(row.precision),
                 "–" if lacking else barred_percent(row.f1),
@@ -93,9 +95,14 @@ def by_class(run: ReportRun) -> Html | None:
                 f"{row.recordings:,}",
             )
         )
-    heads = ("class", "recall", "precision", "F1", "clips", run.result.interval_over)
+    ranked = ("average precision",) if several else ()
+    heads = ("class", *ranked, "recall", "precision", "F1", "clips", run.result.interval_over)
     told = "Recall: of the clips of the class, how many were found. Precision: of the answers that named it, how many "
-    told += f"were right. A score that rests on few {run.result.interval_over} says little about others."
+    told += "were right. "
+    if several:
+        told += "A label is named where its probability is above 0.5; average precision needs no threshold, and tells "
+        told += "how well the label's probabilities rank the clips. "
+    told += f"A score that rests on few {run.result.interval_over} says little about others."
     return join(element("p", told), table(heads, rows, caption="Scores by class", class_="barred"))
 
 
@@ -132,7 +139,7 @@ def leaks(run: ReportRun) -> Html:
     """Return what stood on both sides of the split."""
     result = run.result
     found = result.leaks
-    if result.accuracy is None:
+    if measured(result) is None:
         return element("p", "Nothing was held out, so nothing can leak and nothing is known of new recordings.")
     if found is None:
         return element("p", "It is not known what stood on both sides of the split.", class_="warn")
@@ -164,11 +171,10 @@ def _tile(what: str, value: str, note: str) -> Html:
     )
 
 
-def _accuracy_note(run: ReportRun) -> str:
-    if isinstance(run.result, CvResult):
-        folds = len(run.result.folds)
-        return f"mean ± deviation over {counted(folds, 'fold')}" if folds > 1 else _between(run.result.accuracy_ci95)
-    return _between(run.result.accuracy_ci95)
+def _note(result: Result, found: Measured) -> str:
+    if isinstance(result, CvResult) and len(result.folds) > 1:
+        return f"mean ± deviation over {counted(len(result.folds), 'fold')}"
+    return _between(found.interval)
 
 
 def _between(interval: tuple[float, float] | None) -> str:
@@ -189,7 +195,12 @@ def _bare_interval(interval: tuple[float, float] | None) -> str:
 
 def _marks(run: ReportRun) -> list[float]:
     folds = run.result.folds if isinstance(run.result, CvResult) else ()
-    return [known(fold.accuracy) for fold in folds] if len(folds) > 1 else []
+    return [value_of(fold) for fold in folds] if len(folds) > 1 else []
+
+
+def _interval_of(scores: Scores) -> tuple[float, float] | None:
+    several = scores.mean_average_precision is not None
+    return scores.mean_average_precision_ci95 if several else scores.accuracy_ci95
 
 
 def _scores_of(run: ReportRun, fold: str) -> Scores | None:

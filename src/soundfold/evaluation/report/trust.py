@@ -2,7 +2,7 @@
 
 from soundfold.evaluation.calibration import calibrate, codes_of, reliability, truth_of
 from soundfold.evaluation.calibration_result import CalibrationScores, Reliability
-from soundfold.evaluation.predictions import probabilities_in
+from soundfold.evaluation.predictions import is_of_several, probabilities_in
 from soundfold.evaluation.report.markup import Html, element, join, table
 from soundfold.evaluation.report.material import ReportRun
 from soundfold.evaluation.report.verdict import unbroken
@@ -32,7 +32,8 @@ def trust(run: ReportRun) -> Html | None:
         mend = "Keep it in a model file with: soundfold train … --calibrate RUN."
         return join(_words(), *_before_and_after(calibrate(found), "as the networks answer", mend, unit))
     else:
-        told = reliability(probabilities_in(found), truth_of(found), codes_of(found))
+        several = is_of_several(found)
+        told = reliability(probabilities_in(found), truth_of(found), codes_of(found), several=several)
         which = "as the model answers" if calibrated is None else "as the model answers, held out"
         own = join(element("div", _diagram(which, told, "train"), class_="panels"), _rows([(which, told)], unit))
     if calibrated is None:

@@ -1,0 +1,26 @@
+"""Verbs load without collecting garbage, and leave the collector as they found it."""
+
+import gc
+
+import pytest
+
+from soundfold.cli.loading import loading
+from soundfold.errors import MissingExtraError
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("module", ["json", "no_such_module"])
+def test_nothing_is_collected_while_a_verb_loads(collects: bool, module: str) -> None:
+    (gc.enable if collects else gc.disable)()
+    frozen = gc.get_freeze_count()
+    try:
+        with loading("train", "soundfold x"):
+            assert not gc.isenabled()
+            __import__(module)
+    except MissingExtraError:
+        assert module == "no_such_module"
+    finally:
+        found = gc.isenabled()
+        gc.enable()
+    assert found == collects
+    assert gc.get_freeze_count() == frozen, "what a caller of ours leaves behind can still be collected"
