@@ -210,8 +210,9 @@ def killed_and_continued(sounds: Path, out: Path, kills: int, seed: int) -> None
     """Kill the work at random moments, its workers left to themselves, and then let it end."""
     generator = random.Random(seed)
     words = [sys.executable, "-m", "soundfold", "bulk", TINY_MODEL, sounds, "--out", out, "--part", "0.05"]
+    told = out.with_name("told.txt")
     for _ in range(kills):
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with told.open("ab") as file, subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=file) as process:
             until = time.monotonic() + 60
             while not list(out.glob("_journal.jsonl")) and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.01)
@@ -221,6 +222,7 @@ def killed_and_continued(sounds: Path, out: Path, kills: int, seed: int) -> None
         assert set(whole.values()) <= {1}
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
+    assert "Traceback" not in told.read_text(), "workers whose parent is gone leave in silence"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

@@ -48,6 +48,13 @@ def work(paths: list[str], defaults: dict[str, Any]) -> None:
     if defaults.get("joining"):
         defaults["joining"] = Joining(**defaults["joining"])
     try:
+        _answer(answers, paths, defaults)
+    except BrokenPipeError:  # the parent was killed, and nobody is left to tell
+        os._exit(0)
+
+
+def _answer(answers: IO[bytes], paths: list[str], defaults: dict[str, Any]) -> None:
+    try:
         models = [Model(Path(path)) for path in paths]
     except SoundfoldError as error:
         write_answer(answers, None, error)
@@ -120,6 +127,8 @@ def _worded(answer: Prediction | Exception, request: dict[str, Any]) -> Predicti
         return replace(answer, path=request["name"])
     if isinstance(answer, SoundfoldError):
         return answer
+    if isinstance(answer, BrokenPipeError):  # raised by what tells of turns
+        raise answer
     if isinstance(answer, MemoryError):
         return FaultError(f"{_called(request)}: needs more memory than there is. Give soundfold more, or cut the sound")
     traceback.print_exception(answer)
