@@ -1,6 +1,7 @@
 """`train --calibrate`: the temperature in the graph, the rule in the card, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,12 @@ def test_what_does_not_fit_is_refused_before_training(
     refused(r"was trained with training\.epochs = 2, got 3", changes=SMALL)
     refused("is no cross-validation, and only that has answers", calibrate=small_run, changes=SMALL)
     refused("is no run's folder. Name the folder of a cross-validation", calibrate=tmp_path)
+    broken = tmp_path / "broken"
+    shutil.copytree(validated, broken)
+    shutil.rmtree(broken / "fold2")
+    refused("must hold a model of each of its 3 folds, which answer to background, got 2", calibrate=broken)
+    (broken / "metrics.json").write_text("{}")
+    refused("is damaged. Remove it, and --resume makes it again", calibrate=broken)
     refused("nowhere: there is no such run", calibrate=tmp_path / "nowhere")
     refused("answered with 1 network, got 2. Say --seeds 1", seeds=2)
     refused("precision must be above 0 and below 1, got 90", precision=90)

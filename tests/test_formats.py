@@ -81,6 +81,8 @@ def test_a_table_tells_what_an_unknown_sound_is_like() -> None:
     named = [(row["kind"], row["label"], row["nearest"]) for row in told]
     assert named[:3] == [("sound", "unknown", "dog"), ("window", "unknown", "cat"), ("window", "cat", "")]
     assert {row["nearest"] for row in told[3:]} == {""}
+    red = Prediction("", "\x1b[31mred\n", 1.0, {"\x1b[31mred\n": 1.0}, 1.0, ())
+    assert text(Table(), red) == "0.wav\t [31mred \t1.000\n"
     lines = text(Table(windows=True), answer, LONG).splitlines()
     assert lines[0] == "0.wav\tunknown\t0.700\tnearest: dog"
     assert lines[1].endswith("\tunknown\t0.600\tnearest: cat")

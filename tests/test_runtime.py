@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -170,6 +171,23 @@ def test_many_sounds_come_back_in_order_with_errors_in_their_place(model: Model,
         else:
             assert isinstance(answer, Prediction)
             assert answer.path == path
+
+
+@pytest.mark.parametrize(("workers", "sounds"), [(1, 3), (2, 3), (1, 100)])
+def test_what_is_named_before_the_names_fail_is_answered(
+    model: Model, tmp_path: Path, workers: int, sounds: int
+) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(0.5).T, RATE)
+
+    def named() -> Iterator[str]:
+        yield from [str(tmp_path / "x.wav")] * sounds
+        raise KeyError("names")
+
+    got = model.predict_many(named(), workers=workers)
+    for _ in range(sounds):
+        assert isinstance(next(got), Prediction)
+    with pytest.raises(KeyError, match="names"):
+        next(got)
 
 
 def test_stopping_early_leaves_nothing_running(model: Model, tmp_path: Path) -> None:

@@ -3,7 +3,16 @@
 import re
 from collections.abc import Iterable
 
-__all__ = ["SEPARATOR", "as_unicode", "counted", "format_interval", "format_percent", "natural_order", "quoted"]
+__all__ = [
+    "SEPARATOR",
+    "as_unicode",
+    "counted",
+    "format_interval",
+    "format_percent",
+    "natural_order",
+    "on_one_line",
+    "quoted",
+]
 
 SEPARATOR = ";"
 """Stands between the labels of a clip that bears several."""
@@ -80,3 +89,12 @@ def format_interval(low: float, high: float) -> str:
 def _natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
     return (*((0, int(piece), "") if piece[0] in "0123456789" else (1, 0, piece) for piece in pieces), (-1, 0, name))
+
+
+def on_one_line(text: str) -> str:
+    """Return a text without what would end a line or a cell of a table with tabs, or have a terminal do something.
+
+    >>> on_one_line("a\\tb\\nc")
+    'a b c'
+    """
+    return "".join(sign if sign.isprintable() or "\ud800" <= sign <= "\udfff" else " " for sign in text)

@@ -7,6 +7,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from soundfold.wording import on_one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -79,7 +81,7 @@ class ConsoleReporter:
         from rich.markup import escape
 
         with self._lock:
-            self._progress.console.print(escape(sentence), soft_wrap=True)
+            self._progress.console.print(escape(on_one_line(sentence)), soft_wrap=True)
 
     def progress(self, what: str, done: int, total: int | None, told: str = "") -> None:
         """Move the live line on, with more that is to be told; in a log, say a word now and then."""
@@ -143,7 +145,7 @@ class ConsoleReporter:
     def _print(self, line: str) -> None:
         file = sys.stderr if self._console is None else self._console.file
         if file is not None:  # as it is where the shell closed it; print would then take stdout
-            print(line, file=file, flush=True)
+            print(on_one_line(line), file=file, flush=True)
 
     def _due(self, what: str, last: bool) -> bool:
         now = time.monotonic()

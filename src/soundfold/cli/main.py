@@ -32,6 +32,7 @@ from soundfold.cli import (
 )
 from soundfold.cli.printing import escape_what_cannot_be_shown
 from soundfold.errors import SoundfoldError
+from soundfold.wording import on_one_line
 
 __all__ = ["app", "main"]
 
@@ -185,13 +186,14 @@ def _interrupted(arguments: Sequence[str] | None) -> int:
 
 def _fail(message: str) -> int:
     if message.strip():  # a bare `soundfold` is answered with the help, and has no more to be told
-        print(f"soundfold: {' '.join(message.split()).removesuffix('.')}", file=sys.stderr)
+        print(f"soundfold: {on_one_line(' '.join(message.split())).removesuffix('.')}", file=sys.stderr)
     return 2
 
 
 def _system_problem(error: OSError) -> str | None:
     """Return a line for what the system refused and the user can mend; None for anything else."""
-    where = error.filename2 or error.filename or "the disk"  # where something is copied, the second is the target
+    # where something is copied, the second is the target
+    where = error.filename2 or error.filename or "the disk, or standard output"
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return f"{where}: no space left. Free some, or write elsewhere with --out, --cache or SOUNDFOLD_CACHE"

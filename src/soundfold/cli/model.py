@@ -5,6 +5,7 @@ from typing import Any
 
 from soundfold.cli.options import Json, ModelPath
 from soundfold.cli.printing import print_json
+from soundfold.wording import on_one_line
 
 __all__ = ["model"]
 
@@ -21,7 +22,7 @@ def model(path: ModelPath, json_: Json = False) -> None:
         print_json(json.dumps(told, indent=2, ensure_ascii=False))
         return
     for name, text in _lines(told):
-        print(f"{name + ':':<12}{text}")
+        print(f"{name + ':':<12}{on_one_line(text)}")
 
 
 def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:

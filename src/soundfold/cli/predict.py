@@ -13,6 +13,7 @@ from soundfold.cli.options import Json, path_or_refuse
 from soundfold.cli.sounds import Named, named_sounds
 from soundfold.cli.writing import FORMATS, chosen_format, writing
 from soundfold.errors import PathError, SoundfoldError, needs_extra
+from soundfold.wording import on_one_line
 
 if TYPE_CHECKING:
     from soundfold.cli.console import ConsoleReporter
@@ -108,7 +109,7 @@ def predict(
         for name, answer in _answers(opened, asked, hop, joining, reporter):
             if isinstance(answer, SoundfoldError):
                 failed = True
-                print(f"soundfold: {answer}", file=sys.stderr)
+                print(f"soundfold: {on_one_line(str(answer))}", file=sys.stderr)
             else:
                 told.count(answer)
             take(name, answer)

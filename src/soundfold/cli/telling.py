@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from soundfold.wording import counted, format_interval, format_percent
+from soundfold.wording import counted, format_interval, format_percent, on_one_line
 
 if TYPE_CHECKING:
     from soundfold.data.audit import Audit
@@ -144,7 +144,7 @@ def _console() -> Console:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(escape(text), soft_wrap=True)
+    console.print(escape(on_one_line(text)), soft_wrap=True)
 
 
 def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult", pooled: bool = False) -> None:
@@ -250,6 +250,7 @@ def _classes(console: Console, result: "TrainResult | CvResult | EvaluateResult"
 
 def _table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows in columns, the first one to the left; nothing is ever cut off, whatever the terminal's width."""
+    rows = [tuple(map(on_one_line, row)) for row in rows]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [" " * (width - cell_len(cell)) + cell for cell, width in zip(row, widths, strict=True)]
@@ -261,7 +262,7 @@ def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | Evaluat
     leaks = result.leaks or {}
     if leaks.get("sentence"):
         heading = "leak:   " if leaks.get("clips") or leaks.get("identical_clips") else "warning:"
-        console.print(f"[bold]{heading}[/bold]    {escape(str(leaks['sentence']))}", soft_wrap=True)
+        console.print(f"[bold]{heading}[/bold]    {escape(on_one_line(str(leaks['sentence'])))}", soft_wrap=True)
     if result.left_out:
         _say(console, f"left out:   {counted(len(result.left_out), 'clip')} that cannot be used; --json lists them")
     for note in result.notes:

@@ -192,7 +192,7 @@ def fold_splits(clips: Clips, folds: Sequence[str] | None, k: int = 5, seed: int
     if len(recordings) < k:
         raise DataError(
             f"{clips.root}: has {counted(len(recordings), 'recording')}, too few for k={k} folds. "
-            f"Choose k={max(len(recordings), 2)} or fewer, or add recordings."
+            f"Add recordings, or name the folds in a column 'fold'."
         )
     bins = deal(recordings, k, np.random.default_rng(seed))
     of_clip = bins[recordings.of_clip]

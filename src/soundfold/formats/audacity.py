@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from soundfold.errors import SoundfoldError
-from soundfold.formats.shape import on_one_line, told_spans
+from soundfold.formats.shape import told_spans
 from soundfold.runtime import Event, Prediction
+from soundfold.wording import on_one_line
 
 __all__ = ["AudacityLabels"]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from soundfold.errors import SoundfoldError
 from soundfold.runtime import Event, Prediction, Span
 
-__all__ = ["EventFormat", "TextFormat", "on_one_line", "told_spans", "window_events"]
+__all__ = ["EventFormat", "TextFormat", "told_spans", "window_events"]
 
 
 class TextFormat(Protocol):
@@ -52,12 +52,3 @@ def window_events(span: Span) -> list[Event]:
     labels = span.labels or (span.label,)
     each = [(label, span.probabilities.get(label, span.probability)) for label in labels]
     return [Event(span.start_s, span.end_s, label, probability, probability) for label, probability in each]
-
-
-def on_one_line(text: str) -> str:
-    """Return a text without what would end a line or a cell of a table with tabs.
-
-    >>> on_one_line("a\\tb\\nc")
-    'a b c'
-    """
-    return "".join(sign if sign.isprintable() or "\ud800" <= sign <= "\udfff" else " " for sign in text)

@@ -4,9 +4,9 @@ The probability of an unknown sound is that of the class it is nearest to, which
 """
 
 from soundfold.errors import SoundfoldError
-from soundfold.formats.shape import on_one_line, window_events
+from soundfold.formats.shape import window_events
 from soundfold.runtime import Event, Prediction, Span
-from soundfold.wording import SEPARATOR
+from soundfold.wording import SEPARATOR, on_one_line
 
 __all__ = ["Table", "event_line"]
 
@@ -31,7 +31,7 @@ class Table:
             return ""
         told = answer.labels or (answer.label,)
         each = SEPARATOR.join(f"{answer.probabilities.get(label, answer.probability):.3f}" for label in told)
-        lines = [f"{on_one_line(path)}\t{SEPARATOR.join(told)}\t{each}{_nearest(answer)}"]
+        lines = [f"{on_one_line(path)}\t{SEPARATOR.join(map(on_one_line, told))}\t{each}{_nearest(answer)}"]
         if len(answer.timeline) > 1 and self._windows:
             windows = ((event, span) for span in answer.timeline for event in window_events(span))
             lines += [f"  {event_line(event)}{_nearest(span)}" for event, span in windows]

@@ -10,6 +10,7 @@ from soundfold.errors import RunError
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.recipe import Recipe
 from soundfold.runtime import load
+from soundfold.wording import counted
 
 __all__ = ["BackgroundAnswers", "background_answers"]
 
@@ -25,15 +26,23 @@ class BackgroundAnswers(NamedTuple):
     kinds: np.ndarray
 
 
-def background_answers(run: Path, recipe: Recipe) -> BackgroundAnswers:
+def background_answers(run: Path, recipe: Recipe, folds: int) -> BackgroundAnswers:
     """Return answers to windows of every kind of background, dealt out to the networks of all folds.
 
+    Args:
+        run: the cross-validation's folder.
+        recipe: its recipe.
+        folds: how many it has.
+
     Raises:
-        RunError: the run has no model files.
+        RunError: a fold has no model file.
     """
     folders = sorted(path.parent for path in run.glob(f"*/{METRICS_NAME}") if (path.parent / "model.onnx").exists())
-    if not folders:
-        raise RunError(f"{run}: holds no model of any fold, which must answer to background. Cross-validate again")
+    if len(folders) != folds:
+        raise RunError(
+            f"{run}: must hold a model of each of its {counted(folds, 'fold')}, which answer to background, got "
+            f"{len(folders)}. Cross-validate again"
+        )
     window, rate = recipe.sound.window, recipe.sound.sample_rate
     kinds = np.repeat(list(BACKGROUNDS), _EACH)
     turn = np.arange(len(kinds)) % len(folders)

@@ -122,7 +122,7 @@ def calibrate_by(
         update = {"precision": wish.precision, "thresholds": threshold_scores(table, wish.precision)}
     rule = None
     if not several:
-        rule, update["unknown"] = _rejection(table, wish, recipe, scores.temperature)
+        rule, update["unknown"] = _rejection(table, wish, recipe, len(result.folds), scores.temperature)
     scores = scores.model_copy(update=update)
     card = Calibration(
         temperature=scores.temperature,
@@ -136,9 +136,11 @@ def calibrate_by(
     return Calibrated(card, scores)
 
 
-def _rejection(table: pd.DataFrame, wish: Wish, recipe: Recipe, temperature: float) -> tuple[Rejection, UnknownScores]:
+def _rejection(
+    table: pd.DataFrame, wish: Wish, recipe: Recipe, folds: int, temperature: float
+) -> tuple[Rejection, UnknownScores]:
     """Return a rule for unknown sounds, on answers as the calibrated model gives them, and how well it does."""
-    answers = background_answers(wish.run, recipe)
+    answers = background_answers(wish.run, recipe, folds)
     known, background = (
         rejection_features(tempered(values, temperature)) for values in (probabilities_in(table), answers.probabilities)
     )
@@ -173,7 +175,9 @@ def cross_validation_of(run: Path) -> CvResult:
         told = json.loads(metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = None
-    if not isinstance(told, dict) or "accuracy_mean" not in told:
+    if not isinstance(told, dict) or "labels" not in told:
+        return read_result(metrics, CvResult)  # which tells that it is damaged
+    if "accuracy_mean" not in told:
         raise RunError(
             f"{run}: is no cross-validation, and only that has answers for recordings that its networks never met. "
             f"Make one with: soundfold cv DATA --recipe RECIPE --out RUN"

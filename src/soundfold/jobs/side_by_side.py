@@ -6,6 +6,7 @@ of a cross-validation run side by side.
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,11 @@ def learn_side_by_side(
     chores = [
         Chore(lesson.what, _learn, (prepared, lesson, lesson.recipe(recipe), hardware, lock)) for lesson in lessons
     ]
-    do_side_by_side(chores, jobs, reporter)
+    try:
+        do_side_by_side(chores, jobs, reporter)
+    finally:
+        with suppress(OSError):  # Windows removes no file that is open, which the next run opens again
+            lock.unlink()
 
 
 def _learn(

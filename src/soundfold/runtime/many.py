@@ -29,7 +29,8 @@ def answer_many(
     on_heard: Callable[[float], object] | None,
 ) -> Iterator[Answer]:
     """Yield the answer for each sound in order; see `Model.predict_many`."""
-    sounds = iter(sounds)
+    failure: list[BaseException] = []
+    sounds = _up_to_failure(sounds, failure)
     first = list(islice(sounds, _FEW * size + 1))
     apart = size > 1 and len(first) > _FEW * size and not model.is_portable
     waiting: deque[Future[Answer]] = deque()
@@ -40,6 +41,16 @@ def answer_many(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    if failure:
+        raise failure[0]
+
+
+def _up_to_failure(sounds: "Iterable[Source | Part]", failure: list[BaseException]) -> "Iterator[Source | Part]":
+    """Yield what there is before whoever names the sounds fails: that is answered first, and the failure told then."""
+    try:
+        yield from sounds
+    except Exception as error:
+        failure.append(error)
 
 
 @contextmanager
