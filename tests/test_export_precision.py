@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,13 @@ def test_a_smaller_file_answers_nearly_alike(small_run: Path, tmp_path: Path, pr
     assert result.loss == pytest.approx(result.accuracy_before - result.accuracy_after)
     assert (result.bytes_after < result.bytes_before) == (precision != "float32")
     assert (result.calibration_clips > 0) == (precision == "int8")
+
+
+def test_a_fold_leaves_it_to_its_cross_validation_what_it_was_trained_on(small_run: Path, tmp_path: Path) -> None:
+    fold = tmp_path / "cv" / "fold3"
+    shutil.copytree(small_run, fold)
+    (fold / "run.json").rename(tmp_path / "cv" / "run.json")
+    assert export(fold, "float16", tmp_path / "m.onnx", max_loss=1.0).measured_on == "held-out recordings"
 
 
 def test_too_large_a_loss_leaves_no_file(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

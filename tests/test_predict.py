@@ -88,7 +88,8 @@ def test_long_sounds_get_events(capsys: pytest.CaptureFixture[str], sounds: Path
     assert len(out.splitlines()) == 1 + 9
     status, out, err = run(capsys, sounds / "a.wav", "--min-length", 10)
     assert (status, len(out.splitlines())) == (0, 1)
-    assert err == "no event: nothing reached the threshold. --threshold lowers it, --windows tells every window\n"
+    told = "no event: nothing of 10 s reached the threshold. --min-length and --threshold lower it"
+    assert err == f"{told}, --windows tells every window\n"
 
 
 def test_python_and_every_format_tell_the_same_events(capsys: pytest.CaptureFixture[str], sounds: Path) -> None:

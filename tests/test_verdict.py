@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from soundfold.runtime import UNKNOWN, Calibration, ModelCard, Prediction, Span
+from soundfold.runtime.calibration import Rejection
+from soundfold.runtime.passes import hear, hear_alone
 from soundfold.runtime.verdict import judge
 
 pytestmark = pytest.mark.runtime
@@ -37,3 +39,39 @@ def test_json_tells_the_nearest_class_of_an_unknown_sound_alone() -> None:
         )
         assert all(answer.as_dict().get("nearest") == nearest for answer in answers)
         assert all(("nearest" in answer.as_dict()) == (nearest is not None) for answer in answers)
+
+
+def heard(rows: list[list[float]], **calibration: object) -> Prediction:
+    """Return the answer for a sound of as many windows as rows; the rule refuses what is nearly even."""
+    rule = Rejection(centre=(0.0,) * 3, spread=(1.0,) * 3, linear=(0.0,) * 3, square=(1.0,) * 3, threshold=0.5,
+                     false_alarms_per_hour=1.0, by_window=True)  # fmt: skip
+    ruled = card(calibration=Calibration(temperature=1.0, rejection=rule, **calibration))
+    left = iter(rows)
+    sound = np.full((1, 8_000 * len(rows)), 0.1, np.float32)
+    return hear_alone(hear(ruled, iter([sound]), "x"), lambda batch: np.array([next(left) for _ in batch]))
+
+
+EVEN, A, B = [0.34, 0.33, 0.33], [0.9, 0.05, 0.05], [0.1, 0.8, 0.1]
+
+
+def test_windows_that_are_like_no_class_have_no_say_in_a_longer_sound() -> None:
+    told = heard([EVEN, EVEN, B, EVEN, EVEN, EVEN])
+    assert (told.label, told.nearest, told.probability) == ("b", None, pytest.approx(0.8))
+    assert [span.label for span in told.timeline].count(UNKNOWN) == 5
+    assert heard([EVEN, EVEN]).label == UNKNOWN
+    assert heard([EVEN]).label == UNKNOWN
+    assert heard([B]).label == "b"
+
+
+def test_a_sound_of_several_known_ones_is_known_though_their_mean_is_like_none() -> None:
+    rows = [A, B, [0.05, 0.05, 0.9]]
+    assert heard([np.mean(rows, axis=0).tolist()]).label == UNKNOWN
+    told = heard(rows)
+    assert told.nearest is None
+    assert list(told.probabilities.values()) == pytest.approx(np.mean(rows, axis=0))
+
+
+def test_a_wished_precision_is_held_against_the_mean() -> None:
+    told = heard([A, A, B], thresholds={"a": 0.7})
+    assert (told.label, told.nearest) == (UNKNOWN, "a")
+    assert heard([A, A, A, EVEN], thresholds={"a": 0.7}).label == "a"

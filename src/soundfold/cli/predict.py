@@ -114,7 +114,7 @@ def predict(
                 told.count(answer)
             take(name, answer)
     if kind == "table" and not windows:
-        told.say_where_nothing_was_heard()
+        told.say_where_nothing_was_heard(min_length)
     if failed:
         raise typer.Exit(2)
 
@@ -143,9 +143,11 @@ class _Told:
             self._events += len(answer.events)
             self._unknown &= all(span.nearest is not None for span in answer.timeline)
 
-    def say_where_nothing_was_heard(self) -> None:
+    def say_where_nothing_was_heard(self, min_length: float) -> None:
         if self._long and not self._events:
-            why = "nothing reached the threshold. --threshold lowers it, --windows tells every window"
+            what, more = ("nothing", "") if not min_length else (f"nothing of {min_length:g} s", " --min-length and")
+            why = f"{what} reached the threshold.{more} --threshold lower{'' if more else 's'} it"
+            why += ", --windows tells every window"
             if self._unknown:
                 why = "all of it is unknown to the model, whatever the threshold"
             print(f"no event: {why}", file=sys.stderr)

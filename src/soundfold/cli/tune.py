@@ -131,14 +131,24 @@ def _tell(result: "TuneResult") -> None:
         *(f"note:   {note}" for note in dict.fromkeys((*result.notes, *result.gain.notes))),
         f"keep:   {result.keep.recipe}",
         f"        {_changes(result.keep.changes)}",
-        f"        inside its search {format_percent(result.keep.inner_accuracy)}, as it was "
-        f"{format_percent(result.keep.inner_accuracy_untuned)}: too high, as it is the best of many; expect the gain "
-        f"above",
+        *_of_many(result),
         f"took:   {result.seconds:.1f} s",
         f"run:    {result.out}",
     ]
     for line in lines:
         console.print(escape(line), soft_wrap=True)
+
+
+def _of_many(result: "TuneResult") -> list[str]:
+    """Return what is to be thought of the score inside the search that the kept recipe came from."""
+    keep = result.keep
+    if not keep.changes:
+        return []
+    inside, before = format_percent(keep.inner_accuracy), format_percent(keep.inner_accuracy_untuned)
+    return [
+        f"        inside its search {inside}, as it was {before}: too high, as it is the best of many; expect the gain "
+        f"above"
+    ]
 
 
 def _changes(changes: dict[str, object]) -> str:

@@ -8,7 +8,7 @@ from soundfold.errors import PathError, RunError
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.wording import natural_order
 
-__all__ = ["check_is_finished", "identity_of"]
+__all__ = ["check_is_finished", "data_of", "identity_of"]
 
 _OTHERS = {"tune": "a search of soundfold tune's", "ladder": "a ladder with a run a rung"}
 
@@ -20,6 +20,19 @@ def identity_of(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return identity if isinstance(identity, dict) else {}
+
+
+def data_of(folder: Path) -> dict[str, Any]:
+    """Return `data` and `where` of a run, as its own run.json has them or that of the work it is a part of.
+
+    A fold's folder lies in its cross-validation's, a tuned fold's two levels below its search's. Empty where none says.
+    """
+    whole = folder.resolve()
+    for place in (whole, *whole.parents[:2]):
+        told = identity_of(place)
+        if isinstance(told.get("data"), str):
+            return {"data": told["data"], "where": told.get("where") or {}}
+    return {}
 
 
 def check_is_finished(folder: Path, mend: str) -> None:
@@ -68,5 +81,7 @@ def _continuing(folder: Path) -> str:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    names = natural_order(path.parent.name for path in folder.glob(f"*/{METRICS_NAME}"))
-    return [folder / name for name in names]
+    """Return the runs in a folder; a search has those of its folds a level deeper."""
+    paths = (path for depth in ("*", "*/fold_*") for path in folder.glob(f"{depth}/{METRICS_NAME}"))
+    found = [str(path.parent.relative_to(folder)) for path in paths]
+    return [folder / name for name in natural_order(found)]

@@ -155,6 +155,7 @@ def _rejection(
         square=tuple(fitted.square.tolist()),
         threshold=fitted.threshold,
         false_alarms_per_hour=judged.false_alarms_per_hour,
+        by_window=True,
     )
     return rule, judged
 

@@ -11,7 +11,7 @@ from soundfold.errors import PathError, RunError
 from soundfold.evaluation import CvResult, TrainResult, read_predictions
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.comparison_result import ComparedRun, CompareResult, Comparison
-from soundfold.jobs.begun import check_is_finished, identity_of
+from soundfold.jobs.begun import check_is_finished, data_of
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 
 __all__ = ["FinishedRun", "compare", "compare_runs", "read_run"]
@@ -144,7 +144,7 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun:
         name=name or folder.resolve().name,
         result=result,
         predictions=read_predictions(folder / "predictions.parquet"),
-        root=_data_root(folder),
+        root=data_of(folder).get("data"),
     )
 
 
@@ -164,15 +164,6 @@ def _check_is_finished(folder: Path) -> None:
     if not folder.is_dir():
         raise PathError(f"{folder}: is a file, not a run's folder. Name the folder that it lies in")
     check_is_finished(folder, "Name one that soundfold train or soundfold cv wrote")
-
-
-def _data_root(folder: Path) -> str | None:
-    """Return the folder of the data set; a fold's folder leaves that to the cross-validation it lies in."""
-    for place in (folder, folder.resolve().parent):
-        root = identity_of(place).get("data")
-        if isinstance(root, str):
-            return root
-    return None
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -1,6 +1,5 @@
 """`soundfold export`: a model file with smaller numbers, and what that costs: measured, and refused above a bound."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from soundfold.data.reading import read_clips
 from soundfold.errors import DataError, ModelFileError, RunError, SoundfoldError
 from soundfold.evaluation.intervals import bootstrap_interval
 from soundfold.export.precision import with_precision
+from soundfold.jobs.begun import data_of
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.runtime import Model
 from soundfold.runtime import load as open_model
@@ -77,6 +77,9 @@ class ExportResult(BaseModel):
     portable_difference: float
     calibration_clips: int
     notes: tuple[str, ...] = ()
+
+
+_MET = "recordings that it was trained on, as there are no others"
 
 
 def export(
@@ -144,10 +147,12 @@ def export(
             }
         )
         if result.loss > max_loss:
+            flattered = measured_on == _MET
+            met = "; what it was trained on flatters the original, other sounds (--data) tell more" if flattered else ""
             raise ModelFileError(
                 f"{target}: must lose at most {100 * max_loss:g} % of accuracy, got {100 * result.loss:.1f} % "
                 f"({100 * result.accuracy_before:.1f} to {100 * result.accuracy_after:.1f} %, {measured_on}). "
-                f"Nothing is written; raise --max-loss, or take float16"
+                f"Nothing is written{met}; raise --max-loss, or take float16"
             )
         if not portable <= _WAYS_BOUND[kind]:
             raise ModelFileError(
@@ -168,15 +173,13 @@ def _kind(name: str) -> Precision:
 def _read(model: Path, data: str | Path | None, where: Mapping[str, str] | None, opened: Model) -> Clips:
     """Read the data that is named, or that the run names."""
     if data is None:
-        told = find_model(model).with_name("run.json")
-        try:
-            identity = json.loads(told.read_text(encoding="utf-8"))
-            data, where = identity["data"], where or identity.get("where")
-        except (OSError, ValueError, KeyError, TypeError):
+        told = data_of(find_model(model).parent)
+        if not told:
             raise DataError(
                 f"{model}: does not say what it was trained on, so nothing can be measured. Name labelled sounds "
                 f"with --data"
-            ) from None
+            )
+        data, where = told["data"], where or told["where"]
     return read_clips(data, where=where, labels="several" if opened.card.answer == "several" else "auto")
 
 
@@ -191,7 +194,7 @@ def _sides(model: Model, clips: Clips, calibrating: int) -> tuple[pd.DataFrame, 
     if met.all() or not met.any():
         groups = np.random.default_rng(0).permutation(table["group"].unique())
         side = table["group"].isin(set(groups[: len(groups) // 2])).to_numpy()
-        told = "recordings that it was trained on, as there are no others" if met.all() else "recordings it never met"
+        told = _MET if met.all() else "recordings it never met"
     else:
         side, told = met, "held-out recordings"
     draw = np.random.default_rng(0)

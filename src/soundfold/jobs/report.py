@@ -30,7 +30,7 @@ from soundfold.evaluation.report import (
     render_page,
     surest_mistakes,
 )
-from soundfold.jobs.begun import check_is_finished, identity_of
+from soundfold.jobs.begun import check_is_finished, data_of
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.wording import counted, natural_order
@@ -145,7 +145,7 @@ def _gathered(path: Path, name: str, clips: int) -> ReportRun:
         table = scored = read_predictions(path)
         result = _rescored(scored)
     else:
-        data = _data_of(path)
+        data = data_of(path).get("data")
         result = _result(path)
         kept = path / "predictions.parquet"
         table = read_predictions(kept) if kept.exists() else None
@@ -189,12 +189,6 @@ def _rescored(table: pd.DataFrame) -> EvaluateResult:
         split=SplitSummary(name="all clips", kind="all", n_test=len(table)),
         seconds=0.0,
     )
-
-
-def _data_of(path: Path) -> str | None:
-    """Return the folder that a run's data lay in when it began; of a fold's folder, its cross-validation's."""
-    roots = (identity_of(begun).get("data") for begun in (path, path.absolute().parent))
-    return next((root for root in roots if isinstance(root, str)), None)
 
 
 def _trainings(path: Path, result: TrainResult | CvResult | EvaluateResult) -> list[tuple[str | None, Path]]:

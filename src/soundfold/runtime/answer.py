@@ -44,7 +44,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for a sound: the mean over its windows, weighted by the sound each holds; see `runtime.silence`.
+    """The answer for a sound: the mean over its windows, weighted by the sound each holds. Windows that the model's
+    rule for unknown sounds refuses have no say in it, nor have silent ones, unless there are no others.
 
     Attributes:
         path: where the sound came from; "" for an array.

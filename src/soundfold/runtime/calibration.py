@@ -36,6 +36,11 @@ class Rejection(BaseModel):
     square: Numbers
     threshold: FiniteFloat
     false_alarms_per_hour: float = Field(ge=0, description="windows of background told to be a class")
+    by_window: bool = Field(
+        default=False,
+        description="it judges windows alone, and those that it refuses have no say in a longer sound; the rules of "
+        "earlier files judge the mean over all",
+    )
 
     @model_validator(mode="after")
     def _fit(self) -> "Rejection":

@@ -17,7 +17,7 @@ from soundfold.runtime.answer import Prediction, Span
 from soundfold.runtime.card import ModelCard
 from soundfold.runtime.events import Event, EventJoiner, Joining
 from soundfold.runtime.silence import is_silent
-from soundfold.runtime.verdict import judge_sound, span_of
+from soundfold.runtime.verdict import has_no_say, judge_sound, span_of
 from soundfold.runtime.windowing import MOST_WINDOWS, WindowCutter, batched, hop_samples, stacked
 
 __all__ = ["Hearing", "Run", "UnderWay", "hear", "hear_alone", "hear_together"]
@@ -56,7 +56,7 @@ def hear(
     joiner = EventJoiner(card, joining)
     spans: list[Span] = []
     events: list[Event] = []
-    heard, hushed = _Mean(len(card.labels)), _Mean(len(card.labels))
+    means = [_Mean(len(card.labels)) for _ in range(3)]  # of windows that are known, refused, silent
     heard_s = 0.0
     for batch in batched(chain((part for block in blocks for part in cutter.feed(block)), cutter.finish())):
         answers = yield stacked(batch, card.window)
@@ -65,13 +65,14 @@ def hear(
             span = span_of(card, start, stop, row, silent=silent)
             spans.append(span if every_probability else _lean(span))
             events += joiner.add(start, stop, row, silent=silent)
-            (hushed if silent else heard).add(row, part.shape[1])
+            means[2 if silent else int(has_no_say(card, row))].add(row, part.shape[1])
         if on_heard is not None:
             on_heard(spans[-1].end_s - heard_s)
             heard_s = spans[-1].end_s
     if not spans:
         raise AudioError(f"{name or 'sound'}: holds no samples. Give a sound that lasts at least one sample")
-    mean = (heard if heard.samples else hushed).value()  # silence tells nothing, unless there is nothing else
+    # what is like no class tells nothing of the sound, and silence still less, unless there is nothing else
+    mean = next(one for one in means if one.samples).value()
     if not np.isfinite(mean).all():
         raise AudioError(f"{name or 'sound'}: its samples are too large for an answer. Scale them to -1 … 1")
     verdict = judge_sound(card, mean, spans)

@@ -9,7 +9,7 @@ from soundfold.runtime.answer import UNKNOWN, Span
 from soundfold.runtime.calibration import TOLD_FROM
 from soundfold.runtime.card import ModelCard
 
-__all__ = ["Verdict", "judge", "judge_sound", "span_of"]
+__all__ = ["Verdict", "has_no_say", "judge", "judge_sound", "span_of"]
 
 
 class Verdict(NamedTuple):
@@ -37,24 +37,51 @@ def judge(card: ModelCard, row: np.ndarray, *, silent: bool = False) -> Verdict:
         order = np.argsort(-row, kind="stable")
         told = tuple(card.labels[k] for k in order if row[k] > thresholds.get(card.labels[k], TOLD_FROM))
         return Verdict(label, probability, told, None)
-    rule = None if calibration is None else calibration.rejection
-    if probability < thresholds.get(label, 0.0) or (rule is not None and rule.is_unknown(row)):
-        return Verdict(UNKNOWN, probability, None, label)
-    return Verdict(label, probability, None, None)
+    return _of_one(card, row, unknown=_is_refused(card, row))
+
+
+def has_no_say(card: ModelCard, row: np.ndarray) -> bool:
+    """Tell whether a window of such probabilities (labels,) has no say in what is told of a longer sound."""
+    return _judges_windows(card) and _is_refused(card, row)
 
 
 def judge_sound(card: ModelCard, mean: np.ndarray, spans: Sequence[Span]) -> Verdict:
     """Return what a model tells of a whole sound: what its windows' mean says, but nothing if it knows none of them.
 
+    A rule for unknown sounds that judges windows is not asked about their mean: that of several sounds, one after the
+    other, is like none of them.
+
     Args:
         card: the model's.
-        mean: (labels,) probabilities of the windows that are not silent, or of all if all are.
+        mean: (labels,) probabilities of the windows that have a say; where there are none, of those that are not
+            silent, or of all if all are.
         spans: the windows.
     """
-    verdict = judge(card, mean, silent=all(span.silent for span in spans))
-    if card.answer == "one" and verdict.nearest is None and all(span.nearest is not None for span in spans):
-        return Verdict(UNKNOWN, verdict.probability, None, verdict.label)
-    return verdict
+    if card.answer == "several" or all(span.silent for span in spans):
+        return judge(card, mean, silent=all(span.silent for span in spans))
+    refused = not _judges_windows(card) and _is_refused(card, mean)
+    return _of_one(card, mean, unknown=refused or all(span.nearest is not None for span in spans))
+
+
+def _is_refused(card: ModelCard, row: np.ndarray) -> bool:
+    rule = None if card.calibration is None else card.calibration.rejection
+    return rule is not None and rule.is_unknown(row)
+
+
+def _judges_windows(card: ModelCard) -> bool:
+    """Tell whether a rule judges windows alone; the rules of earlier files judge their mean too."""
+    rule = None if card.calibration is None or card.answer == "several" else card.calibration.rejection
+    return rule is not None and rule.by_window
+
+
+def _of_one(card: ModelCard, row: np.ndarray, *, unknown: bool) -> Verdict:
+    """Return what a model of one label tells by its probabilities (labels,); nothing below the label's threshold."""
+    best = int(row.argmax())
+    label, probability = card.labels[best], float(row[best])
+    thresholds = {} if card.calibration is None else card.calibration.thresholds
+    if unknown or probability < thresholds.get(label, 0.0):
+        return Verdict(UNKNOWN, probability, None, label)
+    return Verdict(label, probability, None, None)
 
 
 def span_of(card: ModelCard, start: int, stop: int, row: np.ndarray, *, silent: bool = False) -> Span:

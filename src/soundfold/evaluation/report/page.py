@@ -109,7 +109,8 @@ def _foot(runs: Sequence[ReportRun]) -> Html:
     rate = "Sounds are embedded as mono FLAC at 22 kHz, half the rate of a compact disc. " if any(
         clip.sound for run in runs for clip in run.clips
     ) else ""  # fmt: skip
-    told = "Every figure can be computed again from the run's predictions.parquet. "
+    kept = any(run.predictions is not None for run in runs)
+    told = "Every score can be computed again from the run's predictions.parquet. " if kept else ""
     return element("footer", element("p", f"{told}{rate}This page needs no network and runs no script."))
 
 

@@ -3,7 +3,7 @@ import * as ort from "./ort/ort.wasm.min.mjs";
 import { SoundError, decode } from "./decode.js";
 import { EventJoiner, inOrder } from "./joiner.js";
 import { Resampler, resample } from "./resample.js";
-import { isSilent, soundVerdict, verdict } from "./verdict.js";
+import { isSilent, refuses, soundVerdict, verdict } from "./verdict.js";
 
 export const WHERE = "The model runs in this browser: no sound leaves this machine.";
 const MOST_WAITING = 8; // windows that may wait to be answered live
@@ -51,20 +51,22 @@ export async function predict(file, bytes) {
   const timeline = [];
   const events = [];
   const joiner = new EventJoiner(card);
-  const sums = [false, true].map((silent) => ({ silent, row: card.labels.map(() => 0), samples: 0 }));
+  const sums = ["known", "refused", "silent"].map(() => ({ row: card.labels.map(() => 0), samples: 0 }));
   const total = channels[0].length;
   for (let start = 0; start < total; start += card.window) {
     const part = channels.map((samples) => samples.subarray(start, start + card.window));
     const row = await answer(part);
     const silent = isSilent(card, part);
-    const sum = sums.find((one) => one.silent === silent);
+    const told = span(start, part[0].length, row, silent);
+    const sum = sums[silent ? 2 : card.rejection?.by_window && refuses(card.rejection, row) ? 1 : 0];
     sum.row = sum.row.map((value, label) => value + row[label] * part[0].length);
     sum.samples += part[0].length;
-    timeline.push(span(start, part[0].length, row, silent));
+    timeline.push(told);
     events.push(...joiner.add(start, start + part[0].length, row, silent));
     await new Promise((resolve) => setTimeout(resolve)); // the page stays alive in between
   }
-  const sum = sums.find((one) => one.samples); // silence tells nothing, unless there is nothing else
+  // what is like no class tells nothing of the sound, and silence still less, unless there is nothing else
+  const sum = sums.find((one) => one.samples);
   const mean = sum.row.map((value) => value / sum.samples);
   if (!mean.every(Number.isFinite)) throw new Error(`${file.name}: its samples are too large for an answer. Scale them to -1 … 1.`);
   events.push(...joiner.finish());

@@ -15,18 +15,25 @@ export function verdict(card, row, silent) {
     told.sort((a, b) => row[card.labels.indexOf(b)] - row[card.labels.indexOf(a)]);
     return { label, probability, labels: told };
   }
-  const unknown = probability < thresholdOf(card, label, 0) || refuses(card.rejection, row);
+  return ofOne(card, row, refuses(card.rejection, row));
+}
+
+function ofOne(card, row, refused) {
+  const probability = Math.max(...row);
+  const label = card.labels[row.indexOf(probability)];
+  const unknown = refused || probability < thresholdOf(card, label, 0);
   return unknown ? { label: "unknown", probability, nearest: label } : { label, probability };
 }
 
 // The probability from which a label is told. A label may be called like something that every object has.
 export const thresholdOf = (card, label, otherwise) => (Object.hasOwn(card.thresholds, label) ? card.thresholds[label] : otherwise);
 
-// What is told of a whole sound by its windows' mean: nothing if none of them is known.
+// What is told of a whole sound by its windows' mean: nothing if none of them is known. Rules of earlier files judge the mean too.
 export function soundVerdict(card, mean, spans) {
-  const told = verdict(card, mean, spans.every((span) => span.silent));
-  const unknown = card.answer === "one" && spans.every((span) => span.nearest !== undefined);
-  return unknown ? { label: "unknown", probability: told.probability, nearest: told.nearest ?? told.label } : told;
+  const silent = spans.every((span) => span.silent);
+  if (silent || card.answer === "several") return verdict(card, mean, silent);
+  const refused = !card.rejection?.by_window && refuses(card.rejection, mean);
+  return ofOne(card, mean, refused || spans.every((span) => span.nearest !== undefined));
 }
 
 // Whether a window holds nothing to hear (runtime/silence.py).
