@@ -64,6 +64,22 @@ def test_cv_prints_one_json_document(capsys: pytest.CaptureFixture[str], small_d
 
 
 @pytest.mark.usefixtures("hollow_model_file")
+@pytest.mark.parametrize(
+    ("asked", "is_clean"), [(("--test-fold", 3), True), (("--random-split", 0.25), False), (("--all",), None)]
+)
+def test_that_nothing_leaked_is_told_too(
+    capsys: pytest.CaptureFixture[str],
+    small_data: Path,
+    tmp_path: Path,
+    asked: tuple[object, ...],
+    is_clean: bool | None,
+) -> None:
+    _, out, _ = run(capsys, "train", small_data, *SET, "--epochs", 1, *asked, "--out", tmp_path / "run")
+    leaks = [line.split(":", 1)[1].strip() for line in out.splitlines() if line.startswith("leak:")]
+    assert [line.startswith("none: no recording") for line in leaks] == ([] if is_clean is None else [is_clean])
+
+
+@pytest.mark.usefixtures("hollow_model_file")
 def test_train_tells_people(capsys: pytest.CaptureFixture[str], small_data: Path, tmp_path: Path) -> None:
     status, out, err = run(capsys, "train", small_data, *SET, "--random-split", 0.25, "--out", tmp_path / "run")
     assert status == 0

@@ -263,6 +263,8 @@ def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | Evaluat
     if leaks.get("sentence"):
         heading = "leak:   " if leaks.get("clips") or leaks.get("identical_clips") else "warning:"
         console.print(f"[bold]{heading}[/bold]    {escape(on_one_line(str(leaks['sentence'])))}", soft_wrap=True)
+    elif result.n and leaks.get("groups_known") and not hasattr(result, "met"):  # who evaluates tells what was met
+        _say(console, "leak:       none: no recording, and no identical sound, stands on both sides")
     if result.left_out:
         _say(console, f"left out:   {counted(len(result.left_out), 'clip')} that cannot be used; --json lists them")
     for note in result.notes:
