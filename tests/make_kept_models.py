@@ -67,7 +67,7 @@ def main() -> int:
 
     folder = KEPT / soundfold.__version__
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*_NETWORKS, "float16", "int8", "calibrated"):
+    for name in (*_NETWORKS, "float16", "int8", "calibrated", "calibrated-by-window"):
         path = folder / f"{name}.onnx"
         if path.exists():
             print(f"{path}: is there already, and stays as it is", file=sys.stderr)
@@ -88,8 +88,8 @@ def _write(name: str, place: Path, path: Path) -> None:
     if name in ("float16", "int8"):
         export(path.with_name("tutorial.onnx"), name, path, data=data, max_loss=1.0)
         return
-    recipe, changes, seeds = _NETWORKS["mfcc" if name == "calibrated" else name]
-    if name == "calibrated":
+    recipe, changes, seeds = _NETWORKS["mfcc" if name.startswith("calibrated") else name]
+    if name.startswith("calibrated"):
         soundfold.cross_validate(data, recipe=recipe, changes=changes, out=place / "cv", cache=cache)
         soundfold.train(
             data, recipe=recipe, changes=changes, everything=True, calibrate=place / "cv", precision=0.6,
