@@ -26,7 +26,9 @@ from soundfold.evaluation.report import (
     ReportClip,
     ReportRun,
     embed_sound,
+    is_of_several_labels,
     is_ours,
+    measured,
     render_page,
     surest_mistakes,
 )
@@ -109,8 +111,8 @@ def _check_alike(runs: Sequence[ReportRun]) -> None:
     """Raise unless the runs that scored anything did so by the same measure."""
     kinds: dict[bool, ReportRun] = {}
     for run in runs:
-        if run.result.accuracy is not None or run.result.mean_average_precision is not None:
-            kinds.setdefault(run.result.mean_average_precision is not None, run)
+        if measured(run.result) is not None:
+            kinds.setdefault(is_of_several_labels(run.result), run)
     if len(kinds) > 1:
         raise RunError(
             f"runs must all be of one label a clip, or all of several, got {kinds[True].path} (several) and "

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from soundfold.errors import ModelFileError
-from soundfold.runtime.calibration import Calibration
+from soundfold.runtime.calibration import Calibration, Rejection
 
 __all__ = [
     "CARD_KEY",
@@ -70,6 +70,11 @@ class ModelCard(BaseModel):
     def temperature(self) -> float:
         """What the graph divides logits by; 1 where nothing was calibrated."""
         return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """The rule for unknown sounds; None where there is none, and of several labels, of which none may be told."""
+        return None if self.calibration is None or self.answer == "several" else self.calibration.rejection
 
     @property
     def window_s(self) -> float:

@@ -88,7 +88,7 @@ class EventJoiner:
         self._rate = card.sample_rate
         self._only_likeliest = card.answer == "one"
         self._thresholds = _thresholds(card, joining.threshold)
-        self._rule = card.calibration.rejection if card.calibration is not None and self._only_likeliest else None
+        self._rule = card.rejection
         # half a sample of tolerance: seconds are no whole samples
         self._least = joining.min_s * card.sample_rate - 0.5
         self._gap = joining.gap_s * card.sample_rate + 0.5

@@ -65,7 +65,7 @@ def hear(
             span = span_of(card, start, stop, row, silent=silent)
             spans.append(span if every_probability else _lean(span))
             events += joiner.add(start, stop, row, silent=silent)
-            means[2 if silent else int(has_no_say(card, row))].add(row, part.shape[1])
+            means[2 if silent else int(has_no_say(card, span, row))].add(row, part.shape[1])
         if on_heard is not None:
             on_heard(spans[-1].end_s - heard_s)
             heard_s = spans[-1].end_s

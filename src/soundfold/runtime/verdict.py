@@ -40,9 +40,12 @@ def judge(card: ModelCard, row: np.ndarray, *, silent: bool = False) -> Verdict:
     return _of_one(card, row, unknown=_is_refused(card, row))
 
 
-def has_no_say(card: ModelCard, row: np.ndarray) -> bool:
-    """Tell whether a window of such probabilities (labels,) has no say in what is told of a longer sound."""
-    return _judges_windows(card) and _is_refused(card, row)
+def has_no_say(card: ModelCard, span: Span, row: np.ndarray) -> bool:
+    """Tell whether a window, answered with these probabilities (labels,), has no say in what is told of a longer sound.
+
+    What the rule refuses is unknown; so windows that are known, most of all, need not be held against it again.
+    """
+    return span.nearest is not None and _judges_windows(card) and _is_refused(card, row)
 
 
 def judge_sound(card: ModelCard, mean: np.ndarray, spans: Sequence[Span]) -> Verdict:
@@ -64,14 +67,12 @@ def judge_sound(card: ModelCard, mean: np.ndarray, spans: Sequence[Span]) -> Ver
 
 
 def _is_refused(card: ModelCard, row: np.ndarray) -> bool:
-    rule = None if card.calibration is None else card.calibration.rejection
-    return rule is not None and rule.is_unknown(row)
+    return card.rejection is not None and card.rejection.is_unknown(row)
 
 
 def _judges_windows(card: ModelCard) -> bool:
     """Tell whether a rule judges windows alone; the rules of earlier files judge their mean too."""
-    rule = None if card.calibration is None or card.answer == "several" else card.calibration.rejection
-    return rule is not None and rule.by_window
+    return card.rejection is not None and card.rejection.by_window
 
 
 def _of_one(card: ModelCard, row: np.ndarray, *, unknown: bool) -> Verdict:

@@ -3,6 +3,7 @@
 material.py   what a page is made of: runs, their curves, the clips with their sounds
 markup.py     elements and tables, everything that users named escaped
 charts.py     bars, intervals and curves as SVG
+measured.py   what a run is scored by: accuracy, or mean average precision
 verdict.py    a run's score in one sentence
 scores.py     the sections on scores: in all, by fold, by class, leaks
 confusion.py  who is taken for whom
@@ -15,6 +16,7 @@ page.html, report.css
 """
 
 from soundfold.evaluation.report.material import Curve, ReportClip, ReportRun, Sound
+from soundfold.evaluation.report.measured import is_of_several_labels, measured
 from soundfold.evaluation.report.mistakes import surest_mistakes
 from soundfold.evaluation.report.page import is_ours, render_page
 from soundfold.evaluation.report.sounds import RATE_HZ, embed_sound
@@ -26,7 +28,9 @@ __all__ = [
     "ReportRun",
     "Sound",
     "embed_sound",
+    "is_of_several_labels",
     "is_ours",
+    "measured",
     "render_page",
     "surest_mistakes",
 ]

@@ -6,7 +6,7 @@ from soundfold.evaluation.report.material import Result
 from soundfold.evaluation.results import CvResult, FoldScore, MetScore, Scores, known
 from soundfold.wording import format_percent
 
-__all__ = ["Measured", "headline", "is_of_several_labels", "measured", "value_of"]
+__all__ = ["Measured", "headline", "interval_of", "is_of_several_labels", "measured", "value_of"]
 
 _PRECISION = "mean average precision"
 
@@ -68,3 +68,8 @@ def is_of_several_labels(result: Result) -> bool:
 def value_of(part: FoldScore | MetScore | Scores) -> float:
     """Return the score of a part of a run's clips."""
     return known(part.accuracy if part.mean_average_precision is None else part.mean_average_precision)
+
+
+def interval_of(part: MetScore | Scores) -> tuple[float, float] | None:
+    """Return the 95 % interval of that score; None with too few recordings."""
+    return part.accuracy_ci95 if part.mean_average_precision is None else part.mean_average_precision_ci95

@@ -5,7 +5,14 @@ from soundfold.evaluation.report.charts import SCALE, barred_percent, curves, st
 from soundfold.evaluation.report.confusion import confusion_matrix, frequent_mistakes
 from soundfold.evaluation.report.markup import Html, element, facts, join, name, table
 from soundfold.evaluation.report.material import ReportRun, Result
-from soundfold.evaluation.report.measured import Measured, headline, is_of_several_labels, measured, value_of
+from soundfold.evaluation.report.measured import (
+    Measured,
+    headline,
+    interval_of,
+    is_of_several_labels,
+    measured,
+    value_of,
+)
 from soundfold.evaluation.report.verdict import unbroken
 from soundfold.evaluation.results import CvResult, EvaluateResult, MetScore, Scores, unit_of
 from soundfold.wording import counted, format_interval, format_percent
@@ -56,7 +63,7 @@ def by_fold(run: ReportRun) -> Html | None:
     rows = []
     for fold in result.folds:
         found = _scores_of(run, str(fold.fold))
-        interval = _interval_of(found) if found else None
+        interval = interval_of(found) if found else None
         rows.append(
             (
                 name(fold.fold),
@@ -196,11 +203,6 @@ def _bare_interval(interval: tuple[float, float] | None) -> str:
 def _marks(run: ReportRun) -> list[float]:
     folds = run.result.folds if isinstance(run.result, CvResult) else ()
     return [value_of(fold) for fold in folds] if len(folds) > 1 else []
-
-
-def _interval_of(scores: Scores) -> tuple[float, float] | None:
-    several = scores.mean_average_precision is not None
-    return scores.mean_average_precision_ci95 if several else scores.accuracy_ci95
 
 
 def _scores_of(run: ReportRun, fold: str) -> Scores | None:
