@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from soundfold.errors import DataError, PathError
-from soundfold.evaluation import draw_confusion, draw_curves, draw_folds, save_png, score_title
+from soundfold.evaluation import draw_confusion, draw_curves, save_png, score_title
 from soundfold.evaluation.lettering import drawable, font_families
 
 ODD = ["собака", "狗が吠える", "dog 🐕", "a$b$ \\frac", "naïve\ncafé", "x" * 80, "ไทย", "كلب", " ", "\x00"]
@@ -50,22 +50,6 @@ def test_rows_are_shaded_by_their_share() -> None:
     assert np.allclose(shades, [[0.25, 0.75], [0, 0], [0.5, 0.5]])
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["a", "b", "z"]
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["a", "b"]
-
-
-@pytest.mark.parametrize("folds", [[1], [1, 2, 3], ["собака", "狗"], list(range(1, 41))])
-def test_folds(tmp_path: Path, folds: list[object]) -> None:
-    figure = draw_folds(folds, np.linspace(0, 1, len(folds)).tolist(), title="狗")
-    save_png(tmp_path / "f.png", figure, dpi=50)
-    told = next(text for text in texts(figure) if text.startswith("mean"))
-    assert ("±" in told) == (len(folds) > 1)
-
-
-def test_the_band_of_the_deviation_lies_behind_the_bars_and_the_mean_before_them() -> None:
-    (axes,) = draw_folds([1, 2, 3], [0.4, 0.5, 0.6]).axes
-    *bars, band = axes.patches
-    assert [bar.get_height() for bar in bars] == pytest.approx([40, 50, 60])
-    assert (band.get_y(), band.get_height()) == pytest.approx((40, 20))
-    assert band.get_zorder() < min(bar.get_zorder() for bar in bars) < axes.lines[0].get_zorder()
 
 
 def test_curves(tmp_path: Path) -> None:
@@ -110,7 +94,7 @@ def test_neither_pyplot_nor_torch_is_imported_and_matplotlib_only_to_draw(tmp_pa
 import sys
 import soundfold.evaluation as e
 assert not {{"matplotlib", "sklearn", "torch"}} & set(sys.modules), "importing the room imports too much"
-e.save_png({str(tmp_path / "a.png")!r}, e.draw_folds([1], [0.5]), dpi=50)
+e.save_png({str(tmp_path / "a.png")!r}, e.draw_confusion([[1]], ["a"]), dpi=50)
 assert not {{"matplotlib.pyplot", "torch"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -144,9 +128,7 @@ def test_wrong_input(tmp_path: Path) -> None:
         DataError, match=r"confusion must have a row and a column for each label, in all \(3, 3\), got \(2, 2\)"
     ):
         draw_confusion(counts(2), list("abc"))
-    with pytest.raises(DataError, match="accuracies must be one a fold and at least one, got 1 for 2 folds"):
-        draw_folds([1, 2], [0.5])
     with pytest.raises(DataError, match=r"'loss' or 'acc', got 1 row of epoch, lr"):
         draw_curves(pd.DataFrame({"epoch": [1], "lr": [0.1]}))
     with pytest.raises(PathError, match=r"cannot be written: No such file"):
-        save_png(tmp_path / "gone" / "a.png", draw_folds([1], [0.5]))
+        save_png(tmp_path / "gone" / "a.png", draw_confusion([[1]], ["a"]))

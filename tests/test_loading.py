@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from soundfold.cli.loading import loading
+from soundfold.cli.loading import loading, thawing
 from soundfold.errors import MissingExtraError
 
 
@@ -14,7 +14,7 @@ def test_nothing_is_collected_while_a_verb_loads(collects: bool, module: str) ->
     (gc.enable if collects else gc.disable)()
     frozen = gc.get_freeze_count()
     try:
-        with loading("train", "soundfold x"):
+        with thawing(), loading("train", "soundfold x"):
             assert not gc.isenabled()
             __import__(module)
     except MissingExtraError:
@@ -24,3 +24,20 @@ def test_nothing_is_collected_while_a_verb_loads(collects: bool, module: str) ->
         gc.enable()
     assert found == collects
     assert gc.get_freeze_count() == frozen, "what a caller of ours leaves behind can still be collected"
+
+
+def test_what_was_loaded_is_out_of_the_collectors_sight_while_the_verb_works() -> None:
+    with thawing():
+        with loading("train", "soundfold x"):
+            import json  # noqa: F401
+        assert gc.get_freeze_count() > 1_000
+
+
+def test_what_a_caller_has_frozen_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        with thawing(), loading("train", "soundfold x"):
+            pass
+        assert gc.get_freeze_count() > 1_000
+    finally:
+        gc.unfreeze()

@@ -30,6 +30,7 @@ from soundfold.cli import (
     train,
     tune,
 )
+from soundfold.cli.loading import thawing
 from soundfold.cli.printing import escape_what_cannot_be_shown
 from soundfold.errors import SoundfoldError
 from soundfold.wording import on_one_line
@@ -97,7 +98,7 @@ def _soundfold(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     escape_what_cannot_be_shown()
-    with _ended_in_order() as told_to_end:
+    with _ended_in_order() as told_to_end, thawing():
         status = _run(arguments)
     return _TERMINATED if told_to_end and status == _INTERRUPTED else status
 

@@ -12,7 +12,6 @@ from soundfold.evaluation.figures import (
     draw_average_precisions,
     draw_confusion,
     draw_curves,
-    draw_folds,
     save_png,
     score_title,
 )
@@ -71,7 +70,6 @@ __all__ = [
     "draw_average_precisions",
     "draw_confusion",
     "draw_curves",
-    "draw_folds",
     "draw_recordings",
     "fit_temperature",
     "fixed_generator",

@@ -8,9 +8,7 @@ __all__ = ["ClassDifference", "CompareResult", "ComparedRun", "Comparison", "Dis
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True)
 
 
 class FoldDifference(_Frozen):

@@ -1,4 +1,4 @@
-"""Pictures of results: the confusion matrix, scores by fold, learning curves; and saving them as PNG.
+"""Pictures of results: the confusion matrix, average precisions, learning curves; and saving them as PNG.
 
 Everything is drawn on `Figure` objects through the Agg canvas: neither pyplot nor any global setting of matplotlib is
 touched, so figures can be drawn in threads, without a screen, and inside somebody's notebook. Colours can be told
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_average_precisions", "draw_confusion", "draw_curves", "draw_folds", "save_png", "score_title"]
+__all__ = ["draw_average_precisions", "draw_confusion", "draw_curves", "save_png", "score_title"]
 
 _INK = "#222222"
 _GRID = "#dddddd"
@@ -135,48 +135,6 @@ def draw_average_precisions(
     _dress(axes, "average precision, % (the mark: by chance)", "")
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=_GRID, linewidth=0.6)
-    return figure
-
-
-def draw_folds(
-    folds: Sequence[object], accuracies: Sequence[float], *, title: str = "", what: str = "accuracy"
-) -> "Figure":
-    """Draw the accuracy of each fold as a bar, with their mean and, from two folds on, the sample deviation.
-
-    Args:
-        folds: the folds' names, in the order to draw them.
-        accuracies: one a fold, in 0..1.
-        title: text above.
-        what: what is drawn, where it is another score.
-
-    Raises:
-        DataError: when there is no fold, or not one accuracy a fold.
-    """
-    if not folds or len(folds) != len(accuracies):
-        raise DataError(
-            f"accuracies must be one a fold and at least one, got {len(accuracies)} for {counted(len(folds), 'fold')}. "
-            "Give a finished cross-validation's folds."
-        )
-    values = 100 * np.asarray(accuracies, dtype=np.float64)
-    figure, axes = _sheet((max(5.5, 0.55 * len(values) + 2), 4.2), title)
-    bars = axes.bar(range(len(values)), values, width=0.7, color=_LINES[0])
-    for k, value in enumerate(values):
-        height, shade = (2.0, "white") if value >= 10 else (value + 1.5, _INK)
-        axes.text(k, height, f"{value:.1f}", ha="center", va="bottom", color=shade, fontsize=9)
-    mean = float(values.mean())
-    spread = float(values.std(ddof=1)) if len(values) > 1 else None
-    told = f"mean {mean:.1f} %" + (f" ± {spread:.1f} (deviation over folds)" if spread is not None else "")
-    axes.axhline(mean, color=_LINES[1], linestyle="--", linewidth=1.2, label=told)
-    if spread is not None:
-        band = axes.axhspan(mean - spread, mean + spread, color=_LINES[1], alpha=0.25, linewidth=0)
-        band.set_zorder(bars[0].get_zorder() - 0.1)  # the bars hide it, the grid does not
-    _name_ticks(axes, "x", [str(fold) for fold in folds], fontsize=9)
-    middle, half = (len(values) - 1) / 2, max(len(values), 4) / 2
-    axes.set_xlim(middle - half, middle + half)
-    axes.set_ylim(0, 112)
-    axes.set_yticks(range(0, 101, 20))
-    _dress(axes, "fold held out", f"{what}, %")
-    _legend(axes)
     return figure
 
 

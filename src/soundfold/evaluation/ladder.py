@@ -16,7 +16,7 @@ __all__ = ["LadderResult", "LeftOutRung", "Rung", "cheapest_unbeaten", "verdict"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Rung(_Frozen):

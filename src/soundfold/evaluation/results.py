@@ -64,9 +64,7 @@ _OF_SOME = ("seeds", "calibration")  # the names of fields that only some runs h
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True)
 
     @model_serializer(mode="wrap")
     def _without_those_of_others(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
 from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
-from soundfold.jobs.score_figures import save_score_figures
+from soundfold.jobs.score_figure import save_score_figure
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.train import choose_out, resolve_recipe
 from soundfold.jobs.training_clock import TrainingClock
@@ -152,7 +152,7 @@ def _pool(
     write_predictions(folder / "predictions.parquet", table)
     train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
     scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
-    save_score_figures(folder, scores)
+    save_score_figure(folder, scores)
     kind = splits[0].kind
     parts = ", ".join(str(split.fold) for split in splits)
     name = f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording"

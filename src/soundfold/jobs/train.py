@@ -19,7 +19,7 @@ from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
-from soundfold.jobs.score_figures import has_score_figures, save_score_figures
+from soundfold.jobs.score_figure import has_score_figure, save_score_figure
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import Hardware, is_main_process
 from soundfold.wording import counted
@@ -169,8 +169,8 @@ def train(
             lessons = lessons_of(split, folder, "training", settings, seeds)
             trained = learn_lessons(prepared, lessons, settings, hardware, None, reporter)
             result = join_networks(prepared, settings, lessons, trained, calibrated)
-        if len(split.test) and not (was_finished and has_score_figures(folder)):
-            save_score_figures(folder, Scores.model_validate(result))
+        if len(split.test) and not (was_finished and has_score_figure(folder)):
+            save_score_figure(folder, Scores.model_validate(result))
     return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
 
 

@@ -12,7 +12,7 @@ __all__ = ["Kept", "SearchCost", "TuneResult", "TunedFold"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TunedFold(_Frozen):

@@ -1,10 +1,10 @@
-"""The figures of a run's scores: drawn once all is scored, and again where they were lost."""
+"""The figure of a run's scores: drawn once all is scored, and again where it was lost."""
 
 import pytest
 
 import soundfold
 from conftest import SMALL
-from soundfold.jobs.score_figures import has_score_figures
+from soundfold.jobs.score_figure import has_score_figure
 
 OPTIONS = {"recipe": "tutorial", "changes": (*SMALL, "training.epochs=1")}
 
@@ -22,7 +22,7 @@ def test_a_figure_that_was_lost_is_drawn_when_the_run_goes_on(verb, small_data, 
     run, cache = tmp_path / "run", tmp_path / "cache"
     verb(small_data, run, cache)
     drawn = (run / "confusion.png").read_bytes()
-    assert not any(has_score_figures(fold) for fold in run.glob("fold*")), "one figure, of all folds"
+    assert not any(has_score_figure(fold) for fold in run.glob("fold*")), "one figure, of all folds"
     for lost in ("metrics.json", "confusion.png"):
         (run / lost).unlink()
     verb(small_data, run, cache, resume=True)
@@ -45,4 +45,4 @@ def test_a_finished_training_without_its_figure_gets_it_back(small_data, tmp_pat
     train(small_data, run, cache)
     (run / "confusion.png").unlink()
     train(small_data, run, cache, resume=True)
-    assert has_score_figures(run)
+    assert has_score_figure(run)
