@@ -175,7 +175,20 @@ def test_views_are_embedding_logits_and_the_last_residual_block(settled: Efficie
         torch.testing.assert_close(logits, settled(spectrogram))
         torch.testing.assert_close(block, settled.features[:16](spectrogram).mean(dim=(2, 3)))
     assert [view.shape for view in (root, logits, block)] == [(2, 384), (2, 7), (2, 64)]
-    assert settled.view_sizes == (384, 7, 64)
+    assert settled.view_sizes() == [384, 7, 64]
+
+
+def test_a_fourth_view_is_of_the_two_blocks_before_the_last_stage(settled: EfficientAT) -> None:
+    spectrogram = FRONT_END(noise(2))
+    with torch.inference_mode():
+        three, four = settled.views(spectrogram), settled.views(spectrogram, 4)
+        blocks = [settled.features[: block + 1](spectrogram).mean(dim=(2, 3)) for block in (11, 12)]
+        assert all(torch.equal(one, other) for one, other in zip(three, four[:3], strict=True))
+        torch.testing.assert_close(four[3], torch.cat(blocks, dim=1))
+    assert [view.shape[1] for view in four] == settled.view_sizes(4) == [384, 7, 64, 96]
+    assert settled.features[12].block[0][0].in_channels == blocks[0].shape[1], "the next stage begins behind them"
+    assert settled.features[13].block[0][0].in_channels == blocks[1].shape[1]
+    assert settled.features[13].block[1][0].stride == (2, 2)
 
 
 def test_layer_maps_are_those_on_the_way(settled: EfficientAT) -> None:

@@ -73,14 +73,15 @@ def answers(job: FitJob) -> np.ndarray:
 
 
 def test_begins_at_the_answer_of_the_probe(small_data: Path, weights: Path, cache: Path, tmp_path: Path) -> None:
-    probe = load_recipe("probe", ["length_s=0.5"])
-    expected = answers(job_of(probe, small_data, cache, weights, tmp_path / "probe"))
-    assert expected.std() > 0.1
-    for blocks in (0, 13):
-        still = [*AUDIOSET, *QUIET, "start=probe", f"kept_blocks={blocks}", "weighting=recordings"]
-        recipe = load_recipe("tutorial", [*still, "epochs=1", "lr=1e-9"])
-        found = answers(job_of(recipe, small_data, cache, weights, tmp_path / str(blocks)))
-        np.testing.assert_allclose(found, expected, atol=2e-3)
+    for views, kept_blocks in ((3, (0, 13)), (4, (0, 11))):
+        probe = load_recipe("probe", ["length_s=0.5", f"views={views}"])
+        expected = answers(job_of(probe, small_data, cache, weights, tmp_path / f"probe{views}"))
+        assert expected.std() > 0.1
+        for blocks in kept_blocks:
+            changes = ["start=probe", f"views={views}", f"kept_blocks={blocks}", "weighting=recordings"]
+            recipe = load_recipe("tutorial", [*AUDIOSET, *QUIET, *changes, "epochs=1", "lr=1e-9"])
+            found = answers(job_of(recipe, small_data, cache, weights, tmp_path / f"{views}-{blocks}"))
+            np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
 def test_cross_validates_with_one_export_for_all_folds_and_predicts_without_torch(
@@ -213,6 +214,10 @@ def test_any_network_can_learn_on_these_features() -> None:
         (
             [*AUDIOSET, "start=probe", "kept_blocks=3", "mix=between_class"],
             "augment.mix must be off with model.kept_blocks = 3",
+        ),
+        (
+            [*AUDIOSET, "start=probe", "views=4", "kept_blocks=12"],
+            r"model.kept_blocks must be at most 11 with features.views = 4, .* got 12. Say features.views=3",
         ),
         ([*AUDIOSET, "model.kept_blocks=16", "start=probe"], "model.kept_blocks must be less than or equal to 15"),
     ],

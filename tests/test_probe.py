@@ -132,9 +132,11 @@ def test_the_head_is_the_mean_of_a_regression_a_view(
     train = (clips.table["fold"] != "3").to_numpy()
     values = (values - values[train].mean(axis=0)) / np.maximum(values[train].std(axis=0), 1e-12)
     logits = np.zeros(len(clips))
-    for start, stop in Embedding("mn04").views:
+    views = Embedding("mn04", recipe.features.views).views
+    assert len(views) == 4
+    for start, stop in views:
         found = LogisticRegression(C=0.01, max_iter=1000).fit(values[train, start:stop], clips.class_ids()[train])
-        logits += found.decision_function(values[:, start:stop]) / 3
+        logits += found.decision_function(values[:, start:stop]) / len(views)
     told = read_predictions(tmp_path / "run" / "predictions.parquet")["p:low"].to_numpy()
     expected = 1 / (1 + np.exp(-logits[~train]))
     np.testing.assert_allclose(told, expected, atol=0.01)

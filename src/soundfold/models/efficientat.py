@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 
 from soundfold.errors import ModelFileError, RecipeError, did_you_mean
@@ -55,6 +56,7 @@ _BLOCKS = (
     _Layout(5, 960, 160, True, nn.Hardswish, 1),
 )
 _HIDDEN = 1280
+_MIDDLE = (-6, -5)  # from the end, so that they are found too where the first blocks are somewhere else
 _TINY = 1e-12  # keeps the root's slope finite where an embedding's value is nothing
 _batch_norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
@@ -81,11 +83,13 @@ class EfficientAT(nn.Module):
         super().__init__()
         channels = _round_channels(_STEM * width_mult)
         blocks: list[nn.Module] = [_convolution(1, channels, 3, nn.Hardswish, stride=2)]
+        made = []
         for layout in _BLOCKS:
             block = _InvertedResidual(channels, layout, width_mult)
             blocks.append(block)
             channels = block.channels
-        self._channels, self._n_labels = channels, n_labels
+            made.append(channels)
+        self._n_labels, self._channels = n_labels, made
         self.width = 6 * channels
         blocks.append(_convolution(channels, self.width, 1, nn.Hardswish))
         self.features = nn.Sequential(*blocks)
@@ -115,25 +119,32 @@ class EfficientAT(nn.Module):
         """Return the embedding (batch, width) of what `features` gave: its mean over bands and time."""
         return maps.mean(dim=(-2, -1))
 
-    def views(self, spectrogram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return three descriptions of each clip for linear probes, the answers of which are best averaged.
+    def views(self, spectrogram: Tensor, count: int = 3) -> list[Tensor]:
+        """Return descriptions of each clip for linear probes, the answers of which are best averaged.
 
         Each errs in its own way: the embedding, its square root taken with the sign, as single values stand out; the
-        logits, which name AudioSet's classes, as long as the published head is in place; and the mean of the last
-        residual block, which has few values.
+        logits, which name AudioSet's classes, as long as the published head is in place; the mean of the last
+        residual block, which has few values; and, as a fourth, the means of the two blocks before the last stage,
+        which know less of AudioSet's classes and more of how a sound is made.
+
+        Args:
+            spectrogram: (batch, 1, 128, frames), or what the blocks before gave where `features` has lost its first.
+            count: 3 or 4.
 
         Returns:
-            (batch, width), (batch, n_labels), (batch, channels of block 15): 384, 527 and 64 for mn04.
+            (batch, width), (batch, n_labels), (batch, channels of block 15): 384, 527 and 64 for mn04; of four,
+            (batch, channels of blocks 11 and 12) too, 96.
         """
-        block, last = self.layer_maps(spectrogram, (-2, -1))
+        *middle, block, last = self.layer_maps(spectrogram, (*(_MIDDLE if count == 4 else ()), -2, -1))
         embedding = self.embed(last)
         root = embedding.sign() * (embedding.abs() + _TINY).sqrt()
-        return root, self.classifier(last), block.mean(dim=(-2, -1))
+        views = [root, self.classifier(last), block.mean(dim=(-2, -1))]
+        return [*views, torch.cat([maps.mean(dim=(-2, -1)) for maps in middle], dim=1)] if middle else views
 
-    @property
-    def view_sizes(self) -> tuple[int, int, int]:
-        """How many values each view has."""
-        return self.width, self._n_labels, self._channels
+    def view_sizes(self, count: int = 3) -> list[int]:
+        """Return how many values each of so many views has."""
+        sizes = [self.width, self._n_labels, self._channels[-1]]
+        return [*sizes, sum(self._channels[layer + 1] for layer in _MIDDLE)] if count == 4 else sizes
 
     def layer_maps(self, spectrogram: Tensor, layers: Iterable[int]) -> list[Tensor]:
         """Return the maps that some blocks of `features` give, for probes that look at more than the last one.

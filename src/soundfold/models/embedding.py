@@ -1,7 +1,7 @@
 """A pretrained network as a front end: waveform in, one vector a clip out, which nothing here ever changes.
 
-Three views of the network are put end to end (`EfficientAT.views`): the signed root of its embedding, its logits for
-AudioSet's 527 classes, and the mean of its last residual block.
+Views of the network are put end to end (`EfficientAT.views`): the signed root of its embedding, its logits for
+AudioSet's 527 classes, the mean of its last residual block, and, where four are asked for, those of two blocks before.
 """
 
 from itertools import accumulate, pairwise
@@ -28,6 +28,7 @@ class Embedding(nn.Module):
 
     Args:
         name: of the pretrained network.
+        views: how many, 3 or 4.
         portable: with the front end's operations as a model file can hold them.
 
     Attributes:
@@ -37,11 +38,11 @@ class Embedding(nn.Module):
 
     sample_rate = AudiosetMel.sample_rate
 
-    def __init__(self, name: str, *, portable: bool = False) -> None:
+    def __init__(self, name: str, views: int = 3, *, portable: bool = False) -> None:
         super().__init__()
         self.mel = AudiosetMel(portable=portable)
         self.network = build_efficientat(name).eval().requires_grad_(requires_grad=False)
-        sizes = self.network.view_sizes
+        sizes = self.network.view_sizes(views)
         self.views = list(pairwise(accumulate(sizes, initial=0)))
         self.shape = (1, sum(sizes), 1)
 
@@ -51,7 +52,7 @@ class Embedding(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return the views of each clip, end to end."""
-        return torch.cat(self.network.views(self.mel(waveform)), dim=1)[:, None, :, None]
+        return torch.cat(self.network.views(self.mel(waveform), len(self.views)), dim=1)[:, None, :, None]
 
 
 FrontEnd: TypeAlias = AudiosetMel | LogMel | Mfcc | Pcen | FrozenBlocks | Embedding | TransformersEncoder
@@ -80,7 +81,7 @@ def build_front_end(recipe: Recipe, *, portable: bool = False, weights: Path | N
         return build_features(recipe, portable=portable)
     if recipe.features.network.startswith(ENCODER_PREFIX):
         return build_encoder(recipe, portable=portable, weights=weights)
-    embedding = Embedding(recipe.features.network, portable=portable)
+    embedding = Embedding(recipe.features.network, recipe.features.views, portable=portable)
     if weights is not None:
         load_state(embedding.network, read_weights(weights), str(weights))
     return embedding

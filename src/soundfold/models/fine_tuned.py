@@ -53,7 +53,7 @@ class FrozenBlocks(nn.Module):
 
 
 class ProbedNetwork(nn.Module):
-    """Spectrograms, or maps of the blocks before, → logits: a pretrained network, its three views, and a linear layer.
+    """Spectrograms, or maps of the blocks before, → logits: a pretrained network, its views, and a linear layer.
 
     As the preset `probe` has it, but all of it can learn; see `EfficientAT.views`.
 
@@ -80,7 +80,7 @@ class ProbedNetwork(nn.Module):
 
     def view(self, maps: Tensor) -> Tensor:
         """Return the views end to end, (batch, values)."""
-        return torch.cat(self.network.views(maps), dim=1)
+        return torch.cat(self.network.views(maps, len(self.views)), dim=1)
 
     def set_head(self, mean: Tensor, std: Tensor, weight: Tensor, bias: Tensor) -> None:
         """Begin as a fitted probe: its standardisation, (values,) each, and its linear layer."""
@@ -120,4 +120,5 @@ def build_learning_part(recipe: Recipe, n_labels: int, weights: Path | None) -> 
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # the head was fitted to answers without gaps
-    return ProbedNetwork(network, n_labels, list(pairwise(accumulate(network.view_sizes, initial=0))))
+    sizes = network.view_sizes(recipe.features.views)
+    return ProbedNetwork(network, n_labels, list(pairwise(accumulate(sizes, initial=0))))

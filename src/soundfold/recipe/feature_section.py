@@ -27,6 +27,11 @@ class FeatureRecipe(Section):
     weights: str | None = Field(
         None, description="embedding: file or folder of its weights; none: SOUNDFOLD_WEIGHTS, or fetched and kept"
     )
+    views: Literal[3, 4] = Field(
+        3,
+        description="embedding by mn04 to mn20, and model.start = probe: how many views of the network have a "
+        "regression of their own; 4: one is of two blocks before its last stage",
+    )
     n_fft: int = Field(1024, ge=16, le=16_384, description="samples of one Fourier transform")
     win_length: int | None = Field(None, ge=16, description="samples of the Hann window; none: n_fft")
     hop_length: int = Field(512, ge=1, le=16_384, description="samples from one frame to the next")

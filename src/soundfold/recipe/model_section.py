@@ -15,6 +15,7 @@ __all__ = ["ModelRecipe", "check_model"]
 _EFFICIENTAT = ("mn04", "mn05", "mn10", "mn20")
 _TIMM = "timm/"
 _AUDIOSET_RATE = 32_000
+_MIDDLE_BLOCK = 11  # of 17, from 0; the fourth view of a network is of this one and the next
 _PICTURES_ONLY = ("band_shift", "noise_probability", "filter_db", "gain_db", "mix")
 """What maps of a network cannot be varied by; of `mix`, between-class mixing."""
 
@@ -118,6 +119,11 @@ def check_model(model: ModelRecipe, sound: SoundRecipe, features: FeatureRecipe,
         raise ValueError(
             f"model.kept_blocks must be 0 with model.start = random, got {model.kept_blocks}: blocks that are kept "
             f"would never learn. Say model.start=pretrained, or leave it out"
+        )
+    if features.views == 4 and model.start == "probe" and model.kept_blocks > _MIDDLE_BLOCK:
+        raise ValueError(
+            f"model.kept_blocks must be at most {_MIDDLE_BLOCK} with features.views = 4, one of which is of the blocks "
+            f"that follow, got {model.kept_blocks}. Say features.views=3, or model.kept_blocks={_MIDDLE_BLOCK}"
         )
     if augment.domain == "waveform" and model.kept_blocks:
         raise ValueError(
