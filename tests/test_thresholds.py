@@ -57,3 +57,16 @@ def test_a_label_that_cannot_be_told_so_precisely_is_never_told() -> None:
     table = table.assign(fold=[str(k % 2) for k in range(200)], group=[f"r{k}" for k in range(200)])
     for one in threshold_scores(predictions_table(table, ("a", "b"), values), 0.99):
         assert one.threshold is None or one.recall < 0.1
+
+
+def test_of_a_label_that_is_never_told_nothing_is_told() -> None:
+    """Each fold alone allows a threshold for `a`, by which some clips of the other are told; both together do not."""
+    sure = np.array([0.9] * 6 + [0.8] * 6)
+    values = np.stack([sure, 1 - sure], axis=1)
+    rows = range(24)
+    label = ["a"] * 6 + ["b"] * 6 + ["b"] * 6 + ["a"] * 6
+    table = pd.DataFrame({"path": [f"{k}.wav" for k in rows], "label": label, "group": [f"r{k}" for k in rows]})
+    table = table.assign(fold=["1"] * 12 + ["2"] * 12)
+    found = threshold_scores(predictions_table(table, ("a", "b"), np.concatenate([values, values])), 0.9)
+    assert [one.threshold for one in found] == [None, None]
+    assert [(one.told, one.precision, one.recall) for one in found] == [(0, None, 0.0)] * 2

@@ -99,6 +99,8 @@ def _candidates(values: Numbers, several: bool) -> Flags:
 def _score(
     label: str, threshold: float, told: Flags, without: Flags, truth: Flags, recording: npt.NDArray[np.int64]
 ) -> ThresholdScore:
+    if threshold >= NEVER:  # whatever the thresholds of the others told, the file will tell nothing
+        told = np.zeros_like(told)
     right = told & truth
     size = int(recording.max()) + 1
     counts = np.stack([np.bincount(recording, flags, size) for flags in (right, told)], axis=1).astype(np.int64)
