@@ -1,6 +1,7 @@
 """Clips that bear several labels: from a table's cells to a sigmoid in the model file, and a score of each label."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -367,17 +368,13 @@ def test_weights_and_sampling_let_labels_count_alike(tmp_path: Path) -> None:
     assert (~heard.any(axis=1)).sum() == 6
 
 
-def test_verbs_that_take_one_label_refuse_in_a_line(
-    cross_validated: CvResult, tones: Path, small_run: Path, tmp_path: Path
-) -> None:
-    run = cross_validated.out or ""
+def test_verbs_that_take_one_label_refuse_in_a_line(tones: Path, small_run: Path, tmp_path: Path) -> None:
     for work in (
         lambda: soundfold.ladder(tones, out=tmp_path / "ladder"),
         lambda: soundfold.tune(
             tones, recipe="tutorial", changes=LEARNING, trials=2, out=tmp_path / "tune", cache=tmp_path / "cache"
         ),
         lambda: soundfold.evaluate(small_run, tones),
-        lambda: soundfold.compare([run, f"{run}/fold1"]),
     ):
         with pytest.raises((DataError, RunError, PathError), match="its clips bear several labels each") as told:
             work()
@@ -397,6 +394,10 @@ def test_a_report_tells_precisions_and_every_label_that_was_mistaken(
     assert "Who is taken for whom" not in page
     assert "mean average precision, %</figcaption>" in page, "its curve"
     assert "accuracy, %</figcaption>" not in page
+    shutil.copytree(run, tmp_path / "copy")
+    twice = soundfold.report([run, tmp_path / "copy"], out=tmp_path / "twice.html").read_text(encoding="utf-8")
+    assert "rank the clips equally well" in twice
+    assert "right here alone" not in twice
     both = soundfold.report([run, run / "fold1"], out=tmp_path / "two.html").read_text(encoding="utf-8")
     assert "Average precision by class" in both
     with pytest.raises(RunError, match="runs must all be of one label a clip, or all of several"):

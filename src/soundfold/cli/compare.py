@@ -13,7 +13,7 @@ from soundfold.wording import counted, format_percent
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from soundfold.evaluation.comparison_result import CompareResult, Comparison
+    from soundfold.evaluation.comparison_result import ClassDifference, CompareResult, Comparison, FoldDifference
 
 __all__ = ["compare"]
 
@@ -61,13 +61,10 @@ def _tell_one(console: "Console", found: "Comparison", *, corrected: bool) -> No
     from soundfold.cli.columns import print_columns, print_line
     from soundfold.evaluation.comparison import p_in_words
 
-    rows: list[tuple[str, ...]] = [("", found.a, found.b, "difference", "clips")]
-    rows += [
-        (f"fold {fold.fold}", *_cells(fold.accuracy_a, fold.accuracy_b, fold.difference), f"{fold.n:,}")
-        for fold in found.folds or ()
-    ]
-    rows.append(("all clips", *_cells(found.accuracy_a, found.accuracy_b, found.difference), f"{found.n:,}"))
-    rows += [(row.label, *_cells(row.recall_a, row.recall_b, row.difference), f"{row.n:,}") for row in found.per_class]
+    rows: list[tuple[str, ...]] = [("mAP" if found.of_several else "", found.a, found.b, "difference", "clips")]
+    rows += [(f"fold {fold.fold}", *_cells(fold, "accuracy"), f"{fold.n:,}") for fold in found.folds or ()]
+    rows.append(("all clips", *_cells(found, "accuracy"), f"{found.n:,}"))
+    rows += [(row.label, *_cells(row, "recall"), f"{row.n:,}") for row in found.per_class]
     print_columns(console, rows)
     unit = "recording" if found.groups_known else "file"
     if found.fold_mean is not None and found.folds:
@@ -78,14 +75,27 @@ def _tell_one(console: "Console", found: "Comparison", *, corrected: bool) -> No
         low, high = found.difference_ci95
         told = f"95 % interval over {counted(found.n_recordings, unit)}: {100 * low:+.1f} to {100 * high:+.1f}"
         print_line(console, f"clips:    {100 * found.difference:+.1f} points, {told}")
-    p = f"chance:   {p_in_words(found.p_value)}, signs flipped by {unit}"
+    how = f"answers exchanged by {unit} at random" if found.of_several else f"signs flipped by {unit}"
+    p = f"chance:   {p_in_words(found.p_value)}, {how}"
     print_line(console, p + (f"; {p_in_words(found.p_corrected)} after Holm's correction" if corrected else ""))
-    told = f"both {found.both_right:,}, only {found.a} {found.only_a_right:,}, only {found.b} {found.only_b_right:,}"
-    print_line(console, f"right:    {told}, neither {found.both_wrong:,}")
+    if not found.of_several:
+        alone = f"only {found.a} {found.only_a_right:,}, only {found.b} {found.only_b_right:,}"
+        print_line(console, f"right:    both {found.both_right:,}, {alone}, neither {found.both_wrong:,}")
     for note in found.notes:
         print_line(console, f"note:     {note}")
     print_line(console, found.sentence, style="bold")
 
 
-def _cells(a: float, b: float, difference: float) -> tuple[str, str, str]:
-    return format_percent(a), format_percent(b), f"{100 * difference:+.1f}"
+def _cells(found: "Comparison | FoldDifference | ClassDifference", name: str) -> tuple[str, str, str]:
+    """Return both runs' accuracy or recall, or the precision of ranking that stands in its place, and the difference.
+
+    What cannot be known, as no clip bears the label, is a dash.
+    """
+    ranked = "mean_average_precision" if name == "accuracy" else "average_precision"
+    a, b = (
+        next((value for field in (name, ranked) if (value := getattr(found, f"{field}_{side}")) is not None), None)
+        for side in "ab"
+    )
+    if a is None or b is None:
+        return "–", "–", "–"
+    return format_percent(a), format_percent(b), f"{100 * found.difference:+.1f}"

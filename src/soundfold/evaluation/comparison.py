@@ -24,10 +24,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from soundfold.evaluation.comparison_of_several import differences_of_several
 from soundfold.evaluation.comparison_result import ClassDifference, Comparison, Disagreement, FoldDifference
 from soundfold.evaluation.intervals import bootstrap_interval
 from soundfold.evaluation.pairing import Pairing, pair_clips
-from soundfold.evaluation.predictions import check_predictions
+from soundfold.evaluation.predictions import check_predictions, is_of_several
 from soundfold.wording import counted, natural_order
 
 __all__ = ["SIGNIFICANT", "compare_predictions", "correct_for_many", "holm", "p_in_words", "sign_flip_p"]
@@ -37,6 +38,7 @@ _FEW_RECORDINGS = 20
 _LEAST_P = 1e-12  # nearer to zero, the sum's rounding could not be told from a probability
 
 Whole = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 def compare_predictions(
@@ -61,45 +63,52 @@ def compare_predictions(
     check_predictions(a)
     check_predictions(b)
     pair = pair_clips(a, b, names, roots)
-    right_a, right_b = (table["label"].to_numpy() == table["predicted"].to_numpy() for table in (pair.a, pair.b))
     recording = np.unique(pair.a["group"].to_numpy(dtype=object), return_inverse=True)[1]
+    folds = _same_folds(pair)
+    told = differences_of_several if is_of_several(pair.a) else _differences
+    values: dict[str, Any] = told(pair, recording, folds)
+    differences = [fold.difference for fold in values["folds"] or ()]
+    comparison = Comparison(
+        a=names[0],
+        b=names[1],
+        n=len(recording),
+        n_recordings=int(recording.max()) + 1,
+        groups_known=groups_known,
+        **values,
+        fold_mean=float(np.mean(differences)) if differences else None,
+        fold_std=float(np.std(differences, ddof=1)) if len(differences) > 1 else None,
+        unmatched_a=pair.unmatched_a,
+        unmatched_b=pair.unmatched_b,
+        notes=_notes(pair, names, recording, groups_known),
+        p_corrected=values["p_value"],
+        beyond_chance=values["p_value"] < SIGNIFICANT,
+        sentence="",
+    )
+    return comparison.model_copy(update={"sentence": _in_words(comparison)})
+
+
+def _differences(pair: Pairing, recording: Whole, folds: dict[str, Flags] | None) -> dict[str, Any]:
+    """Return the fields of a `Comparison` that runs of one label a clip have of their own."""
+    right_a, right_b = (table["label"].to_numpy() == table["predicted"].to_numpy() for table in (pair.a, pair.b))
     gain = right_b.astype(np.int64) - right_a.astype(np.int64)
-    clips = np.bincount(recording)
     gains = np.rint(np.bincount(recording, weights=gain)).astype(np.int64)
-    interval = _interval(gains, clips)
-    p_value = sign_flip_p(gains)
-    folds = _folds(pair, right_a, right_b)
-    differences = [fold.difference for fold in folds or ()]
-    values: dict[str, Any] = {
-        "a": names[0],
-        "b": names[1],
-        "n": len(gain),
-        "n_recordings": len(clips),
-        "groups_known": groups_known,
+    return {
         "accuracy_a": float(right_a.mean()),
         "accuracy_b": float(right_b.mean()),
         "difference": float(gain.sum() / len(gain)),
-        "difference_ci95": interval,
-        "p_value": p_value,
+        "difference_ci95": _interval(gains, np.bincount(recording)),
+        "p_value": sign_flip_p(gains),
         "both_right": int((right_a & right_b).sum()),
         "only_a_right": int((right_a & ~right_b).sum()),
         "only_b_right": int((right_b & ~right_a).sum()),
         "both_wrong": int((~right_a & ~right_b).sum()),
-        "folds": folds,
-        "fold_mean": float(np.mean(differences)) if differences else None,
-        "fold_std": float(np.std(differences, ddof=1)) if len(differences) > 1 else None,
+        "folds": None
+        if folds is None
+        else tuple(_fold(name, right_a[here], right_b[here]) for name, here in folds.items()),
         "per_class": _per_class(pair.a["label"].to_numpy(), recording, right_a, right_b),
         "clips_only_a_right": _disagreements(pair, right_a & ~right_b),
         "clips_only_b_right": _disagreements(pair, right_b & ~right_a),
-        "unmatched_a": pair.unmatched_a,
-        "unmatched_b": pair.unmatched_b,
-        "notes": _notes(pair, names, gains, groups_known),
-        "p_corrected": p_value,
-        "beyond_chance": p_value < SIGNIFICANT,
-        "sentence": "",
     }
-    comparison = Comparison(**values)
-    return comparison.model_copy(update={"sentence": _in_words(comparison)})
 
 
 def correct_for_many(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
@@ -173,17 +182,17 @@ def _interval(gains: Whole, clips: Whole) -> tuple[float, float] | None:
     return (-high, -low) if swapped else (low, high)
 
 
-def _folds(pair: Pairing, right_a: np.ndarray, right_b: np.ndarray) -> tuple[FoldDifference, ...] | None:
-    """Compare fold by fold where both runs scored each clip in the same fold."""
+def _same_folds(pair: Pairing) -> dict[str, Flags] | None:
+    """Return which clips each fold holds, where both runs scored each clip in the same fold."""
     fold = pair.a["fold"]
     if fold.isna().any() or pair.b["fold"].isna().any() or (fold != pair.b["fold"]).any():
         return None
-    told = []
-    for name in natural_order(fold.unique()):
-        here = (fold == name).to_numpy()
-        a, b = float(right_a[here].mean()), float(right_b[here].mean())
-        told.append(FoldDifference(fold=name, n=int(here.sum()), accuracy_a=a, accuracy_b=b, difference=b - a))
-    return tuple(told)
+    return {name: (fold == name).to_numpy() for name in natural_order(fold.unique())}
+
+
+def _fold(name: str, right_a: Flags, right_b: Flags) -> FoldDifference:
+    a, b = float(right_a.mean()), float(right_b.mean())
+    return FoldDifference(fold=name, n=len(right_a), accuracy_a=a, accuracy_b=b, difference=b - a)
 
 
 def _per_class(
@@ -215,7 +224,7 @@ def _disagreements(pair: Pairing, which: np.ndarray) -> tuple[Disagreement, ...]
     return tuple(Disagreement.model_validate(row) for row in rows)
 
 
-def _notes(pair: Pairing, names: tuple[str, str], gains: Whole, groups_known: bool) -> tuple[str, ...]:
+def _notes(pair: Pairing, names: tuple[str, str], recording: Whole, groups_known: bool) -> tuple[str, ...]:
     notes = []
     if pair.unmatched_a or pair.unmatched_b:
         left = [f"{counted(clips, 'clip')} of {name}" for name, clips in
@@ -229,12 +238,12 @@ def _notes(pair: Pairing, names: tuple[str, str], gains: Whole, groups_known: bo
             "if some share a recording, interval and p-value are too narrow."
         )
     what = "recording" if groups_known else "file"
-    if 1 < len(gains) < _FEW_RECORDINGS:
-        notes.append(f"The interval rests on {len(gains)} {what}s only; with so few it is too narrow.")
-    telling = int((gains != 0).sum())
+    recordings, telling = int(recording.max()) + 1, _telling(pair, recording)
+    if 1 < recordings < _FEW_RECORDINGS:
+        notes.append(f"The interval rests on {recordings} {what}s only; with so few it is too narrow.")
     if 0 < telling < 6:
         notes.append(
-            f"Only {counted(telling, what)} of {len(gains):,} tell the two apart; with fewer than six, no difference "
+            f"Only {counted(telling, what)} of {recordings:,} tell the two apart; with fewer than six, no difference "
             f"can be beyond chance."
         )
     folds_a, folds_b = pair.a["fold"], pair.b["fold"]
@@ -246,8 +255,21 @@ def _notes(pair: Pairing, names: tuple[str, str], gains: Whole, groups_known: bo
     return tuple(notes)
 
 
+def _telling(pair: Pairing, recording: Whole) -> int:
+    """Return how many recordings tell the two apart."""
+    if is_of_several(pair.a):
+        columns = [name for name in pair.a.columns if name.startswith("p:")]
+        differ = (pair.a[columns].to_numpy() != pair.b[columns].to_numpy()).any(axis=1)
+        return len(np.unique(recording[differ]))
+    right_a, right_b = (table["label"].to_numpy() == table["predicted"].to_numpy() for table in (pair.a, pair.b))
+    gains = np.rint(np.bincount(recording, weights=right_b.astype(float) - right_a.astype(float)))
+    return int((gains != 0).sum())
+
+
 def _in_words(found: Comparison) -> str:
-    if found.only_a_right == found.only_b_right:
+    if found.of_several and found.difference == 0:
+        return f"no difference: {found.a} and {found.b} rank the clips equally well"
+    if not found.of_several and found.only_a_right == found.only_b_right:
         return f"no difference: {found.a} and {found.b} are right on equally many clips"
     ahead, behind = (found.b, found.a) if found.difference > 0 else (found.a, found.b)
     interval = ""
@@ -255,7 +277,8 @@ def _in_words(found: Comparison) -> str:
         low, high = found.difference_ci95
         low, high = (low, high) if found.difference > 0 else (-high, -low)
         interval = f" [{100 * low:.1f}, {100 * high:.1f}]"
-    by = f"by {100 * abs(found.difference):.1f} points{interval}, {p_in_words(found.p_corrected)}"
+    points = "points of mAP" if found.of_several else "points"
+    by = f"by {100 * abs(found.difference):.1f} {points}{interval}, {p_in_words(found.p_corrected)}"
     if found.beyond_chance:
         return f"{ahead} is better than {behind} {by}: more than chance explains"
     return f"no difference beyond chance between {found.a} and {found.b}: {ahead} is better {by}"

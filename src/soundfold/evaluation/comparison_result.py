@@ -12,12 +12,17 @@ class _Frozen(BaseModel):
 
 
 class FoldDifference(_Frozen):
-    """Accuracies of two runs on one fold, each by its network that was trained on the others."""
+    """Accuracies of two runs on one fold, each by its network that was trained on the others.
+
+    Of several labels a clip the mean average precisions stand in their place.
+    """
 
     fold: Fold
     n: int
-    accuracy_a: float
-    accuracy_b: float
+    accuracy_a: float | None = None
+    accuracy_b: float | None = None
+    mean_average_precision_a: float | None = None
+    mean_average_precision_b: float | None = None
     difference: float
     """B - A."""
 
@@ -29,8 +34,11 @@ class ClassDifference(_Frozen):
     n: int
     """Clips that bear the label."""
     recordings: int
-    recall_a: float
-    recall_b: float
+    recall_a: float | None = None
+    recall_b: float | None = None
+    average_precision_a: float | None = None
+    """Of several labels a clip, in the place of recall."""
+    average_precision_b: float | None = None
     difference: float
     """B - A."""
 
@@ -58,23 +66,27 @@ class Comparison(_Frozen):
     n_recordings: int
     """Recordings that these come from; where nothing tells recordings apart, each file counts as one."""
     groups_known: bool
-    accuracy_a: float
-    """Right clips over all clips that both answered."""
-    accuracy_b: float
+    accuracy_a: float | None
+    """Right clips over all clips that both answered; null where clips bear several labels."""
+    accuracy_b: float | None
+    mean_average_precision_a: float | None = None
+    """Of all clips that both answered, where these bear several labels."""
+    mean_average_precision_b: float | None = None
     difference: float
     difference_ci95: Interval | None
     """95 % interval of the difference, drawing recordings anew, the same ones for both; null with fewer than two."""
     p_value: float
     """Chance of a difference at least this large, either way, if the two runs' answers to a recording could as well
-    be exchanged: an exact sign-flip permutation test over recordings."""
+    be exchanged: an exact sign-flip permutation test over recordings, or of several labels a clip a drawn one."""
     p_corrected: float
     """The same after Holm's correction for all comparisons that were made at once; `p_value` where it was one."""
     beyond_chance: bool
     """Whether `p_corrected` is below 0.05."""
-    both_right: int
-    only_a_right: int
-    only_b_right: int
-    both_wrong: int
+    both_right: int | None
+    """This and the next three are null where clips bear several labels."""
+    only_a_right: int | None
+    only_b_right: int | None
+    both_wrong: int | None
     folds: tuple[FoldDifference, ...] | None
     """One a fold, where both runs are cross-validations over the same folds; null otherwise."""
     fold_mean: float | None
@@ -92,6 +104,11 @@ class Comparison(_Frozen):
     sentence: str
     """The finding in words."""
 
+    @property
+    def of_several(self) -> bool:
+        """Whether the clips bear several labels each."""
+        return self.both_right is None
+
 
 class ComparedRun(_Frozen):
     """One of the runs that were compared."""
@@ -101,8 +118,10 @@ class ComparedRun(_Frozen):
     """Its folder."""
     recipe: str
     split: str
-    accuracy: float
-    """What the run itself reports: in cross-validation the mean over folds."""
+    accuracy: float | None
+    """What the run itself reports: in cross-validation the mean over folds; null where clips bear several labels."""
+    mean_average_precision: float | None = None
+    """The same, where clips bear several labels."""
     n: int
 
 

@@ -17,12 +17,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soundfold.evaluation.intervals import bootstrap_interval, draw_recordings, fixed_generator
+from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval, draw_recordings, fixed_generator
 from soundfold.evaluation.predictions import THRESHOLD, labels_in, probabilities_in, truth_in, unknown_labels_in
 from soundfold.evaluation.results import ClassScore, CvScores, FoldScore, Scores
 from soundfold.wording import counted, natural_order
 
-__all__ = ["average_precisions", "notes_on_recordings", "score_folds_of_several", "score_several"]
+__all__ = [
+    "average_precisions",
+    "in_parts",
+    "notes_on_recordings",
+    "redrawn",
+    "score_folds_of_several",
+    "score_several",
+]
 
 _FEW_RECORDINGS = 20
 _CELLS_AT_ONCE = 2_000_000  # 16 MB of weights
@@ -157,22 +164,46 @@ def _interval(
 
     Each draw is ranked again with the clips of its recordings, a label counting in those draws where any clip bears it.
     """
-    recordings = int(recording.max()) + 1
-    if recordings < 2:
+    if not recording.any():
         return None
-    most = max(_FEWEST_RESAMPLES, _MOST_CELLS // truth.size)
-    sizes = np.ones(recordings, dtype=np.int64)
-    step = max(1, _CELLS_AT_ONCE // len(truth))
-    means = []
-    for draws in draw_recordings(sizes, min(resamples, most), generator or fixed_generator()):
-        for start in range(0, len(draws), step):
-            weights = draws[start : start + step, recording].astype(np.float64)
-            means += [_mean(row) for row in average_precisions(probabilities, truth, weights)]
+    means = [
+        _mean(row)
+        for weights in redrawn(recording, truth.size, generator, resamples)
+        for row in average_precisions(probabilities, truth, weights)
+    ]
     known = [mean for mean in means if mean is not None]
     if not known:
         return None
     low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)
+
+
+def redrawn(
+    recording: npt.NDArray[np.int64],
+    cells: int,
+    generator: np.random.Generator | None = None,
+    resamples: int = RESAMPLES,
+) -> Iterator[Numbers]:
+    """Yield how often each clip counts when recordings are drawn anew, (draws, clips), in blocks that fit memory.
+
+    Args:
+        recording: (clips,) numbers of the recordings.
+        cells: clips times labels; of many, fewer draws are made.
+        generator: where the random numbers come from; None draws the same ones every time.
+        resamples: how many draws at most.
+    """
+    sizes = np.ones(int(recording.max()) + 1, dtype=np.int64)
+    parts = in_parts(len(recording), cells, resamples)
+    for draws in draw_recordings(sizes, sum(parts), generator or fixed_generator()):
+        for start in range(0, len(draws), parts[0]):
+            yield draws[start : start + parts[0], recording].astype(np.float64)
+
+
+def in_parts(clips: int, cells: int, resamples: int = RESAMPLES) -> list[int]:
+    """Return how many draws are made, in parts whose weights fit memory: fewer than asked for where each takes long."""
+    count = min(resamples, max(_FEWEST_RESAMPLES, _MOST_CELLS // cells))
+    step = max(1, _CELLS_AT_ONCE // clips)
+    return [min(step, count - start) for start in range(0, count, step)]
 
 
 def _counts_by_recording(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from soundfold.errors import DataError
-from soundfold.evaluation.predictions import labels_in
+from soundfold.evaluation.predictions import is_of_several, labels_in
 from soundfold.wording import counted, quoted
 
 __all__ = ["Pairing", "pair_clips"]
@@ -51,6 +51,12 @@ def pair_clips(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str], roots: Se
                  ((names[0], known_a - known_b), (names[1], known_b - known_a)) if only]  # fmt: skip
         raise DataError(f"runs must know the same labels to be compared, got {' and '.join(apart)}. "
                         f"Compare runs on the same data set")  # fmt: skip
+    if is_of_several(a) != is_of_several(b):
+        one, other = names if is_of_several(a) else reversed(names)
+        raise DataError(
+            f"runs must agree on how many labels a clip bears, got several in {one} and one in {other}. "
+            f"Compare runs on the same data set"
+        )
     keyed_a, keyed_b = (_keyed(table, root) for table, root in zip((a, b), roots, strict=True))
     joined = keyed_a.merge(keyed_b, on=list(_KEYS), suffixes=("_a", "_b")).sort_values(list(_KEYS))
     if joined.empty:

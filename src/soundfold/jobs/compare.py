@@ -98,7 +98,8 @@ def compare_runs(runs: Sequence[FinishedRun]) -> CompareResult:
                 out=str(run.folder),
                 recipe=str(run.result.recipe.get("name", "")),
                 split=run.result.split.name,
-                accuracy=run.result.accuracy or 0.0,
+                accuracy=run.result.accuracy,
+                mean_average_precision=run.result.mean_average_precision,
                 n=run.result.n,
             )
             for run in runs
@@ -129,12 +130,7 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun:
     except (ValueError, TypeError):
         kind = TrainResult
     result = read_result(finished, kind)
-    if result.mean_average_precision is not None:
-        raise RunError(
-            f"{folder}: its clips bear several labels each, and only runs of one label a clip are compared. "
-            f"Hold their mean_average_precision in metrics.json against each other, with its interval"
-        )
-    if result.accuracy is None:
+    if result.accuracy is None and result.mean_average_precision is None:
         raise RunError(
             f"{folder}: was trained on all clips and held nothing out, so it has no answers to compare. "
             f"Compare cross-validations: soundfold cv"

@@ -83,12 +83,12 @@ def _comparison(runs: Sequence[ReportRun]) -> Html | None:
             "" if each.difference_ci95 is None else " to ".join(f"{100 * end:+.1f}" for end in each.difference_ci95),
             "< 0.001" if each.p_corrected < 0.001 else f"{each.p_corrected:.2g}",
             f"{each.n:,}",
-            f"{each.only_b_right:,}",
-            f"{each.only_a_right:,}",
+            *([] if each.of_several else [f"{each.only_b_right:,}", f"{each.only_a_right:,}"]),
         )
         for each in corrected
     ]
-    heads = ("run", "difference, points", "95 % interval", "p", "clips of both", "right here alone", "there alone")
+    heads = ["run", "difference, points", "95 % interval", "p", "clips of both"]
+    heads += [] if corrected[0].of_several else ["right here alone", "there alone"]
     sentences = [element("li", name(each.sentence)) for each in corrected]
     notes = [element("li", name(note)) for note in dict.fromkeys(note for each in corrected for note in each.notes)]
     many = " The p-values are corrected for their number (Holm)." if len(corrected) > 1 else ""
@@ -108,8 +108,6 @@ def _compared(first: ReportRun, run: ReportRun) -> Comparison:
         raise DataError(f"{lacking} kept no predictions")
     if type(first.result) is not type(run.result):
         raise DataError(f"one is a {kind_of(first.result)}, the other a {kind_of(run.result)}")
-    if is_of_several_labels(run.result):
-        raise DataError("clip by clip only runs of one label a clip are compared; their intervals stand above")
     known = all(each.result.interval_over == "recordings" for each in (first, run))
     return compare_predictions(
         first.predictions, run.predictions, names=(first.name, run.name), roots=(first.data, run.data),

@@ -1,0 +1,121 @@
+"""Two runs on clips that bear several labels each: the difference of their mean average precisions, and its chance.
+
+How well labels are ranked is no sum over recordings, so the exchanges that `comparison` counts one and all are drawn at
+random here: in each, every recording's answers change sides or stay, and both sides are ranked anew. The p-value is the
+part of the exchanges, the found one among them, that lies at least as far from zero. It can be no smaller than one over
+their number, which is why they are many.
+
+References:
+    Phipson and Smyth (2010), "Permutation P-values Should Never Be Zero", Statistical Applications in Genetics and
+    Molecular Biology 9(1).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from soundfold.evaluation.comparison_result import ClassDifference, FoldDifference
+from soundfold.evaluation.intervals import fixed_generator
+from soundfold.evaluation.multi_label import average_precisions, in_parts, redrawn
+from soundfold.evaluation.pairing import Pairing
+from soundfold.evaluation.predictions import labels_in, probabilities_in, truth_in
+
+__all__ = ["differences_of_several"]
+
+_ROUNDING = 1e-12  # two sums of the same numbers in another order may differ by so much
+
+Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Whole = npt.NDArray[np.int64]
+
+
+def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Flags] | None) -> dict[str, Any]:
+    """Return the fields of a `Comparison` that runs of several labels a clip have of their own.
+
+    Args:
+        pair: the answers of both to the same clips.
+        recording: (clips,) numbers of the recordings.
+        folds: which clips each fold holds, where both runs were scored over the same ones.
+    """
+    labels, truth = labels_in(pair.a), truth_in(pair.a)
+    order = [labels_in(pair.b).index(label) for label in labels]
+    answers = probabilities_in(pair.a), probabilities_in(pair.b)[:, order]
+    a, b = (average_precisions(ranks, truth) for ranks in answers)
+    mean_a, mean_b = (float(_means(precisions[None])[0]) for precisions in (a, b))
+    difference = mean_b - mean_a if np.isfinite(mean_a) else 0.0
+    occurs = np.asarray(truth.any(axis=0))
+    return {
+        "accuracy_a": None,
+        "accuracy_b": None,
+        "mean_average_precision_a": mean_a if occurs.any() else None,
+        "mean_average_precision_b": mean_b if occurs.any() else None,
+        "difference": difference,
+        "difference_ci95": _interval(answers, truth, recording),
+        "p_value": _exchanged_p(answers, truth, recording, difference),
+        **dict.fromkeys(("both_right", "only_a_right", "only_b_right", "both_wrong")),
+        "folds": None if folds is None else tuple(_fold(name, answers, truth, here) for name, here in folds.items()),
+        "per_class": tuple(
+            ClassDifference(
+                label=label,
+                n=int(truth[:, k].sum()),
+                recordings=len(np.unique(recording[truth[:, k]])),
+                average_precision_a=float(a[k]),
+                average_precision_b=float(b[k]),
+                difference=float(b[k] - a[k]),
+            )
+            for k, label in enumerate(labels)
+            if occurs[k]
+        ),
+        "clips_only_a_right": (),
+        "clips_only_b_right": (),
+    }
+
+
+def _means(precisions: Numbers) -> Numbers:
+    """Return the means (draws,) of average precisions (draws, labels) over the labels that occur; NaN without any."""
+    known = np.isfinite(precisions)
+    summed = np.where(known, precisions, 0.0).sum(axis=1)
+    return np.where(known.any(axis=1), summed / np.maximum(known.sum(axis=1), 1), np.nan)
+
+
+def _interval(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: Whole) -> tuple[float, float] | None:
+    """Return the 95 % interval of the difference, drawing recordings anew, the same ones for both."""
+    if not recording.any():
+        return None
+    found = [
+        _means(average_precisions(answers[1], truth, weights)) - _means(average_precisions(answers[0], truth, weights))
+        for weights in redrawn(recording, truth.size)
+    ]
+    differences = np.concatenate(found)
+    differences = differences[np.isfinite(differences)]
+    if not len(differences):
+        return None
+    low, high = np.quantile(differences, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _exchanged_p(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: Whole, difference: float) -> float:
+    """Return how much of what exchanges of whole recordings give lies at least as far from zero."""
+    ranks, twice = np.concatenate(answers), np.concatenate([truth, truth])
+    generator, recordings = fixed_generator(), int(recording.max()) + 1
+    far = drawn = 1  # the answers as they are, are one of the exchanges
+    for count in in_parts(len(twice), truth.size):
+        changed = generator.integers(0, 2, (count, recordings))[:, recording].astype(np.float64)
+        one, other = np.hstack([1 - changed, changed]), np.hstack([changed, 1 - changed])
+        found = _means(average_precisions(ranks, twice, other)) - _means(average_precisions(ranks, twice, one))
+        far += int((~(np.abs(found) < abs(difference) - _ROUNDING)).sum())  # so that what is unknown counts as far
+        drawn += count
+    return min(1.0, far / drawn)
+
+
+def _fold(name: str, answers: tuple[np.ndarray, np.ndarray], truth: Flags, here: Flags) -> FoldDifference:
+    a, b = (float(_means(average_precisions(ranks[here], truth[here])[None])[0]) for ranks in answers)
+    known = np.isfinite(a)
+    return FoldDifference(
+        fold=name,
+        n=int(here.sum()),
+        mean_average_precision_a=a if known else None,
+        mean_average_precision_b=b if known else None,
+        difference=b - a if known else 0.0,
+    )
