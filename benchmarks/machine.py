@@ -16,7 +16,7 @@ from soundfold.cores import usable_cores
 
 __all__ = ["Busy", "machine", "memory_bytes", "versions"]
 
-_PACKAGES = ("soundfold", "torch", "numpy", "soundfile", "soxr", "onnxruntime", "pandas")
+_PACKAGES = ("soundfold", "torch", "torchaudio", "numpy", "soundfile", "soxr", "onnxruntime", "pandas")
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 

@@ -31,8 +31,10 @@ Run it from the repository's root on a machine that does nothing else. `--help` 
 - **tutorial**: the usual tutorial's pipeline, rebuilt in `benchmarks/peer.py`. In every epoch each clip is decoded,
   resampled, transformed and masked anew, one at a time, in a `DataLoader`; then the same network, batches of 16. It
   gets the number of workers and threads with which it is fastest on the machine; its own row shows all that were
-  tried. Its audio library does not import with today's torch, so decoding is soundfile's, resampling soxr's (faster
-  than the library's), and the spectrogram is made on torch, operation by operation as the library made it.
+  tried. Where its audio library, torchaudio, stands among the versions, that does its work, by transforms that are made
+  once and not for every clip (`pip install torch==2.11.0 torchaudio==2.11.0`). It imports with neither today's torch
+  nor a CPU build: elsewhere resampling is soxr's, and the spectrogram is made on torch, operation by operation as the
+  library made it, which is half as fast again.
 - **floor**: what the machine could do at most. For training: a clip's kept features over the bandwidth of a large
   copy, or the network's operations over the speed of a large matrix product, whichever takes longer; both are
   measured in the same turn, in the faster number format where the recipe leaves the choice. No network of small

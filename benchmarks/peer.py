@@ -3,11 +3,14 @@
 Its faults are kept, since they are what is compared with: every clip is decoded and transformed anew in every epoch,
 400 samples are dropped, the roll runs over the flattened array, inputs are standardised with their batch's statistics.
 
-Its audio library imports with neither today's torch nor a CPU build, so three pieces of it stand here again:
+Where its audio library can be imported (torchaudio 2.11 beside torch 2.11), it does what it did: resampling, mel
+spectrogram, decibels and masks, by transforms that are made once, where tutorials make them anew for every clip. With
+neither today's torch nor a CPU build can it be imported; then these pieces of it stand here again, and are faster:
 
-- decoding through soundfile, which that library used as well;
-- resampling through soxr at high quality, which is faster than the library's own;
+- resampling through soxr at high quality;
 - mel spectrogram, decibels and masks on torch, operation by operation as the library did them.
+
+Decoding is soundfile's, which the library used as well.
 """
 
 import json
@@ -16,13 +19,20 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import soxr
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+try:
+    from torchaudio import transforms as library
+except (ImportError, OSError):
+    library = None
 
 __all__ = ["FRAMES", "LENGTH", "Network", "Rate", "Settings", "Sounds", "evaluate", "item", "predict", "step", "train"]
 
@@ -73,13 +83,45 @@ _WINDOW, _FILTERS = torch.hann_window(N_FFT), _mel_filters()
 def item(path: str) -> Tensor:
     """Return one clip as the tutorial's network gets it, (2, 64, 344), drawn at random from the global generators."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if rate != SAMPLE_RATE:
-        samples = soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")
-    waveform = torch.from_numpy(samples).T
+    waveform = _resampled(samples, rate)
     waveform = torch.cat([waveform, waveform]) if waveform.shape[0] == 1 else waveform[:2]
     waveform = _fit(waveform)
     waveform = waveform.roll(int(random.random() * 0.4 * LENGTH))  # no axis named: over the flattened array
-    return _masked(_decibels(_mel_spectrogram(waveform)))
+    if library is None:
+        return _masked(_decibels(_mel_spectrogram(waveform)))
+    spectrogram: Tensor = _transforms()(waveform)
+    fill = float(spectrogram.mean())
+    for mask in _masks():
+        spectrogram = mask(spectrogram, fill)
+    return spectrogram
+
+
+def _resampled(samples: np.ndarray, rate: int) -> Tensor:
+    """Return samples (n, channels) as (channels, n) at the network's rate."""
+    if rate == SAMPLE_RATE:
+        return torch.from_numpy(samples).T
+    if library is None:
+        return torch.from_numpy(soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")).T
+    waveform: Tensor = _resampler(rate)(torch.from_numpy(samples).T)
+    return waveform
+
+
+@cache
+def _resampler(rate: int) -> nn.Module:
+    module: nn.Module = library.Resample(rate, SAMPLE_RATE)
+    return module
+
+
+@cache
+def _transforms() -> nn.Module:
+    mel = library.MelSpectrogram(SAMPLE_RATE, n_fft=N_FFT, hop_length=HOP_LENGTH, n_mels=N_MELS)
+    return nn.Sequential(mel, library.AmplitudeToDB(top_db=80))
+
+
+@cache
+def _masks() -> list[nn.Module]:
+    over_bands, over_time = library.FrequencyMasking(0.1 * N_MELS), library.TimeMasking(0.1 * FRAMES)
+    return [over_bands, over_bands, over_time, over_time]
 
 
 def _fit(waveform: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def runtime(plan: Plan) -> Found:
         _TORCH: side(_TORCH, "eager", EAGER, labels=labels),
     }
     found = in_turns(plan, turns, wanted, plan.rounds)
-    shares = {
+    shares: dict[str, float | int | str] = {
         f"{name}: all cores, of cores × one core": ", ".join(f"{100 * share:.1f} %" for share in shares_of_turns)
         for name in turns
         if (shares_of_turns := _shares(found.measures, name, cores))
