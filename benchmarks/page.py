@@ -34,7 +34,7 @@ Run it from the repository's root on a machine that does nothing else. `--help` 
   tried. Where its audio library, torchaudio, stands among the versions, that does its work, by transforms that are made
   once and not for every clip (`pip install torch==2.11.0 torchaudio==2.11.0`). It imports with neither today's torch
   nor a CPU build: elsewhere resampling is soxr's, and the spectrogram is made on torch, operation by operation as the
-  library made it, which is half as fast again.
+  library made it, which is faster (1.45 and 1.52 times in two turns, both with torch 2.11 on two cores).
 - **floor**: what the machine could do at most. For training: a clip's kept features over the bandwidth of a large
   copy, or the network's operations over the speed of a large matrix product, whichever takes longer; both are
   measured in the same turn, in the faster number format where the recipe leaves the choice. No network of small

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 try:
     from torchaudio import transforms as library
-except (ImportError, OSError):
+except (ImportError, OSError, RuntimeError):  # it may be there and not fit torch
     library = None
 
 __all__ = ["FRAMES", "LENGTH", "Network", "Rate", "Settings", "Sounds", "evaluate", "item", "predict", "step", "train"]

@@ -65,7 +65,7 @@ def test_the_difference_is_that_of_the_mean_average_precisions_over_all_and_in_e
     assert (found.accuracy_a, found.both_right, found.clips_only_a_right) == (None, None, ())
 
 
-def test_the_chance_is_that_of_all_exchanges_of_whole_recordings() -> None:
+def test_the_chance_is_that_of_all_exchanges_of_whole_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     truth = truths(64)
     a, b = table(truth, 1.0, 1, recordings=8), table(truth, 1.6, 2, recordings=8)
     recording = np.arange(64) % 8
@@ -80,7 +80,35 @@ def test_the_chance_is_that_of_all_exchanges_of_whole_recordings() -> None:
     every = np.abs([difference(changed) for changed in itertools.product((0, 1), repeat=8)])
     exact = (every >= abs(difference((0,) * 8)) - 1e-12).mean()
     assert 0.02 < exact < 0.9
-    assert compare_predictions(a, b).p_value == pytest.approx(exact, abs=0.04)
+    assert compare_predictions(a, b).p_value == pytest.approx(exact)
+    monkeypatch.setattr("soundfold.evaluation.comparison_of_several._COUNTED", 0)
+    assert compare_predictions(a, b).p_value == pytest.approx(exact, abs=0.04), "drawn at random"
+
+
+def test_of_few_recordings_no_difference_is_beyond_chance() -> None:
+    truth = truths(60)
+    found = compare_predictions(table(truth, 0.0, 1, recordings=5), table(truth, 8.0, 2, recordings=5))
+    assert found.difference > 0.4
+    assert found.p_value == 2 / 2**5
+    assert not found.beyond_chance
+
+
+def test_a_large_table_says_on_how_few_exchanges_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundfold.evaluation.multi_label._MOST_CELLS", 1_000)
+    found = compare_predictions(table(truths(60), 0.0, 1), table(truths(60), 8.0, 2))
+    told = "The p-value rests on 200 exchanges drawn at random, so it can be no smaller than 0.005."
+    assert told in found.notes
+    assert found.p_value == pytest.approx(1 / 201)
+
+
+def test_a_fold_in_which_no_clip_bears_a_label_is_not_counted() -> None:
+    truth = truths(80)
+    truth[np.arange(80) % 2 == 1] = False  # the second fold
+    found = compare_predictions(table(truth, 0.5, 1), table(truth, 1.5, 2))
+    first, second = found.folds or ()
+    assert (second.mean_average_precision_a, second.difference) == (None, None)
+    assert found.fold_mean == first.difference
+    assert found.fold_std is None
 
 
 def test_sides_may_be_turned_and_the_labels_stand_in_any_order() -> None:
@@ -119,6 +147,7 @@ def test_labels_that_no_clip_bears_are_left_out() -> None:
     nothing = compare_predictions(table(truth & False, 0.5, 1), table(truth & False, 1.5, 2))
     assert nothing.mean_average_precision_a is None
     assert (nothing.difference, nothing.p_value, nothing.difference_ci95) == (0.0, 1.0, None)
+    assert nothing.sentence == "no difference can be told between A and B: no clip bears a label that they know"
 
 
 def test_one_label_and_several_are_not_held_against_each_other() -> None:

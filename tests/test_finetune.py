@@ -20,6 +20,7 @@ from soundfold.jobs.weighting import clip_weights
 from soundfold.models import Classifier, EfficientAT, ProbedNetwork, build_classifier, build_efficientat
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import FitJob, Hardware, build_feature_cache, fit, open_feature_cache
+from soundfold.training.stages import freeze_stages
 
 SOUND = ("sample_rate=32000", "channels=1", "length_s=0.5", "precision=32-true")
 AUDIOSET = (*SOUND, "features.kind=audioset", "model.name=mn04")
@@ -133,6 +134,24 @@ def test_kept_blocks_and_the_rest_are_the_whole_network(weights: Path) -> None:
     torch.testing.assert_close(logits[2], logits[0])
 
 
+def test_the_preset_lets_the_last_three_blocks_learn_and_the_heads() -> None:
+    recipe = load_recipe("finetune")
+    network = build_classifier(recipe, 2, 0).network
+    assert isinstance(network, ProbedNetwork)
+    freeze_stages(network, recipe.training.freeze)
+    learning = [any(weight.requires_grad for weight in stage.parameters()) for stage in network.stages()]
+    assert learning == [False] * 3 + [True] * 5  # blocks 11 to 13; 14 to 16, AudioSet's head, the linear layer
+
+
+def test_maps_of_kept_blocks_are_the_same_whatever_is_probed(small_data: Path, weights: Path, cache: Path) -> None:
+    folders = set()
+    for views in (3, 4):
+        recipe = load_recipe("finetune", ["length_s=0.5", f"views={views}"])
+        store = open_store(read_clips(small_data), recipe.sound, cache=cache)
+        folders.add(build_feature_cache(store, recipe, weights=weights))
+    assert len(folders) == 1
+
+
 def learning_network(weights: Path, *changes: str) -> EfficientAT | ProbedNetwork:
     network = build_classifier(load_recipe("tutorial", [*AUDIOSET, *changes]), 3, 0, weights).network
     assert isinstance(network, EfficientAT | ProbedNetwork)
@@ -217,7 +236,7 @@ def test_any_network_can_learn_on_these_features() -> None:
         ),
         (
             [*AUDIOSET, "start=probe", "views=4", "kept_blocks=12"],
-            r"model.kept_blocks must be at most 11 with features.views = 4, .* got 12. Say features.views=3",
+            r"model.kept_blocks must be at most 11 with features.views = 4, .* got 12. Say model.kept_blocks=11",
         ),
         ([*AUDIOSET, "model.kept_blocks=16", "start=probe"], "model.kept_blocks must be less than or equal to 15"),
     ],

@@ -67,10 +67,10 @@ def _tell_one(console: "Console", found: "Comparison", *, corrected: bool) -> No
     rows += [(row.label, *_cells(row, "recall"), f"{row.n:,}") for row in found.per_class]
     print_columns(console, rows)
     unit = "recording" if found.groups_known else "file"
-    if found.fold_mean is not None and found.folds:
+    if found.fold_mean is not None:
         spread = "" if found.fold_std is None else f" ± {100 * found.fold_std:.1f}"
         told = f"{100 * found.fold_mean:+.1f}{spread} points"
-        print_line(console, f"folds:    {told} over {counted(len(found.folds), 'fold')}")
+        print_line(console, f"folds:    {told} over {counted(len(found.known_folds), 'fold')}")
     if found.difference_ci95 is not None:
         low, high = found.difference_ci95
         told = f"95 % interval over {counted(found.n_recordings, unit)}: {100 * low:+.1f} to {100 * high:+.1f}"
@@ -98,4 +98,4 @@ def _cells(found: "Comparison | FoldDifference | ClassDifference", name: str) ->
     )
     if a is None or b is None:
         return "–", "–", "–"
-    return format_percent(a), format_percent(b), f"{100 * found.difference:+.1f}"
+    return format_percent(a), format_percent(b), f"{100 * (found.difference or 0.0):+.1f}"

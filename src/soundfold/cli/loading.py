@@ -38,7 +38,10 @@ def loading(extra: str, purpose: str) -> Iterator[None]:
 
 @contextmanager
 def thawing() -> Iterator[None]:
-    """Let what was frozen within be collected afterwards, as a program that calls the command line expects."""
+    """Let what was frozen within be collected afterwards, as a program that calls the command line expects.
+
+    Where it has frozen something itself, all stays frozen: nothing tells the two apart.
+    """
     frozen = gc.get_freeze_count()
     try:
         yield

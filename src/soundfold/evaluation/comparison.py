@@ -1,5 +1,7 @@
 """Whether one run is better than another: both answered the same clips, so the clips are compared pair by pair.
 
+Of runs whose clips bear several labels `comparison_of_several` finds the numbers; the words and the rest are made here.
+
 The unit is the recording, as for intervals (`intervals`): clips cut from one recording resemble each other, and are
 right or wrong together. What a recording says is D, how many more of its clips run B got right than run A.
 
@@ -58,7 +60,8 @@ def compare_predictions(
         groups_known: False when nothing tells recordings apart; the comparison is then over files, and says so.
 
     Raises:
-        DataError: no clip in common, different labels, or a table that is not one of predictions.
+        DataError: no clip in common, different labels, one label a clip in one and several in the other, or a table
+            that is not one of predictions.
     """
     check_predictions(a)
     check_predictions(b)
@@ -67,7 +70,8 @@ def compare_predictions(
     folds = _same_folds(pair)
     told = differences_of_several if is_of_several(pair.a) else _differences
     values: dict[str, Any] = told(pair, recording, folds)
-    differences = [fold.difference for fold in values["folds"] or ()]
+    notes = values.pop("notes", ())
+    differences = [fold.difference for fold in values["folds"] or () if fold.difference is not None]
     comparison = Comparison(
         a=names[0],
         b=names[1],
@@ -79,7 +83,7 @@ def compare_predictions(
         fold_std=float(np.std(differences, ddof=1)) if len(differences) > 1 else None,
         unmatched_a=pair.unmatched_a,
         unmatched_b=pair.unmatched_b,
-        notes=_notes(pair, names, recording, groups_known),
+        notes=(*_notes(pair, names, recording, groups_known), *notes),
         p_corrected=values["p_value"],
         beyond_chance=values["p_value"] < SIGNIFICANT,
         sentence="",
@@ -267,6 +271,8 @@ def _telling(pair: Pairing, recording: Whole) -> int:
 
 
 def _in_words(found: Comparison) -> str:
+    if found.of_several and found.mean_average_precision_a is None:
+        return f"no difference can be told between {found.a} and {found.b}: no clip bears a label that they know"
     if found.of_several and found.difference == 0:
         return f"no difference: {found.a} and {found.b} rank the clips equally well"
     if not found.of_several and found.only_a_right == found.only_b_right:

@@ -3,26 +3,29 @@
 How well labels are ranked is no sum over recordings, so the exchanges that `comparison` counts one and all are drawn at
 random here: in each, every recording's answers change sides or stay, and both sides are ranked anew. The p-value is the
 part of the exchanges, the found one among them, that lies at least as far from zero. It can be no smaller than one over
-their number, which is why they are many.
+their number, which is why they are many. Of few recordings all exchanges are counted.
 
 References:
     Phipson and Smyth (2010), "Permutation P-values Should Never Be Zero", Statistical Applications in Genetics and
     Molecular Biology 9(1).
 """
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from soundfold.evaluation.comparison_result import ClassDifference, FoldDifference
-from soundfold.evaluation.intervals import fixed_generator
+from soundfold.evaluation.intervals import RESAMPLES, fixed_generator
 from soundfold.evaluation.multi_label import average_precisions, in_parts, redrawn
 from soundfold.evaluation.pairing import Pairing
 from soundfold.evaluation.predictions import labels_in, probabilities_in, truth_in
 
 __all__ = ["differences_of_several"]
 
+_COUNTED = 10  # recordings: 512 exchanges
 _ROUNDING = 1e-12  # two sums of the same numbers in another order may differ by so much
 
 Numbers = npt.NDArray[np.float64]
@@ -69,6 +72,7 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
         ),
         "clips_only_a_right": (),
         "clips_only_b_right": (),
+        "notes": _notes(truth, int(recording.max()) + 1),
     }
 
 
@@ -98,15 +102,41 @@ def _interval(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: W
 def _exchanged_p(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: Whole, difference: float) -> float:
     """Return how much of what exchanges of whole recordings give lies at least as far from zero."""
     ranks, twice = np.concatenate(answers), np.concatenate([truth, truth])
-    generator, recordings = fixed_generator(), int(recording.max()) + 1
-    far = drawn = 1  # the answers as they are, are one of the exchanges
-    for count in in_parts(len(twice), truth.size):
-        changed = generator.integers(0, 2, (count, recordings))[:, recording].astype(np.float64)
+    far = made = 0
+    for changes in _exchanges(truth, recording):
+        changed = changes[:, recording].astype(np.float64)
         one, other = np.hstack([1 - changed, changed]), np.hstack([changed, 1 - changed])
         found = _means(average_precisions(ranks, twice, other)) - _means(average_precisions(ranks, twice, one))
         far += int((~(np.abs(found) < abs(difference) - _ROUNDING)).sum())  # so that what is unknown counts as far
-        drawn += count
-    return min(1.0, far / drawn)
+        made += len(changes)
+    return far / made
+
+
+def _exchanges(truth: Flags, recording: Whole) -> Iterator[Whole]:
+    """Yield which recordings change sides, (exchanges, recordings) 0 and 1, in blocks; the first changes nothing."""
+    recordings, parts = int(recording.max()) + 1, _parts(truth)
+    if recordings <= _COUNTED:
+        # an exchange and its opposite give the same distance, so the first recording may always stay
+        every = np.array([(0, *rest) for rest in product((0, 1), repeat=recordings - 1)], dtype=np.int64)
+        yield from np.array_split(every, -(-len(every) // parts[0]))
+        return
+    generator = fixed_generator()
+    yield np.zeros((1, recordings), dtype=np.int64)
+    for count in parts:
+        yield generator.integers(0, 2, (count, recordings))
+
+
+def _parts(truth: Flags) -> list[int]:
+    """Return how many exchanges are drawn, in parts; each is ranked twice, with the clips of both sides."""
+    return in_parts(2 * len(truth), 4 * truth.size)
+
+
+def _notes(truth: Flags, recordings: int) -> tuple[str, ...]:
+    drawn = sum(_parts(truth))
+    if recordings <= _COUNTED or drawn >= RESAMPLES:
+        return ()
+    least = 1 / (drawn + 1)
+    return (f"The p-value rests on {drawn:,} exchanges drawn at random, so it can be no smaller than {least:.2g}.",)
 
 
 def _fold(name: str, answers: tuple[np.ndarray, np.ndarray], truth: Flags, here: Flags) -> FoldDifference:
@@ -117,5 +147,5 @@ def _fold(name: str, answers: tuple[np.ndarray, np.ndarray], truth: Flags, here:
         n=int(here.sum()),
         mean_average_precision_a=a if known else None,
         mean_average_precision_b=b if known else None,
-        difference=b - a if known else 0.0,
+        difference=b - a if known else None,
     )

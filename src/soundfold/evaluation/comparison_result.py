@@ -23,8 +23,8 @@ class FoldDifference(_Frozen):
     accuracy_b: float | None = None
     mean_average_precision_a: float | None = None
     mean_average_precision_b: float | None = None
-    difference: float
-    """B - A."""
+    difference: float | None
+    """B - A; null where no clip of the fold bears a label."""
 
 
 class ClassDifference(_Frozen):
@@ -103,6 +103,11 @@ class Comparison(_Frozen):
     """What was assumed, and what the numbers do not say."""
     sentence: str
     """The finding in words."""
+
+    @property
+    def known_folds(self) -> list[float]:
+        """The differences of the folds in which there was something to find."""
+        return [fold.difference for fold in self.folds or () if fold.difference is not None]
 
     @property
     def of_several(self) -> bool:

@@ -43,7 +43,8 @@ def pair_clips(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str], roots: Se
         roots: each one's data set folder, absolute; None where it is not known.
 
     Raises:
-        DataError: the runs have no clip in common, know different labels, or disagree on a clip's truth.
+        DataError: the runs have no clip in common, know different labels, disagree on a clip's truth, or on whether
+            clips bear several labels.
     """
     known_a, known_b = set(labels_in(a)), set(labels_in(b))
     if known_a != known_b:

@@ -59,7 +59,8 @@ def compare(runs: Sequence[str | Path]) -> CompareResult:
         PathError: a folder is missing, or no run's.
         RunError: fewer than two runs, the same one twice, one that is not finished, or a training among
             cross-validations.
-        DataError: two runs have no clip in common, know different labels, or disagree on a clip's truth.
+        DataError: two runs have no clip in common, know different labels, disagree on a clip's truth, or on whether
+            clips bear several labels.
     """
     folders = [Path(run) for run in runs]
     if len(folders) < 2:
@@ -130,7 +131,7 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun:
     except (ValueError, TypeError):
         kind = TrainResult
     result = read_result(finished, kind)
-    if result.accuracy is None and result.mean_average_precision is None:
+    if not result.n:
         raise RunError(
             f"{folder}: was trained on all clips and held nothing out, so it has no answers to compare. "
             f"Compare cross-validations: soundfold cv"

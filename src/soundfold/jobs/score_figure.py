@@ -11,7 +11,7 @@ from soundfold.evaluation import (
     score_title,
     unit_of,
 )
-from soundfold.wording import counted, format_interval
+from soundfold.wording import counted, format_percent
 
 __all__ = ["has_score_figure", "save_score_figure"]
 
@@ -51,12 +51,15 @@ def save_score_figure(folder: Path, scores: Scores | CvScores) -> None:
 
 def _by_fold(scores: Scores | CvScores) -> str:
     """Return a line of a title on how far the folds of a cross-validation lie apart; nothing where there is none."""
-    if not isinstance(scores, CvScores) or len(scores.folds) < 2:
+    if not isinstance(scores, CvScores):
         return ""
     several = scores.confusion is None
-    values = [(fold.mean_average_precision if several else fold.accuracy) or 0.0 for fold in scores.folds]
+    reached = [fold.mean_average_precision if several else fold.accuracy for fold in scores.folds]
+    values = [value for value in reached if value is not None]
     mean, std = scores.accuracy_mean, scores.accuracy_std
     if several:
         mean, std = scores.mean_average_precision, scores.mean_average_precision_std
-    spread = f"{100 * (mean or 0.0):.1f} ± {100 * (std or 0.0):.1f} %"
-    return f"\n{counted(len(values), 'fold')}: {spread}, {format_interval(min(values), max(values))}"
+    if mean is None or std is None:  # one fold has no spread
+        return ""
+    ends = f"lowest {format_percent(min(values))}, highest {format_percent(max(values))}"
+    return f"\n{counted(len(values), 'fold')}: {100 * mean:.1f} ± {100 * std:.1f} %, {ends}"

@@ -123,7 +123,8 @@ def check_model(model: ModelRecipe, sound: SoundRecipe, features: FeatureRecipe,
     if features.views == 4 and model.start == "probe" and model.kept_blocks > _MIDDLE_BLOCK:
         raise ValueError(
             f"model.kept_blocks must be at most {_MIDDLE_BLOCK} with features.views = 4, one of which is of the blocks "
-            f"that follow, got {model.kept_blocks}. Say features.views=3, or model.kept_blocks={_MIDDLE_BLOCK}"
+            f"that follow, got {model.kept_blocks}. Say model.kept_blocks={_MIDDLE_BLOCK}, or features.views=3 (and "
+            f"training.freeze=0 in the preset finetune)"
         )
     if augment.domain == "waveform" and model.kept_blocks:
         raise ValueError(

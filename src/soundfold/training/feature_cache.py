@@ -145,11 +145,15 @@ def build_feature_cache(
     kept_blocks = recipe.model.kept_blocks
     if not kept_blocks and recipe.features.kind != "embedding":
         weights = None  # they learn, and are no part of the front end
+    # what has nothing to do with the values is left out: the same ones would be computed anew, and kept beside these
+    spared = {"deltas", "weights"}
+    if recipe.features.kind != "embedding" or recipe.features.views == 3:
+        spared.add("views")
     decides: dict[str, object] = {
         "format": _FORMAT,
         "store": store.identity,
         "sound": recipe.sound.model_dump(),
-        "features": recipe.features.model_dump(exclude={"deltas", "weights"}),
+        "features": recipe.features.model_dump(exclude=spared),
         "weights": None if weights is None else weights_digest(weights),
     }
     if kept_blocks:

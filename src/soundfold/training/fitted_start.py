@@ -53,7 +53,7 @@ def _begin_at_probe(network: ProbedNetwork, classifier: Classifier, job: FitJob,
 
 def _kept_views(classifier: Classifier, network: ProbedNetwork, folder: Path, cache: FeatureCache) -> np.ndarray:
     """Return the views (windows, values) of all windows, computed by whoever comes first."""
-    path = folder / f"views-{_digest(network.network.state_dict())}.npy"
+    path = folder / f"views{len(network.views)}-{_digest(network.network.state_dict())}.npy"
     with FileLock(folder / "views.lock"):
         if not path.exists():
             rows = np.array_split(np.arange(len(cache.clip)), max(1, len(cache.clip) // _BATCH))

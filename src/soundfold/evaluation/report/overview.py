@@ -87,13 +87,15 @@ def _comparison(runs: Sequence[ReportRun]) -> Html | None:
         )
         for each in corrected
     ]
-    heads = ["run", "difference, points", "95 % interval", "p", "clips of both"]
-    heads += [] if corrected[0].of_several else ["right here alone", "there alone"]
+    ranked = corrected[0].of_several
+    heads = ["run", f"difference, points{' of mAP' * ranked}", "95 % interval", "p", "clips of both"]
+    heads += [] if ranked else ["right here alone", "there alone"]
     sentences = [element("li", name(each.sentence)) for each in corrected]
     notes = [element("li", name(note)) for note in dict.fromkeys(note for each in corrected for note in each.notes)]
     many = " The p-values are corrected for their number (Holm)." if len(corrected) > 1 else ""
     over = "recordings" if all(run.result.interval_over == "recordings" for run in runs) else "files"
-    told = f"Clip by clip on what both answered; interval and p-value take whole {over}."
+    how = "By the ranking of" if ranked else "Clip by clip on"
+    told = f"{how} what both answered; interval and p-value take whole {over}."
     return join(
         element("ul", *sentences, class_="verdicts"),
         table(heads, rows, caption=f"Each run against {first.name}"),
