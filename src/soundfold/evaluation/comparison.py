@@ -70,7 +70,7 @@ def compare_predictions(
     folds = _same_folds(pair)
     told = differences_of_several if is_of_several(pair.a) else _differences
     values: dict[str, Any] = told(pair, recording, folds)
-    notes = values.pop("notes", ())
+    telling, more = values.pop("telling"), values.pop("notes")
     differences = [fold.difference for fold in values["folds"] or () if fold.difference is not None]
     comparison = Comparison(
         a=names[0],
@@ -83,7 +83,7 @@ def compare_predictions(
         fold_std=float(np.std(differences, ddof=1)) if len(differences) > 1 else None,
         unmatched_a=pair.unmatched_a,
         unmatched_b=pair.unmatched_b,
-        notes=(*_notes(pair, names, recording, groups_known), *notes),
+        notes=(*_notes(pair, names, int(recording.max()) + 1, telling, groups_known), *more),
         p_corrected=values["p_value"],
         beyond_chance=values["p_value"] < SIGNIFICANT,
         sentence="",
@@ -92,7 +92,10 @@ def compare_predictions(
 
 
 def _differences(pair: Pairing, recording: Whole, folds: dict[str, Flags] | None) -> dict[str, Any]:
-    """Return the fields of a `Comparison` that runs of one label a clip have of their own."""
+    """Return the fields of a `Comparison` that runs of one label a clip have of their own, and `telling`.
+
+    That is the number of recordings that tell the two apart; `notes` are those beside the ones that all runs have.
+    """
     right_a, right_b = (table["label"].to_numpy() == table["predicted"].to_numpy() for table in (pair.a, pair.b))
     gain = right_b.astype(np.int64) - right_a.astype(np.int64)
     gains = np.rint(np.bincount(recording, weights=gain)).astype(np.int64)
@@ -112,6 +115,8 @@ def _differences(pair: Pairing, recording: Whole, folds: dict[str, Flags] | None
         "per_class": _per_class(pair.a["label"].to_numpy(), recording, right_a, right_b),
         "clips_only_a_right": _disagreements(pair, right_a & ~right_b),
         "clips_only_b_right": _disagreements(pair, right_b & ~right_a),
+        "telling": int((gains != 0).sum()),
+        "notes": (),
     }
 
 
@@ -228,7 +233,7 @@ def _disagreements(pair: Pairing, which: np.ndarray) -> tuple[Disagreement, ...]
     return tuple(Disagreement.model_validate(row) for row in rows)
 
 
-def _notes(pair: Pairing, names: tuple[str, str], recording: Whole, groups_known: bool) -> tuple[str, ...]:
+def _notes(pair: Pairing, names: tuple[str, str], recordings: int, telling: int, groups_known: bool) -> tuple[str, ...]:
     notes = []
     if pair.unmatched_a or pair.unmatched_b:
         left = [f"{counted(clips, 'clip')} of {name}" for name, clips in
@@ -242,7 +247,6 @@ def _notes(pair: Pairing, names: tuple[str, str], recording: Whole, groups_known
             "if some share a recording, interval and p-value are too narrow."
         )
     what = "recording" if groups_known else "file"
-    recordings, telling = int(recording.max()) + 1, _telling(pair, recording)
     if 1 < recordings < _FEW_RECORDINGS:
         notes.append(f"The interval rests on {recordings} {what}s only; with so few it is too narrow.")
     if 0 < telling < 6:
@@ -257,17 +261,6 @@ def _notes(pair: Pairing, names: tuple[str, str], recording: Whole, groups_known
             "folds are not compared."
         )
     return tuple(notes)
-
-
-def _telling(pair: Pairing, recording: Whole) -> int:
-    """Return how many recordings tell the two apart."""
-    if is_of_several(pair.a):
-        columns = [name for name in pair.a.columns if name.startswith("p:")]
-        differ = (pair.a[columns].to_numpy() != pair.b[columns].to_numpy()).any(axis=1)
-        return len(np.unique(recording[differ]))
-    right_a, right_b = (table["label"].to_numpy() == table["predicted"].to_numpy() for table in (pair.a, pair.b))
-    gains = np.rint(np.bincount(recording, weights=right_b.astype(float) - right_a.astype(float)))
-    return int((gains != 0).sum())
 
 
 def _in_words(found: Comparison) -> str:

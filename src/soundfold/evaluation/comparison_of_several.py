@@ -34,7 +34,9 @@ Whole = npt.NDArray[np.int64]
 
 
 def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Flags] | None) -> dict[str, Any]:
-    """Return the fields of a `Comparison` that runs of several labels a clip have of their own.
+    """Return the fields of a `Comparison` that runs of several labels a clip have of their own, and `telling`.
+
+    That is the number of recordings that tell the two apart; `notes` are those beside the ones that all runs have.
 
     Args:
         pair: the answers of both to the same clips.
@@ -72,6 +74,7 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
         ),
         "clips_only_a_right": (),
         "clips_only_b_right": (),
+        "telling": len(np.unique(recording[(answers[0] != answers[1]).any(axis=1)])),
         "notes": _notes(truth, int(recording.max()) + 1),
     }
 
