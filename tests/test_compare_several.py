@@ -179,6 +179,7 @@ def test_the_command_line_tells_precisions(tmp_path: Path, capsys: pytest.Captur
     assert told.splitlines()[0].split() == ["mAP", "a", "b", "difference", "clips"]
     assert f"{100 * (found.mean_average_precision_b or 0):.1f} %" in told
     assert "answers exchanged by recording at random" in told
+    assert found.p_drawn
     assert "right:" not in told
     assert found.sentence in told
     assert main(["compare", *map(str, runs), "--json"]) == 0
@@ -188,3 +189,17 @@ def test_the_command_line_tells_precisions(tmp_path: Path, capsys: pytest.Captur
     )
     assert answer["runs"][1]["accuracy"] is None
     assert answer["comparisons"][0]["both_right"] is None
+
+
+def test_few_recordings_are_not_said_to_be_exchanged_at_random(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = truths(60)
+    runs = [
+        write_run(tmp_path / name, table(truth, skill, seed, recordings=8))
+        for name, skill, seed in (("a", 0.5, 1), ("b", 2, 2))
+    ]
+    assert main(["compare", *map(str, runs)]) == 0
+    told = capsys.readouterr().out
+    assert "answers exchanged by recording in every way" in told
+    assert not compare(runs).comparisons[0].p_drawn

@@ -75,7 +75,8 @@ def _tell_one(console: "Console", found: "Comparison", *, corrected: bool) -> No
         low, high = found.difference_ci95
         told = f"95 % interval over {counted(found.n_recordings, unit)}: {100 * low:+.1f} to {100 * high:+.1f}"
         print_line(console, f"clips:    {100 * found.difference:+.1f} points, {told}")
-    how = f"answers exchanged by {unit} at random" if found.of_several else f"signs flipped by {unit}"
+    exchanged = f"answers exchanged by {unit} {'at random' if found.p_drawn else 'in every way'}"
+    how = exchanged if found.of_several else f"signs flipped by {unit}"
     p = f"chance:   {p_in_words(found.p_value)}, {how}"
     print_line(console, p + (f"; {p_in_words(found.p_corrected)} after Holm's correction" if corrected else ""))
     if not found.of_several:

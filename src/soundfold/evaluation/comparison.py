@@ -71,7 +71,6 @@ def compare_predictions(
     told = differences_of_several if is_of_several(pair.a) else _differences
     values: dict[str, Any] = told(pair, recording, folds)
     telling, more = values.pop("telling"), values.pop("notes")
-    differences = [fold.difference for fold in values["folds"] or () if fold.difference is not None]
     comparison = Comparison(
         a=names[0],
         b=names[1],
@@ -79,8 +78,8 @@ def compare_predictions(
         n_recordings=int(recording.max()) + 1,
         groups_known=groups_known,
         **values,
-        fold_mean=float(np.mean(differences)) if differences else None,
-        fold_std=float(np.std(differences, ddof=1)) if len(differences) > 1 else None,
+        fold_mean=None,
+        fold_std=None,
         unmatched_a=pair.unmatched_a,
         unmatched_b=pair.unmatched_b,
         notes=(*_notes(pair, names, int(recording.max()) + 1, telling, groups_known), *more),
@@ -88,7 +87,13 @@ def compare_predictions(
         beyond_chance=values["p_value"] < SIGNIFICANT,
         sentence="",
     )
-    return comparison.model_copy(update={"sentence": _in_words(comparison)})
+    folds_told = comparison.known_folds
+    update: dict[str, Any] = {"sentence": _in_words(comparison)}
+    if folds_told:
+        update["fold_mean"] = float(np.mean(folds_told))
+    if len(folds_told) > 1:
+        update["fold_std"] = float(np.std(folds_told, ddof=1))
+    return comparison.model_copy(update=update)
 
 
 def _differences(pair: Pairing, recording: Whole, folds: dict[str, Flags] | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from soundfold.evaluation.comparison_result import ClassDifference, FoldDifference
 from soundfold.evaluation.intervals import RESAMPLES, fixed_generator
-from soundfold.evaluation.multi_label import average_precisions, in_parts, redrawn
+from soundfold.evaluation.multi_label import average_precisions, in_parts, mean_precisions, middle_of, redrawn
 from soundfold.evaluation.pairing import Pairing
 from soundfold.evaluation.predictions import labels_in, probabilities_in, truth_in
 
@@ -47,7 +47,7 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
     order = [labels_in(pair.b).index(label) for label in labels]
     answers = probabilities_in(pair.a), probabilities_in(pair.b)[:, order]
     a, b = (average_precisions(ranks, truth) for ranks in answers)
-    mean_a, mean_b = (float(_means(precisions[None])[0]) for precisions in (a, b))
+    mean_a, mean_b = (float(mean_precisions(precisions)) for precisions in (a, b))
     difference = mean_b - mean_a if np.isfinite(mean_a) else 0.0
     occurs = np.asarray(truth.any(axis=0))
     return {
@@ -58,6 +58,7 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
         "difference": difference,
         "difference_ci95": _interval(answers, truth, recording),
         "p_value": _exchanged_p(answers, truth, recording, difference),
+        "p_drawn": not _all_counted(int(recording.max()) + 1),
         **dict.fromkeys(("both_right", "only_a_right", "only_b_right", "both_wrong")),
         "folds": None if folds is None else tuple(_fold(name, answers, truth, here) for name, here in folds.items()),
         "per_class": tuple(
@@ -79,27 +80,18 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
     }
 
 
-def _means(precisions: Numbers) -> Numbers:
-    """Return the means (draws,) of average precisions (draws, labels) over the labels that occur; NaN without any."""
-    known = np.isfinite(precisions)
-    summed = np.where(known, precisions, 0.0).sum(axis=1)
-    return np.where(known.any(axis=1), summed / np.maximum(known.sum(axis=1), 1), np.nan)
+def _ranked(ranks: np.ndarray, truth: Flags, weights: Numbers | None = None) -> Numbers:
+    """Return the mean average precision, or (draws,) of weights (draws, clips); NaN where no clip bears a label."""
+    return mean_precisions(average_precisions(ranks, truth, weights))
 
 
 def _interval(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: Whole) -> tuple[float, float] | None:
     """Return the 95 % interval of the difference, drawing recordings anew, the same ones for both."""
     if not recording.any():
         return None
-    found = [
-        _means(average_precisions(answers[1], truth, weights)) - _means(average_precisions(answers[0], truth, weights))
-        for weights in redrawn(recording, truth.size)
-    ]
-    differences = np.concatenate(found)
-    differences = differences[np.isfinite(differences)]
-    if not len(differences):
-        return None
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(low), float(high)
+    a, b = answers
+    drawn = redrawn(recording, truth.size)
+    return middle_of([_ranked(b, truth, weights) - _ranked(a, truth, weights) for weights in drawn])
 
 
 def _exchanged_p(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: Whole, difference: float) -> float:
@@ -109,16 +101,21 @@ def _exchanged_p(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording
     for changes in _exchanges(truth, recording):
         changed = changes[:, recording].astype(np.float64)
         one, other = np.hstack([1 - changed, changed]), np.hstack([changed, 1 - changed])
-        found = _means(average_precisions(ranks, twice, other)) - _means(average_precisions(ranks, twice, one))
+        found = _ranked(ranks, twice, other) - _ranked(ranks, twice, one)
         far += int((~(np.abs(found) < abs(difference) - _ROUNDING)).sum())  # so that what is unknown counts as far
         made += len(changes)
     return far / made
 
 
+def _all_counted(recordings: int) -> bool:
+    """Return whether all exchanges are made, in place of some that are drawn."""
+    return recordings <= _COUNTED
+
+
 def _exchanges(truth: Flags, recording: Whole) -> Iterator[Whole]:
     """Yield which recordings change sides, (exchanges, recordings) 0 and 1, in blocks; the first changes nothing."""
     recordings, parts = int(recording.max()) + 1, _parts(truth)
-    if recordings <= _COUNTED:
+    if _all_counted(recordings):
         # an exchange and its opposite give the same distance, so the first recording may always stay
         every = np.array([(0, *rest) for rest in product((0, 1), repeat=recordings - 1)], dtype=np.int64)
         yield from np.array_split(every, -(-len(every) // parts[0]))
@@ -136,14 +133,14 @@ def _parts(truth: Flags) -> list[int]:
 
 def _notes(truth: Flags, recordings: int) -> tuple[str, ...]:
     drawn = sum(_parts(truth))
-    if recordings <= _COUNTED or drawn >= RESAMPLES:
+    if _all_counted(recordings) or drawn >= RESAMPLES:
         return ()
     least = 1 / (drawn + 1)
     return (f"The p-value rests on {drawn:,} exchanges drawn at random, so it can be no smaller than {least:.2g}.",)
 
 
 def _fold(name: str, answers: tuple[np.ndarray, np.ndarray], truth: Flags, here: Flags) -> FoldDifference:
-    a, b = (float(_means(average_precisions(ranks[here], truth[here])[None])[0]) for ranks in answers)
+    a, b = (float(_ranked(ranks[here], truth[here])) for ranks in answers)
     known = np.isfinite(a)
     return FoldDifference(
         fold=name,

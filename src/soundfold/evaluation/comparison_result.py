@@ -77,7 +77,9 @@ class Comparison(_Frozen):
     """95 % interval of the difference, drawing recordings anew, the same ones for both; null with fewer than two."""
     p_value: float
     """Chance of a difference at least this large, either way, if the two runs' answers to a recording could as well
-    be exchanged: an exact sign-flip permutation test over recordings, or of several labels a clip a drawn one."""
+    be exchanged: an exact sign-flip permutation test over recordings, unless `p_drawn`."""
+    p_drawn: bool = False
+    """Whether `p_value` rests on exchanges drawn at random: of several labels a clip, with more than ten recordings."""
     p_corrected: float
     """The same after Holm's correction for all comparisons that were made at once; `p_value` where it was one."""
     beyond_chance: bool

@@ -10,7 +10,7 @@ References:
     `average_precision_score`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from soundfold.wording import counted, natural_order
 __all__ = [
     "average_precisions",
     "in_parts",
+    "mean_precisions",
+    "middle_of",
     "notes_on_recordings",
     "redrawn",
     "score_folds_of_several",
@@ -147,10 +149,27 @@ def _answers(table: pd.DataFrame) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     return probabilities, truth_in(table), probabilities > THRESHOLD
 
 
+def mean_precisions(precisions: Numbers) -> Numbers:
+    """Return the means (draws,) of average precisions (draws, labels) over the labels that occur; NaN without any."""
+    known = np.isfinite(precisions)
+    summed = np.where(known, precisions, 0.0).sum(axis=-1)
+    return np.where(known.any(axis=-1), summed / np.maximum(known.sum(axis=-1), 1), np.nan)
+
+
+def middle_of(draws: Sequence[Numbers]) -> tuple[float, float] | None:
+    """Return the 95 % interval of what draws gave, unknown ones left out; None where none is known."""
+    found = np.concatenate(draws)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return None
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def _mean(precisions: Numbers) -> float | None:
-    """Return the mean over the labels that occur; None without any."""
-    known = precisions[np.isfinite(precisions)]
-    return float(known.mean()) if len(known) else None
+    """Return the mean (labels,) over the labels that occur; None without any."""
+    mean = float(mean_precisions(precisions))
+    return mean if np.isfinite(mean) else None
 
 
 def _interval(
@@ -166,16 +185,8 @@ def _interval(
     """
     if not recording.any():
         return None
-    means = [
-        _mean(row)
-        for weights in redrawn(recording, truth.size, generator, resamples)
-        for row in average_precisions(probabilities, truth, weights)
-    ]
-    known = [mean for mean in means if mean is not None]
-    if not known:
-        return None
-    low, high = np.quantile(known, [0.025, 0.975])
-    return float(low), float(high)
+    draws = redrawn(recording, truth.size, generator, resamples)
+    return middle_of([mean_precisions(average_precisions(probabilities, truth, weights)) for weights in draws])
 
 
 def redrawn(
