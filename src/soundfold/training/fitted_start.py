@@ -17,7 +17,7 @@ from soundfold.atomic import replacing
 from soundfold.models import Classifier, ProbedNetwork, TexturedNet
 from soundfold.training.feature_cache import FeatureCache
 from soundfold.training.fitting import FitJob
-from soundfold.training.linear_fit import fit_head, fit_views, training_windows
+from soundfold.training.linear_fit import fit_head, fit_views, standardise, training_windows
 
 __all__ = ["begin_fitted"]
 
@@ -42,10 +42,8 @@ def begin_fitted(classifier: Classifier, job: FitJob, cache: FeatureCache) -> No
 def _begin_at_probe(network: ProbedNetwork, classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
     views = _kept_views(classifier, network, job.features, cache)
     rows, labels, counts = training_windows(job, cache)
-    values = views[rows].astype(np.float64)
-    mean, std = values.mean(axis=0), values.std(axis=0)
-    std[std == 0] = 1.0
-    values = ((values - mean) / std).astype(np.float32)
+    values = views[rows]
+    mean, std = standardise(values)
     weight, bias = fit_views(values, network.views, labels, counts, job.n_labels, job.recipe.training.c)
     mean_, std_, weight_, bias_ = (torch.from_numpy(part).float() for part in (mean, std, weight, bias))
     network.set_head(mean_, std_, weight_, bias_)
@@ -56,12 +54,13 @@ def _kept_views(classifier: Classifier, network: ProbedNetwork, folder: Path, ca
     path = folder / f"views{len(network.views)}-{_digest(network.network.state_dict())}.npy"
     with FileLock(folder / "views.lock"):
         if not path.exists():
-            rows = np.array_split(np.arange(len(cache.clip)), max(1, len(cache.clip) // _BATCH))
+            found = np.empty((len(cache.clip), network.views[-1][1]), dtype=np.float32)
             network.eval()
             with torch.inference_mode():
-                parts = [network.view(classifier.prepare(cache.gather(part))) for part in rows]
+                for rows in np.array_split(np.arange(len(found)), max(1, len(found) // _BATCH)):
+                    found[rows] = network.view(classifier.prepare(cache.gather(rows))).numpy()
             with replacing(path) as part, part.open("wb") as file:
-                np.save(file, torch.cat(parts).numpy())
+                np.save(file, found)
         views: np.ndarray = np.load(path, mmap_mode="r")
     return views
 
