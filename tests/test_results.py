@@ -58,7 +58,7 @@ ACCOUNT = {
     "versions",
     "hardware",
 }
-OF_CV = {"accuracy_mean", "accuracy_std", "accuracy_pooled", "folds"}
+OF_CV = {"accuracy_mean", "accuracy_std", "accuracy_pooled", "folds", "model"}
 OF_EVALUATE = {"met", "not_met"}
 
 

@@ -73,6 +73,9 @@ Folds = Annotated[
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Short for --set training.epochs=N.", show_default=False)]
 Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set training.seed=S.", show_default=False)]
 Seeds = Annotated[int, typer.Option("--seeds", help="Networks that differ in their seed; their mean is the answer.")]
+Ensemble = Annotated[
+    bool, typer.Option("--ensemble", help="Join the folds' networks into one model, whose answer is their mean.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option("--devices", help="Processes, one a device; on cpu they share the cores.")]
 Jobs = Annotated[

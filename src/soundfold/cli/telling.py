@@ -61,6 +61,8 @@ def tell_cv(result: "CvResult", data: Path) -> None:
     _leaks_and_notes(console, result)
     _cost(console, result)
     _say(console, f"run:        {result.out}")
+    if result.model is not None:
+        _say(console, f"model:      {result.model}  the mean of the folds' networks")
     seeds = f" --seeds {len(result.seeds.seeds)}" if result.seeds else ""
     run = Path(result.out or "")
     calibrate = f" --calibrate {run}" if result.calibration is not None else ""

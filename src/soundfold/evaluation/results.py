@@ -302,3 +302,5 @@ class CvResult(_Account, _CvScored):
     """As for a training."""
     calibration: CalibrationScores | None = None
     """How far its probabilities can be trusted, and by which temperature they could be more."""
+    model: str | None = None
+    """The model file that joins the folds' networks, where one was asked for."""

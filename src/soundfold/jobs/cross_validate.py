@@ -22,11 +22,13 @@ from soundfold.evaluation import (
     write_predictions,
 )
 from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of, score_seeds, seeds_of
+from soundfold.jobs.fold_ensemble import is_joined, join_folds
 from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
 from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
 from soundfold.jobs.score_figure import save_score_figure
+from soundfold.jobs.side_by_side import Lesson
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.train import choose_out, resolve_recipe
 from soundfold.jobs.training_clock import TrainingClock
@@ -45,6 +47,7 @@ def cross_validate(
     epochs: int | None = None,
     seed: int | None = None,
     seeds: int = 1,
+    ensemble: bool = False,
     device: str = "auto",
     devices: int = 1,
     jobs: int | None = None,
@@ -61,6 +64,8 @@ def cross_validate(
     Args:
         folds: the folds to test on; each is left out of training on ALL others. None for every fold.
         seeds: networks a fold, which differ in their seed; their mean answer is scored, and one alone beside it.
+        ensemble: also join the folds' networks into one model file in the run's folder, whose answer is their mean; of
+            a run that is finished too, with `resume`.
         jobs: trainings at once, each a process with its share of the cores; None for as many as the cores can carry.
         data, recipe, changes, epochs, seed, device, devices, out, resume, where, cache, reporter: as `soundfold.train`.
 
@@ -105,27 +110,48 @@ def cross_validate(
         **({"seeds": seeds} if seeds > 1 else {}),
     }
     with run_folder(folder, settings, identity, resume=resume):
-        finished = folder / METRICS_NAME
-        if finished.exists():
-            reporter.note(f"{folder}: is finished already")
-            return read_result(finished, CvResult)
         lessons = [
             lesson
             for split, inner in zip(splits, _fold_folders(folder, splits), strict=True)
             for lesson in lessons_of(split, inner, f"fold {split.fold}", settings, seeds)
         ]
-        clock = TrainingClock(reporter, {lesson.what: len(lesson.split.train) for lesson in lessons})
-        trained = learn_lessons(prepared, lessons, settings, hardware, jobs, clock)
-        results, alone = trained, None
-        if seeds > 1:
-            parts = [slice(first, first + seeds) for first in range(0, len(lessons), seeds)]
-            results = [join_networks(prepared, settings, lessons[part], trained[part]) for part in parts]
-            alone = score_seeds(seeds_of(settings, seeds), [trained[part] for part in parts])
-        result = _pool(prepared, splits, results, settings, folder, leaks)
-        told = {"clips_per_second": clock.clips_per_second(trained), "train_s": clock.seconds(trained), "seeds": alone}
-        result = result.model_copy(update={**told, "seconds": time.perf_counter() - started})
-        write_text(finished, result.model_dump_json(indent=2) + "\n")
+        finished = folder / METRICS_NAME
+        if finished.exists():
+            reporter.note(f"{folder}: is finished already")
+            result = read_result(finished, CvResult)
+            started = time.perf_counter() - result.seconds
+        else:
+            clock = TrainingClock(reporter, {lesson.what: len(lesson.split.train) for lesson in lessons})
+            trained = learn_lessons(prepared, lessons, settings, hardware, jobs, clock)
+            times = {"clips_per_second": clock.clips_per_second(trained), "train_s": clock.seconds(trained)}
+            result = _scored(prepared, splits, lessons, trained, settings, folder, leaks).model_copy(update=times)
+        joining = ensemble and not is_joined(folder)
+        if joining:
+            reporter.note("joining the folds' networks")
+            result = join_folds(prepared, settings, lessons, result, leaks, folder)
+        if joining or not finished.exists():
+            result = result.model_copy(update={"seconds": time.perf_counter() - started})
+            write_text(finished, result.model_dump_json(indent=2) + "\n")
     return result
+
+
+def _scored(
+    prepared: Prepared,
+    splits: list[Split],
+    lessons: Sequence[Lesson],
+    trained: Sequence[TrainResult],
+    recipe: Recipe,
+    folder: Path,
+    leaks: Leaks,
+) -> CvResult:
+    """Return the scores of all folds; of several networks a fold, those of their mean, and what one alone is worth."""
+    seeds = len(lessons) // len(splits)
+    if seeds == 1:
+        return _pool(prepared, splits, trained, recipe, folder, leaks)
+    parts = [slice(first, first + seeds) for first in range(0, len(lessons), seeds)]
+    results = [join_networks(prepared, recipe, lessons[part], trained[part]) for part in parts]
+    alone = score_seeds(seeds_of(recipe, seeds), [trained[part] for part in parts])
+    return _pool(prepared, splits, results, recipe, folder, leaks).model_copy(update={"seeds": alone})
 
 
 def _fold_folders(folder: Path, splits: Sequence[Split]) -> list[Path]:
@@ -138,7 +164,7 @@ def _fold_folders(folder: Path, splits: Sequence[Split]) -> list[Path]:
 def _pool(
     prepared: Prepared,
     splits: list[Split],
-    results: list[TrainResult],
+    results: Sequence[TrainResult],
     recipe: Recipe,
     folder: Path,
     leaks: Leaks,

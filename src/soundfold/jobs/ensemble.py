@@ -32,7 +32,7 @@ from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe
 from soundfold.wording import counted
 
-__all__ = ["check_seeds", "join_networks", "lessons_of", "score_seeds", "seeds_of"]
+__all__ = ["check_seeds", "join_networks", "lessons_of", "score_seeds", "seeds_of", "trained_network"]
 
 
 def check_seeds(seeds: int, recipe: Recipe) -> None:
@@ -96,7 +96,7 @@ def join_networks(
     made_of = f"; {len(seeds)} networks, seeds {seeds[0]} to {seeds[-1]}"
     probes = probes_of(prepared, split, recipe)
     difference = export_ensemble(
-        [_trained(recipe, len(prepared.clips.labels), lesson) for lesson in lessons],
+        [trained_network(recipe, len(prepared.clips.labels), lesson) for lesson in lessons],
         [lesson.folder / "model.onnx" for lesson in lessons],
         card_of(prepared, split, recipe, result, calibrated, made_of=made_of),
         folder / "model.onnx",
@@ -142,7 +142,7 @@ def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) 
     )
 
 
-def _trained(recipe: Recipe, n_labels: int, lesson: Lesson) -> Classifier:
+def trained_network(recipe: Recipe, n_labels: int, lesson: Lesson) -> Classifier:
     """Return a finished training's classifier."""
     classifier = build_classifier(recipe, n_labels, 0)
     classifier.load_state_dict(load_file(lesson.folder / "weights.safetensors"))

@@ -16,6 +16,7 @@ from soundfold.atomic import write_text
 from soundfold.audio import fit_length
 from soundfold.data.splits import Split
 from soundfold.evaluation import (
+    CvResult,
     Scores,
     SplitSummary,
     TrainResult,
@@ -221,7 +222,8 @@ def result_of(
 
 
 def card_of(
-    prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult, calibrated: Calibrated | None = None, *,
+    prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult | CvResult,
+    calibrated: Calibrated | None = None, *,
     made_of: str = "",
 ) -> ModelCard:  # fmt: skip
     """Return what the model file says of itself; `made_of` follows what it was trained on."""

@@ -1,0 +1,69 @@
+"""The networks of a cross-validation as one model: the file that answers with the mean over folds.
+
+No clip of the data is one that all of them have not met, so their mean has no score of its own. Its card tells what the
+networks reached alone, each on the fold that it never met, and says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from soundfold.data.leaks import Leaks
+from soundfold.data.splits import everything
+from soundfold.evaluation import CvResult
+from soundfold.export.ensemble import export_ensemble
+from soundfold.jobs.ensemble import trained_network
+from soundfold.jobs.learning import card_of, probes_of
+from soundfold.jobs.prepare import Prepared
+from soundfold.jobs.side_by_side import Lesson
+from soundfold.recipe import Recipe
+from soundfold.wording import counted
+
+__all__ = ["is_joined", "join_folds"]
+
+_NAME = "model.onnx"
+
+
+def is_joined(folder: Path) -> bool:
+    """Return whether a cross-validation's folder holds a model of its own."""
+    return (folder / _NAME).is_file()
+
+
+def join_folds(
+    prepared: Prepared, recipe: Recipe, lessons: Sequence[Lesson], result: CvResult, leaks: Leaks, folder: Path
+) -> CvResult:
+    """Write the model file of a cross-validation's folder; return its result with the file named.
+
+    Args:
+        prepared: the data.
+        recipe: the settings, with the first seed.
+        lessons: the trainings of all folds and seeds, which are finished.
+        result: what the cross-validation found.
+        leaks: what its folds share.
+        folder: its own, which gets the file.
+
+    Raises:
+        ModelFileError: the file would not answer as torch does, or the graphs cannot be joined.
+    """
+    path = folder / _NAME
+    met = np.unique(np.concatenate([lesson.split.train for lesson in lessons]))
+    whole = replace(everything(prepared.clips), train=met, leaks=leaks)
+    name = f"{result.split.name}; each network alone on a fold it never met, their mean was not scored"
+    alone = result.model_copy(update={"split": result.split.model_copy(update={"name": name})})
+    probes = probes_of(prepared, whole, recipe)
+    networks = counted(len(lessons), "network")
+    made_of = f"; the mean of {networks} over {counted(len(result.folds), 'fold')}"
+    difference = export_ensemble(
+        [trained_network(recipe, len(prepared.clips.labels), lesson) for lesson in lessons],
+        [lesson.folder / _NAME for lesson in lessons],
+        card_of(prepared, whole, recipe, alone, made_of=made_of),
+        path,
+        probes,
+    )
+    note = (
+        f"{_NAME} answers with the mean of {networks}, and equals torch within {difference:.1e} "
+        f"({counted(len(probes), 'clip')}, silence, noise, a burst)"
+    )
+    return result.model_copy(update={"model": str(path), "notes": (*result.notes, note)})
