@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", choices=list(ROWS), metavar="ROW", help=f"these rows alone: {', '.join(ROWS)}")
     add("--quick", action="store_true", help="small sizes, to see that it runs; nothing goes into docs")
     add("--data", metavar="PATH", help=f"a data set; without it a synthetic one of {FULL_SIZE:,} clips")
-    add("--recipe", default="tutorial", help="what epoch, train and cv are measured with")
+    add("--recipe", default="tutorial", help="what epoch, train, cv and growth are measured with")
     add("--device", default="auto", help="auto, cpu or cuda")
     add("--epochs", type=int, help="of each training in train and cv; a few on cpu and 100 on cuda if not given")
     add("--rounds", type=int, help="turns of each side; 3 if not given")

@@ -47,6 +47,27 @@ gives the median and the interquartile range over n turns; *soundfold against it
 each turn: so many times as fast as the tutorial (×), and so much of the speed of what is a limit (%). Memory is the
 largest resident set of any one process, by the kernel's count, mapped pages included; and the sum over all processes
 of a side, looked at once a second, each shared page counted once.
+
+## Where a training step's time goes
+
+The tutorial's network, batches of 16 in bfloat16, on two cores of an Intel Xeon with AVX-512 and AMX, where a step
+takes 11.4 ms (2026-11-28, torch 2.13; clocks around the parts of a step, and torch's profiler):
+
+| part of a step | ms |
+|---|---|
+| kept features read, shifted, masked, standardised, laid out | 1.5 |
+| forward | 3.3 |
+| backward | 5.9 |
+| gradients cleared, the optimiser's step | 0.5 |
+| loss, sums, schedule | 0.2 |
+
+Of forward and backward, 3.6 ms are convolutions, somewhat more than *its layers alone* take. The rest is ReLU, batch
+normalisation and casts, which wait for memory: a step passes over a dozen maps of 0.2 to 1.4 MB, more than a core's
+second cache holds, and each pass takes two to five times as long there as on maps that lie in it. What was tried
+against that, forward and backward together (8.2 to 8.7 ms as it is): batch normalisation and ReLU as one operation, in
+place, 8.4; the same in parts that fit the cache, 9.2; the few numbers a channel by numpy in place of torch, 8.3;
+`torch.compile`, 8.0 after 22 s of compiling; huge pages, 4 % of the step; pixels rearranged so that the first layer has
+eight channels and no stride, half a millisecond won in its convolutions and 0.8 lost in rearranging.
 """
 
 

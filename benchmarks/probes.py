@@ -58,7 +58,7 @@ def features(data: str, cache: str, recipe: str, changes: Sequence[str] = (), de
     clips, settings = _asked(data, recipe, changes)
     opened = _open(clips, settings, cache)
     started = time.perf_counter()
-    folder = build_feature_cache(opened, settings, device=torch.device(device))
+    folder = build_feature_cache(opened, settings, weights=_weights(settings, cache), device=torch.device(device))
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "clips": len(clips), "bytes": _size(folder)}
 
@@ -76,7 +76,7 @@ def second_start(data: str, cache: str, recipe: str, changes: Sequence[str] = ()
     settings = load_recipe(recipe, list(changes))
     opened = open_store(clips, settings.sound, cache=cache)
     marks.append(time.perf_counter())
-    kept = open_feature_cache(build_feature_cache(opened, settings))
+    kept = open_feature_cache(build_feature_cache(opened, settings, weights=_weights(settings, cache)))
     marks.append(time.perf_counter())
     read_s, store_s, features_s = (later - earlier for earlier, later in itertools.pairwise(marks))
     return {
@@ -121,7 +121,6 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
 
     from benchmarks import floor
     from soundfold.cores import usable_cores
-    from soundfold.features import build_features
     from soundfold.models import build_classifier
     from soundfold.training import build_feature_cache
     from soundfold.training.host import native_precision
@@ -130,10 +129,12 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
     if device.startswith("cuda"):
         torch.set_float32_matmul_precision("high")  # torch's convolutions may use TF32, so the peak has to as well
     clips, settings = _asked(data, recipe, changes)
-    kept = _size(build_feature_cache(_open(clips, settings, cache), settings)) / len(clips)
-    channels, n_mels, frames = build_features(settings).shape
-    channels *= settings.features.deltas + 1
-    network = build_classifier(settings, len(clips.labels), 0).network
+    features = build_feature_cache(_open(clips, settings, cache), settings, weights=_weights(settings, cache))
+    kept = _size(features) / len(clips)
+    classifier = build_classifier(settings, len(clips.labels), 0)
+    network = classifier.network
+    # as the network takes it: with deltas, or maps of the blocks before
+    channels, n_mels, frames = classifier.prepare(torch.zeros(1, *classifier.features.shape)).shape[1:]
     work = floor.training_work(network, (channels, n_mels, frames), kept)
     bytes_per_s = floor.bandwidth(device)
     # a processor that only imitates bfloat16 is slower in it by far, and would be at it for minutes
@@ -227,6 +228,13 @@ def _open(clips: "Clips", recipe: "Recipe", cache: str) -> "WaveformStore":
     from soundfold.data import open_store
 
     return open_store(clips, recipe.sound, cache=cache)
+
+
+def _weights(recipe: "Recipe", cache: str) -> Path | None:
+    from soundfold.jobs.pretrained import pretrained_weights
+    from soundfold.jobs.reporting import Silent
+
+    return pretrained_weights(recipe, cache, Silent())
 
 
 def _stored_bytes(opened: "WaveformStore") -> int:

@@ -43,7 +43,7 @@ ROWS = {
     "predict": Row("Prediction of one clip", prediction),
     "runtime": Row("The runtime beside torch", runtime, on_recipe=True),
     "help": Row("`soundfold --help`", cold_help),
-    "growth": Row("How cost grows", growth),
+    "growth": Row("How cost grows", growth, on_recipe=True),
 }
 
 

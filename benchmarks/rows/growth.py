@@ -54,7 +54,7 @@ def _at_size(plan: Plan, table: Path) -> dict[str, tuple[float, Finished]]:
     """Return by name the seconds that each step took on a table, and its process."""
     device, changes = plan.space.device, _changes(plan)
     with plan.space.scratch("growth") as folder:
-        asked = {"data": table, "cache": folder / "cache", "recipe": "tutorial", "changes": changes}
+        asked = {"data": table, "cache": folder / "cache", "recipe": plan.recipe, "changes": changes}
         store = probe("store", **asked)
         features = probe("features", **asked, device=device)
         starts = [probe("second_start", **asked) for _ in range(3)]
@@ -93,7 +93,7 @@ def _train(plan: Plan, table: Path, folder: Path, name: str, epochs: int, folds:
     verb.insert(1, str(table))
     settings = [part for change in _changes(plan) for part in ("--set", change)]
     return soundfold(
-        *verb, "--epochs", str(epochs), *settings, "--device", plan.space.device,
+        *verb, "--recipe", plan.recipe, "--epochs", str(epochs), *settings, "--device", plan.space.device,
         "--out", folder / name, "--cache", folder / "cache", "--json",
     )  # fmt: skip
 
