@@ -65,6 +65,13 @@ def test_a_run_goes_on_with_the_recipe_it_was_begun_with(
     assert default_recipe(tmp_path / "cache", notes, tmp_path / "not begun").name == "finetune"
 
 
+def test_weights_that_the_caller_names_are_at_hand(tmp_path: Path, notes: Notes) -> None:
+    assert default_recipe(tmp_path / "cache", notes, weights=tmp_path / "mistyped") == load_recipe("finetune")
+    assert notes.said == ["recipe: finetune, as pretrained weights are named"]
+    save_recipe(load_recipe("scratch"), tmp_path / "recipe.yaml")
+    assert default_recipe(tmp_path / "cache", notes, tmp_path, tmp_path) == load_recipe("scratch")
+
+
 @pytest.mark.usefixtures("hollow_model_file")
 def test_a_training_that_names_no_recipe_says_which_it_takes(small_data: Path, tmp_path: Path, notes: Notes) -> None:
     changes = (*SMALL, "features.fmax_hz=4000", "features.win_length=256", "augment.band_shift=1", "model.width=4")

@@ -19,6 +19,7 @@ from soundfold.cli.options import (
     Seed,
     Seeds,
     Set,
+    Weights,
     Where,
     listed,
     parse_where,
@@ -37,6 +38,7 @@ def cv(
     seed: Seed = None,
     seeds: Seeds = 1,
     ensemble: Ensemble = False,
+    weights: Weights = None,
     device: Device = DEVICE,
     devices: Devices = 1,
     jobs: Jobs = None,
@@ -54,7 +56,7 @@ def cv(
     from soundfold.cli.telling import tell_cv
 
     with loading("train", "soundfold cv"):
-        refuse_early(data, recipe, set_ or ())
+        refuse_early(data, recipe, set_ or (), weights)
         from soundfold.jobs.cross_validate import cross_validate
     with ConsoleReporter() as reporter:
         result = cross_validate(
@@ -66,6 +68,7 @@ def cv(
             seed=seed,
             seeds=seeds,
             ensemble=ensemble,
+            weights=weights,
             device=device,
             devices=devices,
             jobs=jobs,

@@ -17,6 +17,7 @@ from soundfold.cli.options import (
     Json,
     Out,
     Resume,
+    Weights,
     Where,
     listed,
     parse_where,
@@ -44,6 +45,7 @@ def ladder(
             "--only", metavar="RECIPE,…", help="These rungs only; presets and YAML files too.", show_default=False
         ),
     ] = None,
+    weights: Weights = None,
     device: Device = DEVICE,
     jobs: Jobs = None,
     out: Out = None,
@@ -68,6 +70,7 @@ def ladder(
             epochs=epochs,
             seed=seed,
             only=listed(only),
+            weights=weights,
             device=device,
             jobs=jobs,
             out=out,

@@ -24,6 +24,7 @@ __all__ = [
     "Seed",
     "Seeds",
     "Set",
+    "Weights",
     "Where",
     "listed",
     "parse_where",
@@ -75,6 +76,16 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Short for --set traini
 Seeds = Annotated[int, typer.Option("--seeds", help="Networks that differ in their seed; their mean is the answer.")]
 Ensemble = Annotated[
     bool, typer.Option("--ensemble", help="Join the folds' networks into one model, whose answer is their mean.")
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        parser=path_or_refuse,
+        metavar="PATH",
+        help="File or folder of the published weights; SOUNDFOLD_WEIGHTS if not given.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option("--devices", help="Processes, one a device; on cpu they share the cores.")]

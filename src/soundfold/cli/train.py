@@ -21,6 +21,7 @@ from soundfold.cli.options import (
     Seed,
     Seeds,
     Set,
+    Weights,
     Where,
     parse_where,
     path_or_refuse,
@@ -47,6 +48,7 @@ def train(
     epochs: Epochs = None,
     seed: Seed = None,
     seeds: Seeds = 1,
+    weights: Weights = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(
@@ -89,7 +91,7 @@ def train(
     from soundfold.cli.telling import tell_train
 
     with loading("train", "soundfold train"):
-        refuse_early(data, recipe, set_ or ())
+        refuse_early(data, recipe, set_ or (), weights)
         from soundfold.jobs.train import train as job
         from soundfold.training import is_main_process
     with ConsoleReporter() as reporter:
@@ -103,6 +105,7 @@ def train(
             epochs=epochs,
             seed=seed,
             seeds=seeds,
+            weights=weights,
             calibrate=calibrate,
             precision=precision,
             false_alarms=false_alarms,

@@ -19,6 +19,7 @@ from soundfold.cli.options import (
     Resume,
     Seed,
     Set,
+    Weights,
     Where,
     listed,
     parse_where,
@@ -65,6 +66,7 @@ def tune(
     ] = 3,
     epochs: Epochs = None,
     seed: Seed = None,
+    weights: Weights = None,
     device: Device = DEVICE,
     jobs: Jobs = None,
     out: Out = None,
@@ -80,7 +82,7 @@ def tune(
     from soundfold.cli.console import ConsoleReporter
 
     with loading("train", "soundfold tune"):
-        refuse_early(data, recipe, set_ or ())
+        refuse_early(data, recipe, set_ or (), weights)
         from soundfold.jobs.tune import tune as search
     with ConsoleReporter() as reporter:
         result = search(
@@ -94,6 +96,7 @@ def tune(
             inner=inner,
             epochs=epochs,
             seed=seed,
+            weights=weights,
             device=device,
             jobs=jobs,
             out=out,

@@ -48,6 +48,7 @@ def cross_validate(
     seed: int | None = None,
     seeds: int = 1,
     ensemble: bool = False,
+    weights: str | Path | None = None,
     device: str = "auto",
     devices: int = 1,
     jobs: int | None = None,
@@ -67,7 +68,8 @@ def cross_validate(
         ensemble: also join the folds' networks into one model file in the run's folder, whose answer is their mean; of
             a run that is finished too, with `resume`.
         jobs: trainings at once, each a process with its share of the cores; None for as many as the cores can carry.
-        data, recipe, changes, epochs, seed, device, devices, out, resume, where, cache, reporter: as `soundfold.train`.
+        data, recipe, changes, epochs, seed, weights, device, devices, out, resume, where, cache, reporter: as
+            `soundfold.train`.
 
     Returns:
         mean and deviation over folds, pooled scores with intervals over recordings, leaks, times, and the folder.
@@ -77,7 +79,7 @@ def cross_validate(
     """
     started = time.perf_counter()
     reporter = reporter or Silent()
-    settings = resolve_recipe(recipe, changes, epochs, seed, cache, reporter, out if resume else None)
+    settings = resolve_recipe(recipe, changes, epochs, seed, weights, cache, reporter, out if resume else None)
     if "RANK" in os.environ:
         raise RunError("cv must be started once, not by torchrun. Use --devices, or torchrun with soundfold train")
     hardware = Hardware(device, devices)

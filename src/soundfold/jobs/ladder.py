@@ -26,7 +26,8 @@ from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import check_out, next_free
 from soundfold.jobs.surroundings import hardware_line, versions
-from soundfold.recipe import Recipe, load_recipe, preset_names
+from soundfold.models.pretrained import PUBLISHED
+from soundfold.recipe import Recipe, load_recipe, name_weights, preset_names, published_network
 from soundfold.runtime import load
 from soundfold.training import Hardware
 
@@ -47,6 +48,7 @@ def ladder(
     epochs: int | None = None,
     seed: int = 0,
     only: Sequence[str | Path | Recipe] | None = None,
+    weights: str | Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     out: str | Path | None = None,
@@ -63,6 +65,7 @@ def ladder(
         epochs: for the rungs that learn in epochs; None for what each recipe says.
         seed: of every rung, and of the folds where the data set has none of its own.
         only: rungs to try: names of `LADDER`, of other presets, YAML files or recipes; None for all of `LADDER`.
+        weights: file or folder of the published weights, for the rungs that take some and name none themselves.
         out: gets a run's folder a rung; None for the next free one under `runs/`.
         resume: continue the ladder in `out` if there is one; rungs may be added to it.
         device, jobs, where, cache, reporter: as `soundfold.cross_validate`.
@@ -71,11 +74,14 @@ def ladder(
         scores and costs of each rung, what was left out and why, every pair's comparison, and the verdict.
 
     Raises:
-        SoundfoldError: anything the user can mend. A rung whose weights or packages are missing is left out instead.
+        SoundfoldError: anything the user can mend. A rung whose weights or packages are missing is left out instead,
+            but not where `weights` should hold them.
     """
     started = time.perf_counter()
     reporter = _SaidOnce(reporter or Silent())
     recipes = _rungs(only, epochs, seed)
+    if weights is not None:
+        recipes = _with_weights(recipes, weights, cache, reporter)
     asked = None if folds is None else [str(fold) for fold in folds]
     if out is None and resume:
         raise RunError("--resume must be told which ladder to continue. Name its folder with --out")
@@ -170,6 +176,30 @@ def _rungs(only: Sequence[str | Path | Recipe] | None, epochs: int | None, seed:
             raise RecipeError(f"--only must name rungs of different names, got '{name}' twice. Set the recipe's name")
         rungs[name] = recipe
     return rungs
+
+
+def _with_weights(
+    rungs: Mapping[str, Recipe | None], weights: str | Path, cache: str | Path | None, reporter: Reporter
+) -> dict[str, Recipe | None]:
+    """Return the rungs, of which those that take published weights of ours and name none take these.
+
+    Raises:
+        PathError: they are not there; what a person names is missed aloud, and no reason to leave a rung out.
+        RecipeError: no rung takes them.
+    """
+    named = dict(rungs)
+    for name, recipe in rungs.items():
+        taken = None if recipe is None else published_network(recipe)
+        if recipe is None or taken is None or taken[1] not in PUBLISHED or getattr(recipe, taken[0]).weights:
+            continue
+        named[name] = changed = name_weights(recipe, weights)
+        pretrained_weights(changed, cache, reporter)
+    if named == rungs:
+        raise RecipeError(
+            f"--weights must be left out, as none of {', '.join(rungs)} takes published weights that it does not name "
+            f"itself, got {weights}. Leave it out, or add probe or finetune to --only"
+        )
+    return named
 
 
 def _begin(folder: Path, identity: Mapping[str, object]) -> None:

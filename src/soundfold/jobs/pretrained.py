@@ -9,7 +9,7 @@ from soundfold.models import build_classifier, find_weights
 from soundfold.models.encoder_files import ENCODER_PREFIX, WEIGHTS_FILE, find_encoder
 from soundfold.models.timm_backbone import TIMM_PREFIX, find_backbone_weights
 from soundfold.models.transformers_encoder import check_encoder
-from soundfold.recipe import Recipe
+from soundfold.recipe import Recipe, published_network
 
 __all__ = ["pretrained_weights"]
 
@@ -32,12 +32,10 @@ def pretrained_weights(recipe: Recipe, cache: str | Path | None, reporter: Repor
     if recipe.model.name.startswith(TIMM_PREFIX):
         build_classifier(recipe, 2, 0)
         return None if recipe.model.start == "random" else find_backbone_weights(recipe, reporter.note)
-    if recipe.features.kind == "embedding":
-        name, source = str(recipe.features.network), recipe.features.weights
-    elif recipe.model.start != "random":
-        name, source = recipe.model.name, recipe.model.weights
-    else:
+    taken = published_network(recipe)
+    if taken is None:
         return None
+    section, name = taken
 
     def fetch(url: str, target: Path, digest: str | None) -> object:
         reporter.note(f"fetching the weights of {name} from {url}")
@@ -46,4 +44,4 @@ def pretrained_weights(recipe: Recipe, cache: str | Path | None, reporter: Repor
             on_progress=lambda phase, done, total: reporter.progress(f"{phase} weights of {name}", done, total),
         )  # fmt: skip
 
-    return find_weights(name, cache_folder(cache), source=source, fetch=fetch)
+    return find_weights(name, cache_folder(cache), source=getattr(recipe, section).weights, fetch=fetch)

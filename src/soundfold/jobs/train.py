@@ -20,7 +20,7 @@ from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
 from soundfold.jobs.score_figure import has_score_figure, save_score_figure
-from soundfold.recipe import Recipe, load_recipe
+from soundfold.recipe import Recipe, load_recipe, name_weights
 from soundfold.training import Hardware, is_main_process
 from soundfold.wording import counted
 
@@ -72,6 +72,7 @@ def train(
     epochs: int | None = None,
     seed: int | None = None,
     seeds: int = 1,
+    weights: str | Path | None = None,
     calibrate: str | Path | None = None,
     precision: float | None = None,
     false_alarms: float | None = None,
@@ -98,6 +99,8 @@ def train(
         everything: train on all clips and score nothing.
         epochs, seed: short for changes of `training.epochs` and `training.seed`.
         seeds: networks, which differ in their seed; the model's answer is the mean of theirs.
+        weights: file or folder of the published weights, short for a change of `model.weights` or `features.weights`,
+            whichever the recipe uses; None for what the recipe names, else SOUNDFOLD_WEIGHTS, the cache or the net.
         calibrate: folder of a cross-validation by the same recipe, on whose answers the model's are calibrated.
         precision: tell a label only where it is right so often, 0 to 1; others are "unknown". Needs `calibrate`.
         false_alarms: windows of background in an hour that may be told to be a class; others are "unknown". Needs
@@ -118,7 +121,7 @@ def train(
     started = time.perf_counter()
     reporter = reporter or Silent()
     holdout = Holdout(None if test_fold is None else str(test_fold), random_split, everything)
-    settings = resolve_recipe(recipe, changes, epochs, seed, cache, reporter, out if resume else None)
+    settings = resolve_recipe(recipe, changes, epochs, seed, weights, cache, reporter, out if resume else None)
     hardware = Hardware(device, devices, num_nodes)
     check_seeds(seeds, settings)
     if seeds > 1 and ("RANK" in os.environ or num_nodes > 1):
@@ -191,6 +194,7 @@ def resolve_recipe(
     changes: Iterable[str],
     epochs: int | None,
     seed: int | None,
+    weights: str | Path | None,
     cache: str | Path | None,
     reporter: Reporter,
     continued: str | Path | None,
@@ -200,10 +204,11 @@ def resolve_recipe(
     Where none is named it is `default_recipe`'s, or that of the run to continue.
     """
     if recipe is None:
-        recipe = default_recipe(cache, reporter, continued)
+        recipe = default_recipe(cache, reporter, continued, weights)
     short = {"training.epochs": epochs, "training.seed": seed}
     extra = [f"{key}={value}" for key, value in short.items() if value is not None]
-    return load_recipe(load_recipe(recipe, changes), extra)
+    settings = load_recipe(load_recipe(recipe, changes), extra)
+    return settings if weights is None else name_weights(settings, weights)
 
 
 def choose_out(out: str | Path | None, data: str | Path, recipe: Recipe, resume: bool) -> Path:

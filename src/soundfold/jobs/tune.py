@@ -44,6 +44,7 @@ def tune(
     inner: int = _PARTS,
     epochs: int | None = None,
     seed: int | None = None,
+    weights: str | Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
     out: str | Path | None = None,
@@ -62,7 +63,8 @@ def tune(
         inner: parts that the other folds are divided into to score a trial.
         jobs: trials at once, each a process with its share of the cores; None for as many as the cores can carry.
         resume: continue the search in `out`, or join processes that are at it.
-        data, recipe, changes, epochs, seed, device, out, where, cache, reporter: as `soundfold.cross_validate`.
+        data, recipe, changes, epochs, seed, weights, device, out, where, cache, reporter: as
+            `soundfold.cross_validate`.
 
     Returns:
         scores of tuned and untuned under the same folds, their paired difference, the cost, and the recipe to keep.
@@ -74,7 +76,7 @@ def tune(
     reporter = reporter or Silent()
     with needs_extra("tune", "soundfold tune"):
         from soundfold.jobs import tuning_end, tuning_study, tuning_trial, tuning_workers
-    settings = resolve_recipe(recipe, changes, epochs, seed, cache, reporter, out if resume else None)
+    settings = resolve_recipe(recipe, changes, epochs, seed, weights, cache, reporter, out if resume else None)
     searched = load_space(space, settings)
     _check_numbers(trials, minutes, inner, jobs)
     hardware = Hardware(device)

@@ -165,7 +165,9 @@ def _look_in(path: Path, published: Published, what: str) -> Path | None:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise PathError(f"{path}: {what} must be a file of weights or a folder with {published.file} in it")
+        raise PathError(
+            f"{path}: {what} must be a file of weights or a folder with {published.file} in it. Check the path"
+        )
     inside = path / published.file
     return inside if inside.is_file() else None
 
@@ -180,7 +182,7 @@ def _kept_or_fetched(name: str, published: Published, folder: Path, fetch: Fetch
     if fetch is None:
         raise PathError(
             f"{target}: there are no weights of {name} here. Bring {published.file} from {published.url} and name "
-            f"it or its folder with {WEIGHTS_VARIABLE}"
+            f"it or its folder with --weights or {WEIGHTS_VARIABLE}"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +195,7 @@ def _kept_or_fetched(name: str, published: Published, folder: Path, fetch: Fetch
             except DownloadError as error:
                 raise DownloadError(
                     f"{str(error).rstrip('. ')}. Or bring {published.file} from another computer and name it or its "
-                    f"folder with {WEIGHTS_VARIABLE}"
+                    f"folder with --weights or {WEIGHTS_VARIABLE}"
                 ) from error
             _accept(name, published, target)
     return target

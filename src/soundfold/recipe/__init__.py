@@ -13,6 +13,7 @@ from soundfold.recipe.files import (
     with_defaults,
 )
 from soundfold.recipe.model_section import ModelRecipe
+from soundfold.recipe.published import name_weights, published_network
 from soundfold.recipe.schema import Recipe
 from soundfold.recipe.sound_section import SoundRecipe
 from soundfold.recipe.training_section import TrainingRecipe
@@ -27,7 +28,9 @@ __all__ = [
     "build_recipe",
     "change_recipe",
     "load_recipe",
+    "name_weights",
     "preset_names",
+    "published_network",
     "recipe_keys",
     "recipe_to_ship",
     "save_recipe",
