@@ -117,3 +117,34 @@ def test_a_ladder_tells_what_none_of_its_rungs_can_use(small_data: Path, tmp_pat
     with pytest.raises(PathError, match=rf"holds no {FILE}\. Put it there"):
         soundfold.ladder(small_data, only=["mfcc", "probe"], weights=tmp_path, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_predict_refuses_weights_that_are_of_no_network(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "one.onnx", "one.wav", "--weights", str(weights)]) == 2
+    assert "--weights must come with --model NAME, the network that they are of, got" in capsys.readouterr().err
+    assert main(["predict", "--model", "mn04", "one.wav", "--weights", str(tmp_path / "gone")]) == 2
+    assert "gone: the weights' source must be a file of weights" in capsys.readouterr().err
+
+
+def test_each_named_file_of_weights_has_a_model_file_of_its_own(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundfold.jobs import tagger
+
+    monkeypatch.setattr(tagger, "export_model", lambda _classifier, _recipe, _card, path: path.write_bytes(b"model"))
+    monkeypatch.setattr(tagger, "_opens", Path.exists)
+    other = tmp_path / "other.pt"
+    state = torch.load(weights / FILE, weights_only=True)
+    torch.save({name: value + 1 for name, value in state.items()}, other)
+
+    def made(**named: Path) -> Path:
+        return tagger.pretrained_model("mn04", cache=tmp_path / "cache", **named)
+
+    by_folder = made(weights=weights)
+    assert by_folder == made(weights=weights / FILE)
+    assert by_folder != made(weights=other)
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(other))
+    assert made() == made(weights=other)
+    assert made(weights=weights) == by_folder, "the option counts before the variable"

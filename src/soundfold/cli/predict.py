@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundfold.cli.options import Json, path_or_refuse
+from soundfold.cli.options import Json, Weights, path_or_refuse
 from soundfold.cli.sounds import Named, named_sounds
 from soundfold.cli.writing import FORMATS, chosen_format, writing
 from soundfold.errors import PathError, SoundfoldError, needs_extra
@@ -42,6 +42,7 @@ def predict(
             help="In place of MODEL: a network trained on AudioSet's 527 labels: mn04, mn05, mn10 or mn20.",
         ),
     ] = None,
+    weights: Weights = None,
     hop: Annotated[
         float | None,
         typer.Option("--hop", metavar="SECONDS", help="From one window to the next; side by side if not given."),
@@ -83,13 +84,18 @@ def predict(
     """
     if json_ and format_ not in (None, "json"):
         raise SoundfoldError(f"--json is short for --format json, got --format {format_} too. Say one of them")
+    if weights is not None and network is None:
+        raise SoundfoldError(
+            f"--weights must come with --model NAME, the network that they are of, got {weights} alone: a model file "
+            f"holds its own. Leave it out, or say --model mn04"
+        )
     kind = chosen_format("json" if json_ else format_, out)
     from soundfold.cli.console import ConsoleReporter
     from soundfold.runtime import Joining, load
 
     joining = Joining(threshold, min_length, gap)
     if network is not None:
-        opened = load(_published(network))
+        opened = load(_published(network, weights))
     elif len(paths) > 1:
         opened, paths = load(paths[0]), paths[1:]
     else:
@@ -153,14 +159,14 @@ class _Told:
             print(f"no event: {why}", file=sys.stderr)
 
 
-def _published(name: str) -> Path:
+def _published(name: str, weights: Path | None) -> Path:
     """Return the model file of a published network; making it the first time needs torch."""
     from soundfold.cli.console import ConsoleReporter
 
     with needs_extra("train", "predict --model"):
         from soundfold.jobs.tagger import pretrained_model
     with ConsoleReporter() as reporter:
-        return pretrained_model(name, reporter=reporter)
+        return pretrained_model(name, weights=weights, reporter=reporter)
 
 
 def _answers(
