@@ -141,7 +141,7 @@ def refuse_several(clips: Clips, what: str) -> None:
     if clips.several:
         raise DataError(
             f"{clips.root}: its clips bear several labels each, and {what} takes one label a clip. "
-            f"Use soundfold train, cv, evaluate and predict."
+            f"Every verb but ladder and tune takes several."
         )
 
 
