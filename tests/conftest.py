@@ -4,10 +4,14 @@ import os
 import signal
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import soundfile
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # where a shell starts the tests in the background it has Ctrl-C ignored, and so would have all that the tests start
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -65,6 +69,9 @@ SMALL = (
 )  # fmt: skip
 """Changes that make the tutorial's recipe run in a moment."""
 
+STILL = ("augment.place=centre", "augment.time_shift=0", "augment.time_masks=0", "augment.frequency_masks=0")
+"""Changes that switch off what the tutorial's recipe varies."""
+
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -90,6 +97,14 @@ def hollow_model_file(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0.0
 
     monkeypatch.setattr("soundfold.jobs.learning.export_model", write)
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> "list[Figure]":
+    """The pictures that `soundfold.show` draws in a test; none is written."""
+    kept: list[Figure] = []
+    monkeypatch.setattr("soundfold.jobs.show.save_png", lambda _path, figure: kept.append(figure))
+    return kept
 
 
 @pytest.fixture

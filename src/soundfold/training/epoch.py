@@ -14,7 +14,10 @@ from torch import Generator, Tensor
 from soundfold.augment import Draws, WaveDraws, apply_and_mix, draw, draw_waveform
 from soundfold.training.fitting import Fitting, parts_of
 
-__all__ = ["Epoch", "Heard", "batch_bounds", "epoch_chance", "epoch_generator", "hear", "plan_epoch", "step_bounds"]
+__all__ = [
+    "Epoch", "Heard", "batch_bounds", "draw_windows", "epoch_chance", "epoch_generator", "hear", "plan_epoch",
+    "step_bounds",
+]  # fmt: skip
 
 Heard = tuple[Tensor, ...]
 """What the network takes, and then what `judge` needs beside its answer, in that order; a row a clip of each.
@@ -52,8 +55,7 @@ def plan_epoch(fitting: Fitting, epoch: int, device: torch.device) -> Epoch:
     settings = job.recipe.training
     generator = epoch_generator(settings.seed, epoch)
     order = _order(job.train_labels, settings.sampling, generator)
-    pick = torch.rand(len(order), generator=generator, dtype=torch.float64).numpy()
-    rows = fitting.first[order] + (pick * fitting.count[order]).astype(np.int64)
+    rows = fitting.first[order] + draw_windows(fitting.count[order], generator)
     before, after = torch.from_numpy(cache.before[rows]), torch.from_numpy(cache.after[rows])
     bounds = batch_bounds(len(order), settings.batch_size)
     weights = job.weights
@@ -108,6 +110,12 @@ def _draw_sounds(
         recipe.augment, before, after, recipe.sound.window, recipe.sound.sample_rate, generator,
         backgrounds=sounds.backgrounds_told, bounds=bounds,
     )  # fmt: skip
+
+
+def draw_windows(count: np.ndarray, generator: Generator) -> np.ndarray:
+    """Draw which of its windows each clip is heard by: (clips,) from 0, of `count` (clips,) that may be heard."""
+    pick = torch.rand(len(count), generator=generator, dtype=torch.float64).numpy()
+    return np.asarray((pick * count).astype(np.int64))
 
 
 def _order(labels: np.ndarray, sampling: str, generator: Generator) -> np.ndarray:
