@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from soundfold.errors import RecipeError
 from soundfold.export import PARITY_BOUND, export_model
 from soundfold.features import (
+    AudiosetMel,
     LogMel,
     MatmulDft,
     MelPower,
@@ -26,6 +27,7 @@ from soundfold.features import (
     power_spectrum_fft,
     power_to_db,
     power_to_log,
+    with_deltas,
 )
 from soundfold.models import build_classifier
 from soundfold.recipe import Recipe, load_recipe
@@ -33,6 +35,7 @@ from soundfold.runtime import FORMAT_VERSION, ModelCard
 
 RECIPE = Recipe()
 SMALL = ("sample_rate=8000", "length_s=0.5", "n_fft=256", "hop_length=128", "n_mels=20", "n_mfcc=12")
+# deltas are added to what the front end gives; with kind=audioset none may be, as pretrained networks know one picture
 KINDS = {
     "log_mel": (),
     "log_mel, Slaney, natural log": ("mel_scale=slaney", "mel_norm=slaney", "scale=log", "top_db=100"),
@@ -42,11 +45,40 @@ KINDS = {
     "mfcc of logarithms, one channel": ("kind=mfcc", "channels=1", "scale=log"),
     "pcen": ("kind=pcen",),
     "pcen with other numbers": ("kind=pcen", "pcen_gain=0.8", "pcen_bias=10", "pcen_power=0.25"),
+    "audioset": ("kind=audioset", "sample_rate=32000", "channels=1", "length_s=0.25"),
+    "log_mel, slopes": ("deltas=1",),
+    "log_mel, natural log, slopes of slopes": ("scale=log", "deltas=2"),
+    "mfcc, slopes of slopes, one channel": ("kind=mfcc", "channels=1", "deltas=2"),
+    "pcen, slopes": ("kind=pcen", "deltas=1"),
 }
 
 
 def recipe_of(kind: str) -> Recipe:
     return load_recipe("tutorial", (*SMALL, *KINDS[kind]))
+
+
+class WithDeltas(nn.Module):
+    """A front end and the slopes of what it gives, as a classifier joins them."""
+
+    def __init__(self, front_end: nn.Module, orders: int) -> None:
+        super().__init__()
+        self.front_end, self.orders = front_end, orders
+        channels, *picture = front_end.shape
+        self.shape = (channels * (orders + 1), *picture)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        return with_deltas(self.front_end(waveform), self.orders)
+
+
+def build(recipe: Recipe, *, portable: bool = False) -> nn.Module:
+    front_end = build_features(recipe, portable=portable)
+    return WithDeltas(front_end, recipe.features.deltas) if recipe.features.deltas else front_end
+
+
+def frames_of(recipe: Recipe, samples: int) -> int:
+    if recipe.features.kind == "audioset":  # its pre-emphasis takes the first sample
+        return (samples - 1) // AudiosetMel.hop_length + 1
+    return samples // recipe.features.hop_length + 1
 
 
 def noise(recipe: Recipe, clips: int = 4, seed: int = 0) -> Tensor:
@@ -69,16 +101,16 @@ class TestContract:
 
     def test_shape_and_dtype_are_as_declared(self, kind: str) -> None:
         recipe = recipe_of(kind)
-        front_end = build_features(recipe)
+        front_end = build(recipe)
         features = front_end(noise(recipe))
         assert features.shape == (4, *front_end.shape)
-        assert front_end.shape[0] == recipe.sound.channels
-        assert front_end.shape[2] == recipe.sound.window // recipe.features.hop_length + 1
+        assert front_end.shape[0] == recipe.sound.channels * (recipe.features.deltas + 1)
+        assert front_end.shape[2] == frames_of(recipe, recipe.sound.window)
         assert features.dtype == torch.float32
 
     def test_clips_do_not_influence_each_other(self, kind: str) -> None:
         recipe = recipe_of(kind)
-        front_end, batch = build_features(recipe), noise(recipe)
+        front_end, batch = build(recipe), noise(recipe)
         together = front_end(batch)
         for row in range(4):
             torch.testing.assert_close(together[row : row + 1], front_end(batch[row : row + 1]), rtol=1e-5, atol=1e-4)
@@ -88,7 +120,7 @@ class TestContract:
         batch = noise(recipe)
         batch[0] = 0.5  # nothing but an offset
         batch.requires_grad_()
-        features = build_features(recipe)(batch)
+        features = build(recipe)(batch)
         assert torch.isfinite(features).all()
         assert float(features[3].detach().std()) > 0
         features.square().sum().backward()
@@ -100,29 +132,29 @@ class TestContract:
         recipe = recipe_of(kind)
         time_s = torch.arange(recipe.sound.window) / recipe.sound.sample_rate
         batch = torch.cat([noise(recipe), torch.sin(2 * torch.pi * 440 * time_s).expand(1, recipe.sound.channels, -1)])
-        portable = build_features(recipe, portable=True)
-        torch.testing.assert_close(portable(batch), build_features(recipe)(batch), rtol=1e-3, atol=5e-3)
-        assert portable.shape == build_features(recipe).shape
+        portable = build(recipe, portable=True)
+        torch.testing.assert_close(portable(batch), build(recipe)(batch), rtol=1e-3, atol=5e-3)
+        assert portable.shape == build(recipe).shape
 
     def test_same_sound_same_values(self, kind: str) -> None:
         recipe = recipe_of(kind)
-        front_end, batch = build_features(recipe), noise(recipe)
+        front_end, batch = build(recipe), noise(recipe)
         expected = front_end(batch)
         assert torch.equal(front_end(batch), expected)
-        assert torch.equal(build_features(recipe)(batch), expected)
+        assert torch.equal(build(recipe)(batch), expected)
         assert torch.equal(copy.deepcopy(front_end)(batch), expected)
         assert torch.equal(front_end.train()(batch), expected)
 
     @pytest.mark.parametrize("portable", [False, True])
     def test_nothing_to_learn_and_nothing_to_save(self, kind: str, portable: bool) -> None:
-        front_end = build_features(recipe_of(kind), portable=portable)
+        front_end = build(recipe_of(kind), portable=portable)
         assert front_end.state_dict() == {}
         assert list(front_end.parameters()) == []
 
     @pytest.mark.parametrize("portable", [False, True])
     def test_goes_where_it_is_sent(self, kind: str, portable: bool) -> None:
         recipe = recipe_of(kind)
-        front_end, batch = build_features(recipe, portable=portable), noise(recipe)
+        front_end, batch = build(recipe, portable=portable), noise(recipe)
         expected = front_end(batch)
         double = front_end.double()(batch.double())
         assert double.dtype == torch.float64
@@ -137,23 +169,23 @@ class TestContract:
 
     def test_mixed_precision_leaves_it_alone(self, kind: str) -> None:
         recipe = recipe_of(kind)
-        front_end, batch = build_features(recipe, portable=True), noise(recipe)
+        front_end, batch = build(recipe, portable=True), noise(recipe)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             mixed = front_end(batch)
         assert torch.equal(mixed, front_end(batch))
 
     def test_longer_and_shorter_sounds_are_taken_too(self, kind: str) -> None:
         recipe = recipe_of(kind)
-        front_end, batch = build_features(recipe), noise(recipe)
+        front_end, batch = build(recipe), noise(recipe)
         for samples in (recipe.sound.window - 1000, recipe.sound.window + 500):
             features = front_end(nn.functional.pad(batch, (0, samples - recipe.sound.window)))
-            assert features.shape[-1] == samples // recipe.features.hop_length + 1
+            assert features.shape[-1] == frames_of(recipe, samples)
 
     @pytest.mark.filterwarnings("ignore")  # the exporter's own
     def test_runtime_computes_the_same_with_a_network_behind(self, kind: str) -> None:
         recipe = recipe_of(kind)
         batch = noise(recipe)
-        portable = WithNetwork(build_features(recipe, portable=True)).eval()
+        portable = WithNetwork(build(recipe, portable=True)).eval()
         program = torch.onnx.export(
             portable, (batch[:2],), dynamo=True, verbose=False, opset_version=20,
             dynamic_shapes=[{0: torch.export.Dim("batch", min=1, max=1024)}],
@@ -163,7 +195,7 @@ class TestContract:
         features, logits = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
         expected, _ = portable(batch)
         np.testing.assert_allclose(features, expected.numpy(), rtol=1e-4, atol=1e-3)
-        expected = build_features(recipe)(batch)
+        expected = build(recipe)(batch)
         np.testing.assert_allclose(features, expected.numpy(), rtol=1e-3, atol=5e-3)
         np.testing.assert_allclose(logits, portable.network(expected / 20).detach().numpy(), rtol=0, atol=1e-3)
 
