@@ -16,7 +16,8 @@ TARGETS = torch.eye(4)[torch.arange(CLIPS) % 4]
 BACKGROUNDS = torch.randn(3, 1, SAMPLES + 50, generator=Generator().manual_seed(9))
 STILL = {"place": "centre", "time_shift": 0.0, "time_masks": 0, "frequency_masks": 0}
 STRONG = {
-    "time_shift": 0.5, "noise_probability": 1.0, "noise_snr_db": 0.0, "filter_db": 12.0, "gain_db": 12.0,
+    "place": "random", "time_shift": 0.5, "noise_probability": 1.0, "noise_snr_db": 0.0, "filter_db": 12.0,
+    "gain_db": 12.0,
 }  # fmt: skip
 PICTURE = STRONG | {
     "time_stretch": 0.3, "band_shift": 4.0, "frequency_masks": 2, "frequency_mask": 0.3, "time_masks": 2,
@@ -39,6 +40,11 @@ class Transform(NamedTuple):
 
 def recipe(settings: dict[str, Any], strength: float) -> AugmentRecipe:
     return build_recipe({"augment": STILL | (settings if strength else {})}).augment
+
+
+def draw_place(room: int, count: int, strength: float, generator: Generator) -> Tensor:
+    silence = torch.full((count,), round(room * strength))
+    return augment.draw_place(silence, silence, generator)
 
 
 def draw_chain(settings: dict[str, Any], count: int, strength: float, generator: Generator) -> augment.Draws:
@@ -67,6 +73,7 @@ def apply_waves(batch: Tensor, drawn: augment.WaveDraws) -> Tensor:
 
 
 ALONE = {
+    "place": Transform(partial(draw_place, 12), augment.time_shift),
     "time shift": Transform(lambda n, s, g: augment.draw_time_shift(n, 0.5 * s, FRAMES, g), augment.time_shift),
     "frequency masks": Transform(
         lambda n, s, g: augment.draw_strips(n, 2, 0.4 * s, BANDS, g), lambda x, d: augment.hide(x, d, None)
@@ -80,6 +87,7 @@ ALONE = {
     "filter": Transform(lambda n, s, g: augment.draw_curve(n, 12.0 * s, BANDS, g), augment.add_level),
     "noise": Transform(lambda n, s, g: augment.draw_noise(n, s, 0.0, BANDS, FRAMES, g), augment.add_noise),
     "chain": Transform(partial(draw_chain, PICTURE), augment.apply_draws),
+    "waveform place": Transform(partial(draw_place, 300), augment.time_shift, waveform=True),
     "waveform time shift": Transform(
         lambda n, s, g: augment.draw_time_shift(n, 0.5 * s, SAMPLES, g), augment.time_shift, waveform=True
     ),
