@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from soundfold.errors import RunError, SoundfoldError, did_you_mean
@@ -23,12 +23,21 @@ from soundfold.training.history import EpochRecord
 from soundfold.training.host import native_precision
 from soundfold.training.linear_fit import fit_linear
 from soundfold.training.loop import CHECKPOINT_NAME, fit_in_process
-from soundfold.training.together import can_step_together, is_plain, operations
+from soundfold.training.together import can_step_together, is_plain
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Fitted", "Hardware", "fit", "fit_together", "is_main_process", "networks_at_once", "take_part"]
+__all__ = [
+    "Fitted",
+    "Hardware",
+    "fit",
+    "fit_together",
+    "is_main_process",
+    "networks_at_once",
+    "operations",
+    "take_part",
+]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _GPU_STEP = 20e9
@@ -160,6 +169,23 @@ def networks_at_once(job: FitJob, hardware: Hardware) -> int:
         return 1
     clip = classifier.prepare(torch.zeros(1, *classifier.features.shape))
     return max(1, int(_GPU_STEP / (3 * operations(classifier.network, clip) * job.recipe.training.batch_size)))
+
+
+def operations(network: nn.Module, batch: Tensor) -> int:
+    """Return the multiplications and additions of a network's convolutions and products in a forward pass."""
+    counted = []
+
+    def count(layer: nn.Module, _: object, answer: Tensor) -> None:
+        counted.append(2 * answer.numel() * layer.get_parameter("weight")[0].numel())
+
+    hooks = [
+        layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    with torch.inference_mode():
+        network.eval()(batch)
+    for hook in hooks:
+        hook.remove()
+    return sum(counted)
 
 
 def _tell_of(numbers: Sequence[int], on_epoch: Callable[[int, EpochRecord], None], at: int, told: EpochRecord) -> None:

@@ -26,9 +26,7 @@ from soundfold.training.fitting import Fitting
 from soundfold.training.network_table import NetworkTable
 from soundfold.training.row_adam import RowAdam, has_rows
 
-__all__ = [
-    "LaneSpan", "Stack", "can_stand_in_a_stack", "can_step_together", "is_plain", "lane_spans", "operations",
-]  # fmt: skip
+__all__ = ["LaneSpan", "Stack", "can_stand_in_a_stack", "can_step_together", "is_plain", "lane_spans"]
 
 _READY_STEPS, _READY_BYTES = 64, 2**30
 """Steps whose features lie ready on the device, at most; dozens, so that making them is a few large operations."""
@@ -45,23 +43,6 @@ _PLAIN = (
 def is_plain(network: nn.Module) -> bool:
     """Return whether a network consists of layers that can stand in a stack."""
     return all(isinstance(layer, _PLAIN) for layer in network.modules() if not list(layer.children()))
-
-
-def operations(network: nn.Module, batch: Tensor) -> int:
-    """Return the multiplications and additions of a network's convolutions and products in a forward pass."""
-    counted = []
-
-    def count(layer: nn.Module, _: object, answer: Tensor) -> None:
-        counted.append(2 * answer.numel() * layer.get_parameter("weight")[0].numel())
-
-    hooks = [
-        layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
-    with torch.inference_mode():
-        network.eval()(batch)
-    for hook in hooks:
-        hook.remove()
-    return sum(counted)
 
 
 def can_stand_in_a_stack(fittings: Sequence[Fitting], precision: str) -> bool:
