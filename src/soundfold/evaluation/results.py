@@ -1,12 +1,9 @@
 """What `train`, `cv` and `evaluate` return: frozen models whose JSON is what `--json` prints and `metrics.json` keeps.
 
 Only fields and their meaning stand here; the scores are computed in `metrics`. `model_dump_json()` gives the JSON,
-`model_validate_json()` takes it back without loss; fractions are in 0..1 and never rounded. The private bases hold
-fields that several results have in common. Where each clip bears one label, the fields of several labels are left out
-of the JSON; where clips bear several, accuracies and the confusion are null. `dict(score(table))` spreads a set of
-scores into a result:
-
-    TrainResult(**dict(score(table)), recipe=…, split=…)
+`model_validate_json()` takes it back without loss; fractions are in 0..1 and never rounded. Where each clip bears one
+label, the fields of several labels are left out of the JSON; where clips bear several, accuracies and the confusion are
+null.
 """
 
 from typing import Annotated, Any, Literal
@@ -126,13 +123,11 @@ class FoldScore(_Frozen):
 
 
 class SeedScore(_Frozen):
-    """What one network alone reaches on a split."""
+    """What one network alone reaches on a split: mean and sample deviation (divided by seeds - 1) over the seeds."""
 
     fold: Fold | None
     mean: float
-    """Mean over the seeds."""
     std: float
-    """Sample deviation over the seeds (divided by seeds - 1)."""
 
 
 class SeedScores(_Frozen):
@@ -186,8 +181,7 @@ class _Scored(_Frozen):
     n_recordings: int
     """Recordings that the clips come from; where nothing tells recordings apart, files."""
     interval_over: IntervalOver = "recordings"
-    """What `n_recordings` and `per_class[].recordings` count and the intervals draw anew: `recordings`, or `files`
-    where nothing tells recordings apart."""
+    """What `n_recordings` and `per_class[].recordings` count and the intervals draw anew."""
     macro_f1: float
     """Mean of F1 over the classes that occur in the truth (in cross-validation over all folds' clips together);
     scikit-learn's `f1_score(…, labels=those, average="macro", zero_division=0)`. Of several labels, one is told where
@@ -299,7 +293,6 @@ class CvResult(_Account, _CvScored):
     """What `soundfold cv` answers."""
 
     seeds: SeedScores | None = None
-    """As for a training."""
     calibration: CalibrationScores | None = None
     """How far its probabilities can be trusted, and by which temperature they could be more."""
     model: str | None = None
