@@ -17,7 +17,7 @@ from soundfold.cli.columns import print_columns
 from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import CvResult, SplitSummary, TrainResult, predictions_table, score, score_folds
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many, holm, sign_flip_p
-from soundfold.evaluation.predictions import write_predictions
+from soundfold.evaluation.predictions_file import write_predictions
 from soundfold.jobs.calibrating import cross_validation_of
 
 LABELS = ("bark", "horn")

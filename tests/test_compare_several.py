@@ -13,7 +13,8 @@ from soundfold.cli import main
 from soundfold.errors import DataError
 from soundfold.evaluation import CvResult, SplitSummary, score_folds
 from soundfold.evaluation.comparison import compare_predictions
-from soundfold.evaluation.predictions import predictions_table, write_predictions
+from soundfold.evaluation.predictions import predictions_table
+from soundfold.evaluation.predictions_file import write_predictions
 from soundfold.jobs.compare import compare
 
 LABELS = ("bark", "horn", "siren")

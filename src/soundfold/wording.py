@@ -9,6 +9,7 @@ __all__ = [
     "counted",
     "format_interval",
     "format_percent",
+    "listed",
     "natural_order",
     "on_one_line",
     "quoted",
@@ -35,14 +36,23 @@ def natural_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(unique, key=_natural_key))
 
 
+def listed(names: Iterable[object], most: int = 10) -> str:
+    """List names for a message, as they come, at most so many.
+
+    >>> listed(["b", "a"]), listed("abc", most=2)
+    ('b, a', 'a, b and others')
+    """
+    given = [str(name) for name in names]
+    return ", ".join(given[:most]) + (" and others" if len(given) > most else "")
+
+
 def quoted(names: Iterable[str], most: int = 5) -> str:
     """List names in quotes for a message, at most so many.
 
     >>> quoted(["b", "a"])
     "'a', 'b'"
     """
-    ordered = natural_order(names)
-    return ", ".join(f"'{name}'" for name in ordered[:most]) + (" and others" if len(ordered) > most else "")
+    return listed((f"'{name}'" for name in natural_order(names)), most)
 
 
 def as_unicode(name: str) -> str:

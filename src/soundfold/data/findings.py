@@ -6,7 +6,7 @@ from pathlib import Path
 
 from soundfold.data.clips import LeftOut, mend_of_one_class
 from soundfold.data.leaks import UNKNOWN_RECORDINGS
-from soundfold.wording import counted
+from soundfold.wording import counted, listed
 
 __all__ = ["Audit", "Identical", "Lengths"]
 
@@ -132,21 +132,21 @@ def _on_recordings(audit: Audit) -> Iterator[str]:
         mend = mend_of_one_class(audit.kind, audit.root, present[0])
         yield f"All clips have the label '{present[0]}', and there is nothing to tell apart. {mend}"
     if audit.straddling:
-        named = ", ".join(f"{name} ({', '.join(folds)})" for name, folds in list(audit.straddling.items())[:5])
+        named = listed((f"{name} ({', '.join(folds)})" for name, folds in audit.straddling.items()), most=5)
         yield (
-            f"{counted(len(audit.straddling), 'recording stands', 'recordings stand')} in more than one fold: {named}"
-            f"{' and others' if len(audit.straddling) > 5 else ''}. Official folds are kept as they are, and scores "
-            "name this; in folds of your own, put each recording into one."
+            f"{counted(len(audit.straddling), 'recording stands', 'recordings stand')} in more than one fold: {named}. "
+            "Official folds are kept as they are, and scores name this; in folds of your own, put each recording into "
+            "one."
         )
     single = [f"'{label}'" for label, n in audit.few_recordings.items() if n == 1]
     few = [f"'{label}' {n}" for label, n in audit.few_recordings.items() if n > 1]
     if single:
         yield (
-            f"{_listed(single)} {'has' if len(single) == 1 else 'have'} a single recording, which can be trained on or "
+            f"{listed(single)} {'has' if len(single) == 1 else 'have'} a single recording, which can be trained on or "
             "tested, not both. Add recordings."
         )
     if few:
-        yield f"Few recordings: {_listed(few)}. Some folds test none of these, and their scores vary. Add recordings."
+        yield f"Few recordings: {listed(few)}. Some folds test none of these, and their scores vary. Add recordings."
     if not audit.groups_known:
         yield UNKNOWN_RECORDINGS
 
@@ -176,7 +176,3 @@ def _pair(same: Sequence[Identical]) -> str:
 
 def _clips_are(n: int) -> str:
     return counted(n, "clip is", "clips are")
-
-
-def _listed(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (" and others" if len(names) > most else "")

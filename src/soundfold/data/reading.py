@@ -12,7 +12,7 @@ from soundfold.data.files import Scan, scan_sounds
 from soundfold.data.labelling import HowMany
 from soundfold.data.rows import Rows, checked
 from soundfold.errors import DataError, PathError, did_you_mean
-from soundfold.wording import natural_order, quoted
+from soundfold.wording import listed, natural_order, quoted
 
 __all__ = ["find_data", "read_clips"]
 
@@ -121,10 +121,8 @@ def _inside(folder: Path, levels: int = _MOST_LEVELS) -> Rows | None:
     kinds |= {child: "sounds" for child in children if child not in inner and _holds_sounds(child)}
     if len(kinds) > 1:
         named = [f"{child} ({kinds[child]})" for child in children if child in kinds]
-        others = " and others" if len(named) > _MOST_NAMED else ""
-        raise DataError(
-            f"{folder}: holds {len(named)} data sets. Point at one of them: {', '.join(named[:_MOST_NAMED])}{others}."
-        )
+        told = listed(named, _MOST_NAMED)
+        raise DataError(f"{folder}: holds {len(named)} data sets. Point at one of them: {told}.")
     ((child, adapter),) = inner.items()
     rows = _followed(adapter.read(child), f"{adapter.name} was found in {child}.")
     tables = _clip_tables(folder)
@@ -201,7 +199,7 @@ def _clip_tables(folder: Path) -> list[Path]:
 
 
 def _names(files: list[Path]) -> str:
-    return ", ".join(file.name for file in files[:_MOST_NAMED]) + (" and others" if len(files) > _MOST_NAMED else "")
+    return listed((file.name for file in files), _MOST_NAMED)
 
 
 def _holds_sounds(folder: Path) -> bool:

@@ -23,9 +23,8 @@ from soundfold.evaluation.predictions import (
     labels_in,
     predictions_table,
     probabilities_in,
-    read_predictions,
-    write_predictions,
 )
+from soundfold.evaluation.predictions_file import read_predictions, write_predictions
 from soundfold.evaluation.results import (
     ClassScore,
     CvResult,

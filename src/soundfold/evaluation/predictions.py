@@ -1,4 +1,4 @@
-"""The table of predictions: one row a clip that was scored. Making it, checking it, writing and reading it.
+"""The table of predictions: one row a clip that was scored. Making and checking it.
 
 Columns: `path`, `label` (the truth), `predicted`, `probability` (of the predicted label), `fold` (text, or missing in
 every row), `group` (the recording the clip comes from); then the data set's own columns as they were (`start`, `end`,
@@ -12,18 +12,15 @@ those above 0.5, `probability` is the highest, and after the `p:` columns comes 
 0 or 1.
 """
 
-import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soundfold.atomic import replacing
-from soundfold.errors import DataError, PathError
-from soundfold.wording import SEPARATOR
+from soundfold.errors import DataError
+from soundfold.wording import SEPARATOR, as_unicode, listed
 
 __all__ = [
     "THRESHOLD",
@@ -32,10 +29,8 @@ __all__ = [
     "labels_in",
     "predictions_table",
     "probabilities_in",
-    "read_predictions",
     "truth_in",
     "unknown_labels_in",
-    "write_predictions",
 ]
 
 _OURS = ("path", "label", "predicted", "probability", "fold", "group")
@@ -70,11 +65,12 @@ def predictions_table(
     known = _checked_labels(labels)
     columns = [str(name) for name in clips_table.columns]
     if len(set(columns)) < len(columns):
-        raise DataError(f"clips must have columns of different names, got {_listed(columns)}. Rename the doubled ones.")
+        raise DataError(f"clips must have columns of different names, got {listed(columns)}. Rename the doubled ones.")
     lacking = [name for name in _FROM_CLIPS if name not in columns]
     if lacking:
         raise DataError(
-            f"clips must have the columns {', '.join(_FROM_CLIPS)}, got {_listed(columns)}. Add {', '.join(lacking)}."
+            f"clips must have the columns {', '.join(_FROM_CLIPS)}, got {listed(columns) or 'none'}. "
+            f"Add {', '.join(lacking)}."
         )
     clips = clips_table.set_axis(columns, axis="columns").reset_index(drop=True)
     values = _checked_probabilities(probabilities, len(clips), len(known), sums=not several)
@@ -133,7 +129,7 @@ def check_predictions(table: pd.DataFrame) -> None:
     lacking = [name for name in _OURS if name not in table.columns]
     if lacking:
         raise DataError(
-            f"predictions must have the columns {', '.join(_OURS)}, got {_listed(table.columns)}. "
+            f"predictions must have the columns {', '.join(_OURS)}, got {listed(table.columns) or 'none'}. "
             f"Add {', '.join(lacking)}, or predict again."
         )
     if not len(table):
@@ -196,52 +192,9 @@ def _told(values: npt.NDArray[np.float32], known: Sequence[str]) -> list[str]:
     ]
 
 
-def write_predictions(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Check a table of predictions and write it as Parquet, whole or not at all.
-
-    Raises:
-        DataError: when the table is not one of predictions.
-        PathError: when the file cannot be written.
-    """
-    check_predictions(table)
-    with replacing(path) as part, part.open("wb") as file:
-        table.to_parquet(file, engine="pyarrow", index=False)
-
-
-def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table that `write_predictions` wrote, and check it.
-
-    Raises:
-        PathError: when there is no such file, or it may not be read.
-        DataError: when it is not Parquet, or not a table of predictions.
-    """
-    from pyarrow import ArrowException
-
-    source = Path(path)
-    try:
-        # From an open file: given a path, pyarrow would make a column of every folder called name=value on the way.
-        with source.open("rb") as file:
-            try:
-                table = pd.read_parquet(file, engine="pyarrow")
-            except (ArrowException, OSError, ValueError) as error:
-                reason = " ".join(str(error).split())
-                raise DataError(f"{source}: is not a whole Parquet file ({reason}). Predict again.") from error
-    except OSError as error:
-        raise PathError(
-            f"{source}: cannot be read: {error.strerror or error}. Name a run's predictions.parquet."
-        ) from error
-    if "fold" in table.columns and table["fold"].isna().all():
-        table["fold"] = pd.Series([None] * len(table), dtype=object)
-    try:
-        check_predictions(table)
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from error
-    return table
-
-
 def _text(values: Sequence[object]) -> "pd.Series[Any]":
     """Text as the table keeps it; a path's bytes that are no UTF-8 become backslash escapes, which Parquet can hold."""
-    plain = [v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for v in values]
+    plain = [as_unicode(v) if isinstance(v, str) else v for v in values]
     return pd.Series(plain, dtype="str" if all(isinstance(v, str) for v in plain) else object)
 
 
@@ -267,7 +220,7 @@ def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
     known = tuple(labels)
     if not known or not all(isinstance(label, str) and label for label in known) or len(set(known)) < len(known):
         raise DataError(
-            f"labels must be at least one text, all different and none empty, got {_listed(known)}. "
+            f"labels must be at least one text, all different and none empty, got {listed(known) or 'none'}. "
             "Give the model's labels in the order of its outputs."
         )
     return known
@@ -299,8 +252,3 @@ def _checked_probabilities(
             "Apply softmax to the logits."
         )
     return values.clip(0, 1)
-
-
-def _listed(names: Iterable[object], most: int = 12) -> str:
-    texts = [str(name) for name in names]
-    return ", ".join(texts[:most]) + (f", … ({len(texts)} in all)" if len(texts) > most else "") if texts else "none"
