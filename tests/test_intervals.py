@@ -117,6 +117,20 @@ def test_no_interval_without_two_recordings(recordings: int) -> None:
     assert bootstrap_interval(some_counts(0, recordings=recordings), accuracy) is None
 
 
+def test_resamples_in_which_a_score_says_nothing_are_left_out() -> None:
+    counts = np.array([[0, 0, 1], [3, 4, 1], [1, 4, 1]])  # the first recording says nothing of the score
+
+    def rare_and_never(sums: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            rare = sums[:, :1] / sums[:, 1:2]
+        return np.hstack([rare, np.full_like(rare, np.nan), sums[:, 2:] / 3])
+
+    rare, never, always = bootstrap_interval(counts, rare_and_never) or ()
+    assert rare == (0.25, 0.75)
+    assert np.isnan(never).all()
+    assert always == (1, 1)
+
+
 def test_all_right_has_no_width() -> None:
     assert interval(np.full((30, 2), 4)) == (1, 1)
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 
 from soundfold.errors import DataError
 from soundfold.evaluation import draw_recordings, predictions_table, score, score_folds
@@ -86,15 +86,49 @@ def test_intervals_equal_a_plain_loop_with_scikit_learn() -> None:
     # Recordings are drawn in the order of their counts.
     recordings.sort(key=counted)
     assert len({counted(part) for part in recordings}) == 8
-    accuracies, f1s = [], []
+    accuracies, f1s, recalls = [], [], []
     for weights in np.concatenate(list(draw_recordings(np.ones(8, dtype=np.int64), 200, np.random.default_rng(1)))):
         drawn = pd.concat([part for part, times in zip(recordings, weights, strict=True) for _ in range(times)])
         truth, predicted = drawn["label"].tolist(), drawn["predicted"].tolist()
         accuracies.append(accuracy_score(truth, predicted))
         f1s.append(f1_score(truth, predicted, labels=sorted(set(truth)), average="macro", zero_division=0))
+        found = recall_score(truth, predicted, labels=every, average=None, zero_division=0)
+        recalls.append(np.where(np.isin(every, truth), found, np.nan))
     scores = score(table, generator=np.random.default_rng(1), resamples=200)
     assert scores.accuracy_ci95 == pytest.approx(tuple(np.quantile(accuracies, [0.025, 0.975])))
     assert scores.macro_f1_ci95 == pytest.approx(tuple(np.quantile(f1s, [0.025, 0.975])))
+    expected = np.nanquantile(recalls, [0.025, 0.975], axis=0).T
+    assert [each.recall_ci95 for each in scores.per_class] == [pytest.approx(tuple(each)) for each in expected]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000))
+def test_a_recall_lies_in_its_interval(seed: int) -> None:
+    for each in score(a_table(seed, n=200, recordings=50)).per_class:
+        assert each.recall_ci95 is not None
+        low, high = each.recall_ci95
+        assert 0 <= low <= each.recall <= high <= 1
+
+
+def test_the_interval_of_a_recall_widens_with_fewer_recordings_and_not_with_fewer_clips() -> None:
+    table = a_table(11, n=200, recordings=50)
+
+    def widths(of: pd.DataFrame) -> np.ndarray:
+        return np.array([high - low for low, high in (each.recall_ci95 or (0, 0) for each in score(of).per_class)])
+
+    once = widths(table)
+    assert widths(pd.concat([table] * 4)) == pytest.approx(once)
+    more = pd.concat([table.assign(group=table["group"] + f" {k}") for k in range(4)])
+    assert widths(more) == pytest.approx(once / 2, rel=0.2)
+
+
+def test_a_class_of_one_recording_has_no_interval_of_its_recall() -> None:
+    table = a_table(12)
+    table.loc[table["label"] == "c", "group"] = "the only one"
+    found = {each.label: each for each in score(table).per_class}
+    assert found["c"].recordings == 1
+    assert [label for label, each in found.items() if each.recall_ci95 is None] == ["c"]
+    assert all(each.recall_ci95 is None for each in score(table.assign(group="the only one")).per_class)
 
 
 def test_copies_of_clips_within_their_recordings_do_not_narrow_the_interval() -> None:

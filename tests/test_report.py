@@ -258,6 +258,21 @@ def test_curve_that_broke_off_or_ran_away_is_drawn_as_far_as_it_goes() -> None:
     assert "trained in one step, so there is no curve" in page.text
 
 
+def test_classes_have_intervals_unless_an_earlier_version_made_the_run(cv_run: Path, tmp_path: Path) -> None:
+    found = json.loads((cv_run / "metrics.json").read_text())
+    words = page_of(soundfold.report(cv_run, clips=0)).text.split("Scores by class")[1]
+    for row in found["per_class"]:
+        low, high = row["recall_ci95"]
+        told = f"{format_percent(row['recall'])} {100 * low:.1f}–{format_percent(high)}"
+        assert told in words.split(row["label"])[1]
+    shutil.copytree(cv_run, tmp_path / "old")
+    for row in found["per_class"]:
+        del row["recall_ci95"]
+    (tmp_path / "old" / "metrics.json").write_text(json.dumps(found))
+    page = page_of(soundfold.report(tmp_path / "old", clips=0)).text
+    assert "its 95 % interval" not in page.split("Scores by class")[1].split("Who is taken")[0]
+
+
 def test_spectrogram_shows_a_tone_where_it_is() -> None:
     from matplotlib.image import imread
 

@@ -142,10 +142,19 @@ def test_json_as_the_design_says() -> None:
     assert found["split"]["fold"] == 3
     assert isinstance(found["accuracy_ci95"], list)
     assert set(found["foreground"]) == {"accuracy", "n"}
-    assert set(found["per_class"][0]) == {"label", "n", "recordings", "precision", "recall", "f1"}
+    assert set(found["per_class"][0]) == {"label", "n", "recordings", "precision", "recall", "recall_ci95", "f1"}
     assert np.shape(found["confusion"]) == (3, 2)
     assert sum(map(sum, found["confusion"])) == found["n"] == 30
     assert found["left_out"] == [{"path": "/x.wav", "reason": "is empty (0 bytes)"}]
+
+
+def test_results_of_before_recalls_had_intervals_are_read() -> None:
+    result = cv_result(a_table())
+    told = json.loads(result.model_dump_json())
+    for row in told["per_class"]:
+        del row["recall_ci95"]
+    again = CvResult.model_validate_json(json.dumps(told))
+    assert again.per_class == tuple(row.model_copy(update={"recall_ci95": None}) for row in result.per_class)
 
 
 def test_training_on_everything_scores_nothing() -> None:

@@ -66,13 +66,15 @@ def bootstrap_interval(
 
     Args:
         counts: (recordings, k) int64, one row of counts a recording.
-        statistic: takes (resamples, k) float64 sums of counts, returns (resamples, scores) float64.
+        statistic: takes (resamples, k) float64 sums of counts, returns (resamples, scores) float64; NaN where a score
+            says nothing in a resample, which is then left out of that score's interval.
         generator: where the random numbers come from; None draws the same ones every time.
         resamples: how often the recordings are drawn anew, ≥ 1.
         level: how much of the resamples' scores the interval holds, in 0..1.
 
     Returns:
-        One (low, high) a score, or None when there are fewer than two recordings: nothing can then be drawn anew.
+        One (low, high) a score, NaN where no resample says anything; or None when there are fewer than two recordings:
+        nothing can then be drawn anew.
 
     >>> counts = np.array([[9, 10], [5, 10], [7, 10], [8, 10]])  # right answers and clips of four recordings
     >>> bootstrap_interval(counts, lambda sums: sums[:, :1] / sums[:, 1:])
@@ -84,5 +86,12 @@ def bootstrap_interval(
     rows = kinds.astype(np.float64)
     draws = draw_recordings(sizes, resamples, generator or fixed_generator())
     scores = np.concatenate([statistic(weights.astype(np.float64) @ rows) for weights in draws])
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    return [_middle(each[~np.isnan(each)], level) for each in scores.T]
+
+
+def _middle(scores: Numbers, level: float) -> tuple[float, float]:
+    """Return the ends of what holds so much of one score's resamples; NaN where there is none."""
+    if not len(scores):
+        return np.nan, np.nan
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

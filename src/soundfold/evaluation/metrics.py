@@ -15,10 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from soundfold.errors import DataError
+from soundfold.evaluation.class_scores import class_scores, macro_f1, recalls
 from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval
 from soundfold.evaluation.multi_label import notes_on_recordings, score_folds_of_several, score_several
 from soundfold.evaluation.predictions import check_predictions, is_of_several, labels_in
-from soundfold.evaluation.results import ClassScore, CvScores, FoldScore, PartScore, Scores
+from soundfold.evaluation.results import CvScores, FoldScore, PartScore, Scores
 from soundfold.wording import counted, natural_order
 
 __all__ = ["score", "score_folds"]
@@ -74,7 +75,7 @@ def score(
     counts = _counts_by_recording(coded)
     total = counts.sum(axis=0)
     accuracy, macro_f1 = _accuracy_and_macro_f1(total[None].astype(np.float64))[0]
-    intervals = bootstrap_interval(counts, _accuracy_and_macro_f1, generator=generator, resamples=resamples)
+    intervals = bootstrap_interval(counts, _all_drawn, generator=generator, resamples=resamples)
     return Scores(
         accuracy=float(accuracy),
         accuracy_ci95=intervals[0] if intervals else None,
@@ -85,7 +86,7 @@ def score(
         macro_f1_ci95=intervals[1] if intervals else None,
         labels=coded.labels,
         unknown_labels=coded.unknown,
-        per_class=_per_class(coded, counts),
+        per_class=class_scores(coded.labels + coded.unknown, counts, intervals[2:] if intervals else None),
         confusion=_confusion(coded),
         foreground=_part(table, 1),
         background=_part(table, 2),
@@ -176,36 +177,16 @@ def _counts_by_recording(coded: _Coded) -> Counts:
     )
 
 
-def _f1(right: Numbers, true: Numbers, predicted: Numbers) -> Numbers:
-    """F1 = 2 · right / (true + predicted), the harmonic mean of precision and recall; 0 where both counts are 0."""
-    return 2 * right / np.maximum(true + predicted, 1)
-
-
 def _accuracy_and_macro_f1(sums: Numbers) -> Numbers:
     """Turn (resamples, 3 · classes) sums of counts into (resamples, 2): accuracy and macro F1."""
-    right, true, predicted = np.split(sums, 3, axis=1)
-    occurs = true > 0
-    macro_f1 = (_f1(right, true, predicted) * occurs).sum(axis=1) / occurs.sum(axis=1)
-    return np.stack([right.sum(axis=1) / true.sum(axis=1), macro_f1], axis=1)
+    right, true, _ = np.split(sums, 3, axis=1)
+    accuracy = right.sum(axis=1, keepdims=True) / true.sum(axis=1, keepdims=True)
+    return np.hstack([accuracy, macro_f1(sums)])
 
 
-def _per_class(coded: _Coded, counts: Counts) -> tuple[ClassScore, ...]:
-    right, true, predicted = np.split(counts.sum(axis=0).astype(np.float64), 3)
-    precision = right / np.maximum(predicted, 1)
-    recall = right / np.maximum(true, 1)
-    f1 = _f1(right, true, predicted)
-    recordings = (np.split(counts, 3, axis=1)[1] > 0).sum(axis=0)
-    return tuple(
-        ClassScore(
-            label=label,
-            n=int(true[k]),
-            recordings=int(recordings[k]),
-            precision=float(precision[k]),
-            recall=float(recall[k]),
-            f1=float(f1[k]),
-        )
-        for k, label in enumerate(coded.labels + coded.unknown)
-    )
+def _all_drawn(sums: Numbers) -> Numbers:
+    """Turn sums of counts into all that has an interval, (resamples, 2 + classes): the recalls come last."""
+    return np.hstack([_accuracy_and_macro_f1(sums), recalls(sums)])
 
 
 def _confusion(coded: _Coded) -> tuple[tuple[int, ...], ...]:

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from soundfold.evaluation.class_scores import class_scores, macro_f1, recalls
 from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval, draw_recordings, fixed_generator
 from soundfold.evaluation.predictions import THRESHOLD, labels_in, probabilities_in, truth_in, unknown_labels_in
-from soundfold.evaluation.results import ClassScore, CvScores, FoldScore, Scores
+from soundfold.evaluation.results import CvScores, FoldScore, Scores
 from soundfold.wording import counted, natural_order
 
 __all__ = [
@@ -80,7 +81,7 @@ def score_several(
     recording = np.unique(np.array(table["group"].tolist(), dtype=object), return_inverse=True)[1]
     counts = _counts_by_recording(truth, told, recording)
     precisions = average_precisions(probabilities, truth)
-    f1_interval = bootstrap_interval(counts, _macro_f1, generator=generator, resamples=resamples)
+    intervals = bootstrap_interval(counts, _macro_f1_and_recalls, generator=generator, resamples=resamples)
     return Scores(
         accuracy=None,
         accuracy_ci95=None,
@@ -89,11 +90,11 @@ def score_several(
         n=len(table),
         n_recordings=int(recording.max()) + 1,
         interval_over="recordings" if groups_known else "files",
-        macro_f1=float(_macro_f1(counts.sum(axis=0)[None].astype(np.float64))[0, 0]),
-        macro_f1_ci95=f1_interval[0] if f1_interval else None,
+        macro_f1=float(macro_f1(counts.sum(axis=0)[None].astype(np.float64))[0, 0]),
+        macro_f1_ci95=intervals[0] if intervals else None,
         labels=labels_in(table),
         unknown_labels=unknown_labels_in(table),
-        per_class=_per_class(table, counts, precisions),
+        per_class=class_scores(labels_in(table), counts, intervals[1:] if intervals else None, precisions),
         confusion=None,
         notes=_notes(table, truth, precisions, int(recording.max()) + 1, groups_known),
     )
@@ -110,7 +111,7 @@ def score_folds_of_several(table: pd.DataFrame, pooled: Scores, train_s: Mapping
                 fold=name,
                 accuracy=None,
                 mean_average_precision=_mean(average_precisions(probabilities, truth)),
-                macro_f1=float(_macro_f1(counts.astype(np.float64))[0, 0]),
+                macro_f1=float(macro_f1(counts.astype(np.float64))[0, 0]),
                 n=len(truth),
                 train_s=None if train_s is None else train_s.get(name),
             )
@@ -231,30 +232,8 @@ def _counts_by_recording(
     return counts
 
 
-def _macro_f1(sums: Numbers) -> Numbers:
-    """Turn (resamples, 3 · labels) sums of counts into (resamples, 1): the mean of F1 over the labels that occur."""
-    right, true, predicted = np.split(sums, 3, axis=1)
-    occurs = true > 0
-    f1 = 2 * right / np.maximum(true + predicted, 1)
-    mean: Numbers = (f1 * occurs).sum(axis=1, keepdims=True) / np.maximum(occurs.sum(axis=1, keepdims=True), 1)
-    return mean
-
-
-def _per_class(table: pd.DataFrame, counts: npt.NDArray[np.int64], precisions: Numbers) -> tuple[ClassScore, ...]:
-    right, true, predicted = np.split(counts.sum(axis=0).astype(np.float64), 3)
-    recordings = (np.split(counts, 3, axis=1)[1] > 0).sum(axis=0)
-    return tuple(
-        ClassScore(
-            label=label,
-            n=int(true[k]),
-            recordings=int(recordings[k]),
-            precision=float(right[k] / max(predicted[k], 1)),
-            recall=float(right[k] / max(true[k], 1)),
-            f1=float(2 * right[k] / max(true[k] + predicted[k], 1)),
-            average_precision=float(precisions[k]) if np.isfinite(precisions[k]) else None,
-        )
-        for k, label in enumerate(labels_in(table))
-    )
+def _macro_f1_and_recalls(sums: Numbers) -> Numbers:
+    return np.hstack([macro_f1(sums), recalls(sums)])
 
 
 def _notes(

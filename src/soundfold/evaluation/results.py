@@ -85,6 +85,9 @@ class ClassScore(_Frozen):
     """Recordings that those clips come from; `interval_over` says whether they are files."""
     precision: float
     recall: float
+    recall_ci95: Interval | None = None
+    """95 % interval of the recall, drawing recordings anew; null with fewer than two of the label, and in results of
+    earlier versions."""
     f1: float
     average_precision: float | None = None
     """Of clips that bear several labels: how well this label's probabilities rank; null where no clip bears it."""

@@ -84,10 +84,11 @@ def by_fold(run: ReportRun) -> Html | None:
 
 
 def by_class(run: ReportRun) -> Html | None:
-    """Return recall, precision and F1 of each class; of several labels a clip, how well each is ranked too."""
+    """Return recall with its interval, precision and F1 of each class; of several labels, how well each is ranked."""
     if not run.result.per_class:
         return None
     several = is_of_several_labels(run.result)
+    drawn = any(row.recall_ci95 is not None for row in run.result.per_class)  # runs of earlier versions have none
     rows = []
     for row in run.result.per_class:
         lacking = row.n == 0  # nothing was there to be found, so recall and F1 say nothing
@@ -96,6 +97,7 @@ def by_class(run: ReportRun) -> Html | None:
                 name(row.label),
                 *((("–" if lacking else barred_percent(row.average_precision or 0.0)),) if several else ()),
                 "–" if lacking else barred_percent(row.recall),
+                *((_bare_interval(row.recall_ci95),) if drawn else ()),
                 barred_percent(row.precision),
                 "–" if lacking else barred_percent(row.f1),
                 f"{row.n:,}",
@@ -103,13 +105,15 @@ def by_class(run: ReportRun) -> Html | None:
             )
         )
     ranked = ("average precision",) if several else ()
-    heads = ("class", *ranked, "recall", "precision", "F1", "clips", run.result.interval_over)
+    between = ("its 95 % interval",) if drawn else ()
+    heads = ("class", *ranked, "recall", *between, "precision", "F1", "clips", run.result.interval_over)
     told = "Recall: of the clips of the class, how many were found. Precision: of the answers that named it, how many "
     told += "were right. "
     if several:
         told += "A label is named where its probability is above 0.5; average precision needs no threshold, and tells "
         told += "how well the label's probabilities rank the clips. "
-    told += f"A score that rests on few {run.result.interval_over} says little about others."
+    told += f"A score that rests on few {run.result.interval_over} says little about others"
+    told += ": under 20, its interval is too narrow." if drawn else "."
     return join(element("p", told), table(heads, rows, caption="Scores by class", class_="barred"))
 
 
