@@ -183,3 +183,18 @@ def test_what_has_no_seeds_is_refused(small_data: Path, tmp_path: Path, recipe: 
         with pytest.raises(RunError, match=message):
             verb(small_data, recipe=recipe, seeds=seeds, out=tmp_path / "run", cache=tmp_path / "cache")
     assert not (tmp_path / "run").exists()
+
+
+def test_report_draws_every_network_and_tells_what_one_alone_is_worth(validated: Path, tmp_path: Path) -> None:
+    result = CvResult.model_validate_json((validated / "metrics.json").read_text(encoding="utf-8"))
+    page = soundfold.report(validated, out=tmp_path / "page.html", clips=0).read_text(encoding="utf-8")
+    names = [f"fold {fold}, seed {seed}" for fold in (1, 3) for seed in range(SEEDS)]
+    assert {name: page.count(f"<title>{name}</title>") for name in names} == dict.fromkeys(names, 4)  # two a panel
+    assert "Each seed of each fold is a line of its own" in page
+    assert result.seeds is not None
+    assert f"{100 * result.seeds.mean:.1f} ± {100 * result.seeds.std_seeds:.1f} %" in page
+    assert "one network alone" in page
+    assert "Each fold is answered by the 2 networks together that were trained on all others." in page
+    fold = soundfold.report(validated / "fold3", out=tmp_path / "fold.html", clips=0).read_text(encoding="utf-8")
+    assert fold.count("<title>seed 1</title>") == 4
+    assert "one network alone" in fold

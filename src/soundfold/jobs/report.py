@@ -1,6 +1,5 @@
 """`soundfold.report`: runs as one HTML page with scores, curves, leaks, and the sounds that were mistaken. No torch."""
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +21,6 @@ from soundfold.evaluation import (
 )
 from soundfold.evaluation.report import (
     RATE_HZ,
-    Curve,
     ReportClip,
     ReportRun,
     embed_sound,
@@ -35,13 +33,13 @@ from soundfold.evaluation.report import (
 from soundfold.jobs.begun import check_is_finished, data_of
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.jobs.training_logs import read_curves
 from soundfold.wording import counted, natural_order
 
 __all__ = ["report"]
 
 _MOST_CLIPS = 100
 _MOST_BYTES = 12_000_000
-_LINES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_map")
 
 
 def report(
@@ -158,7 +156,7 @@ def _gathered(path: Path, name: str, clips: int) -> ReportRun:
         path=str(path),
         result=result,
         predictions=table,
-        curves=tuple(curve for fold, each in inner if (curve := _curve(each / "log.csv", fold)) is not None),
+        curves=read_curves(inner),
         files=_files([each for _, each in inner]),
         clips=tuple(chosen),
         wrong=wrong,
@@ -202,24 +200,6 @@ def _trainings(path: Path, result: TrainResult | CvResult | EvaluateResult) -> l
     metrics = path.glob(f"*/{METRICS_NAME}")
     found = {str(read_result(each, TrainResult).split.fold): each.parent for each in metrics}
     return [(fold, found[fold]) for fold in natural_order(found)]
-
-
-def _curve(path: Path, fold: str | None) -> Curve | None:
-    """Return what a log tells, up to a line that is not whole; None where there is none."""
-    epochs: list[int] = []
-    lines: dict[str, list[float | None]] = {name: [] for name in _LINES}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                values = [float(row[name]) if row.get(name) else None for name in _LINES]
-                epochs.append(int(row["epoch"]))
-                for name, value in zip(_LINES, values, strict=True):
-                    lines[name].append(value)
-    except FileNotFoundError:
-        return None
-    except (KeyError, TypeError, ValueError):
-        pass
-    return Curve(fold, tuple(epochs), {name: tuple(values) for name, values in lines.items()}) if epochs else None
 
 
 def _files(folders: Sequence[Path]) -> tuple[tuple[str, int], ...]:

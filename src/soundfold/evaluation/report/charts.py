@@ -15,6 +15,7 @@ SCALE = element("div", "0 to 100 %", class_="drawn")
 _WIDTH, _HEIGHT = 380, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 36
 _MOST_POINTS = 200
+_FEW = 3  # more lines than these are drawn thin
 _TICKS = 5
 _PANELS = (
     ("loss", "train_loss", "val_loss"),
@@ -56,7 +57,8 @@ def strip(value: float, interval: tuple[float, float] | None, marks: Iterable[fl
 def curves(trainings: Sequence[Curve]) -> Html | None:
     """Return loss, and accuracy or mean average precision, over epochs; None when no training has two epochs.
 
-    Every fold is a line of its own; the colour and the dashes tell training from held-out clips.
+    Every network is a line of its own, named where a pointer rests on it; the colour and the dashes tell training from
+    held-out clips.
     """
     if not any(len(training.epochs) > 1 for training in trainings):
         return None
@@ -105,20 +107,21 @@ def _panel(trainings: Sequence[Curve], title: str, train: str, val: str) -> Html
                 for epoch, value in _thinned(list(zip(run.epochs, run.lines.get(key, ()), strict=False)))
                 if value is not None and math.isfinite(value)
             ]
-            drawn += _line(points, kind)
+            if points:
+                drawn.append(element("g", element("title", run.name) if run.name else None, _line(points, kind)))
     picture = element(
         "svg", element("title", _told(trainings, title, train, val, factor)), *drawn,
-        viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", class_="chart",
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", class_="chart many" if len(trainings) > _FEW else "chart",
     )  # fmt: skip
     return element("figure", element("figcaption", title), picture)
 
 
-def _line(points: list[tuple[float, float]], kind: str) -> list[Html]:
+def _line(points: list[tuple[float, float]], kind: str) -> Html:
     if len(points) == 1:
         ((x, y),) = points
-        return [element("circle", cx=_short(x), cy=_short(y), r="2.5", class_=f"point {kind}")]
+        return element("circle", cx=_short(x), cy=_short(y), r="2.5", class_=f"point {kind}")
     told = " ".join(f"{_short(x)},{_short(y)}" for x, y in points)
-    return [element("polyline", points=told, class_=f"line {kind}")] if points else []
+    return element("polyline", points=told, class_=f"line {kind}")
 
 
 def _told(trainings: Sequence[Curve], title: str, train: str, val: str, factor: int) -> str:
@@ -126,10 +129,12 @@ def _told(trainings: Sequence[Curve], title: str, train: str, val: str, factor: 
     ends = []
     for key, what in ((train, "training clips"), (val, "held-out clips")):
         last = [found[-1] for run in trainings if (found := [v for v in run.lines.get(key, ()) if v is not None])]
-        if last:
+        if len(last) > _FEW:
+            ends.append(f"{what} end between {factor * min(last):.3g} and {factor * max(last):.3g}")
+        elif last:
             ends.append(f"{what} end at " + ", ".join(f"{factor * value:.3g}" for value in last))
-    folds = "" if len(trainings) == 1 else ", a line a fold"
-    return f"{title} over epochs{folds}: {'; '.join(ends) or 'nothing was looked at'}"
+    each = "" if len(trainings) == 1 else ", a line a network"
+    return f"{title} over epochs{each}: {'; '.join(ends) or 'nothing was looked at'}"
 
 
 def _thinned(points: list[tuple[int, float | None]]) -> list[tuple[int, float | None]]:

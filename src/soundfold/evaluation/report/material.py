@@ -7,9 +7,11 @@ import pandas as pd
 
 from soundfold.evaluation.results import CvResult, EvaluateResult, TrainResult
 
-__all__ = ["Curve", "ReportClip", "ReportRun", "Result", "Sound"]
+__all__ = ["CURVE_LINES", "Curve", "ReportClip", "ReportRun", "Result", "Sound"]
 
 Result: TypeAlias = TrainResult | CvResult | EvaluateResult
+CURVE_LINES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_map")
+"""What a curve can tell, by the names of a log's columns."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,19 @@ class Curve:
         epochs: numbers of the epochs.
         lines: one value an epoch (None where it was not looked at) for each of `train_loss`, `val_loss`,
             `train_accuracy` and `val_accuracy` or, of several labels a clip, `val_map` (0 to 1).
+        seed: the network's own, where several that differ in it answer together; None for the only one.
     """
 
     fold: str | None
     epochs: tuple[int, ...]
     lines: dict[str, tuple[float | None, ...]]
+    seed: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Which training of its run it was, in words; "" for the only one."""
+        told = (("fold", self.fold), ("seed", self.seed))
+        return ", ".join(f"{what} {which}" for what, which in told if which is not None)
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class ReportRun:
         path: its folder or file.
         result: what `train`, `cv` or `evaluate` answered.
         predictions: the table of predictions; None where nothing was scored or none was kept.
-        curves: one a training.
+        curves: one a network that was trained.
         files: name and size in bytes of what it would be shipped as.
         clips: the clips it was surest and wrong about, the surest first.
         wrong: how many clips were answered wrongly, in all.

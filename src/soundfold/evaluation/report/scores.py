@@ -1,10 +1,12 @@
 """The sections on scores: in all, by fold, by class, and what stood on both sides of the split."""
 
+from collections.abc import Sequence
+
 from soundfold.evaluation.metrics import score
 from soundfold.evaluation.report.charts import SCALE, barred_percent, curves, strip
 from soundfold.evaluation.report.confusion import confusion_matrix, frequent_mistakes
 from soundfold.evaluation.report.markup import Html, element, facts, join, name, table
-from soundfold.evaluation.report.material import ReportRun, Result
+from soundfold.evaluation.report.material import Curve, ReportRun, Result
 from soundfold.evaluation.report.measured import (
     Measured,
     headline,
@@ -14,7 +16,7 @@ from soundfold.evaluation.report.measured import (
     value_of,
 )
 from soundfold.evaluation.report.verdict import unbroken
-from soundfold.evaluation.results import CvResult, EvaluateResult, MetScore, Scores, unit_of
+from soundfold.evaluation.results import CvResult, EvaluateResult, MetScore, Scores, SeedScores, unit_of
 from soundfold.wording import counted, format_interval, format_percent
 
 __all__ = ["by_class", "by_fold", "confusions", "in_all", "leaks", "training_curves"]
@@ -28,6 +30,10 @@ def in_all(run: ReportRun) -> Html | None:
     tiles = [_tile(found.what, headline(result), _note(result, found))]
     if isinstance(result, CvResult) and len(result.folds) > 1:
         tiles.append(_tile(f"pooled {found.what}", format_percent(found.pooled), _between(found.interval)))
+    if (alone := _seeds_of(result)) is not None:
+        of_one, over = f"{100 * alone.mean:.1f} ± {100 * alone.std_seeds:.1f} %", counted(len(alone.seeds), "seed")
+        between = "" if alone.std_folds is None else f", ± {100 * alone.std_folds:.1f} over folds"
+        tiles.append(_tile("one network alone", of_one, unbroken(f"mean ± deviation over {over}{between}")))
     tiles.append(_tile("macro F1", format_percent(result.macro_f1 or 0.0), _between(result.macro_f1_ci95)))
     over = counted(result.n_recordings or 0, unit_of(result))
     tiles.append(_tile("scored clips", f"{result.n:,}", f"of {over}"))
@@ -46,6 +52,8 @@ def in_all(run: ReportRun) -> Html | None:
     )
     drawn = f"The dot is the {found.what} over all clips, the line its 95 % interval"
     drawn += ", the ticks are the folds." if _marks(run) else "."
+    if alone is not None:
+        drawn += f" All scores but that of one network alone are of the mean answer of {len(alone.seeds)} networks."
     notes = [element("li", name(note)) for note in result.notes]
     return join(
         element("div", *tiles, class_="tiles"),
@@ -60,25 +68,30 @@ def by_fold(run: ReportRun) -> Html | None:
     result, whole = run.result, measured(run.result)
     if not isinstance(result, CvResult) or whole is None:
         return None
+    alone = {} if result.seeds is None else {each.fold: each for each in result.seeds.folds}
     rows = []
     for fold in result.folds:
         found = _scores_of(run, str(fold.fold))
         interval = interval_of(found) if found else None
+        one = alone.get(fold.fold)
         rows.append(
             (
                 name(fold.fold),
                 format_percent(value_of(fold)),
                 strip(value_of(fold), interval),
                 _bare_interval(interval),
+                *(("" if one is None else f"{100 * one.mean:.1f} ± {100 * one.std:.1f} %",) if alone else ()),
                 format_percent(fold.macro_f1),
                 f"{fold.n:,}",
                 f"{found.n_recordings:,}" if found else "",
                 "" if fold.train_s is None else f"{fold.train_s:,.0f} s",
             )
         )
-    heads = ("fold", whole.what, SCALE, "95 % interval", "macro F1", "clips", result.interval_over, "training")
+    by = f"{len(result.seeds.seeds)} networks together that were" if result.seeds else "network that was"
+    seeds = ("one alone",) if alone else ()
+    heads = ("fold", whole.what, SCALE, "95 % interval", *seeds, "macro F1", "clips", result.interval_over, "training")
     return join(
-        element("p", "Each fold is answered by the network that was trained on all others."),
+        element("p", f"Each fold is answered by the {by} trained on all others."),
         table(heads, rows, caption="Scores by fold", class_="strips"),
     )
 
@@ -138,12 +151,16 @@ def training_curves(run: ReportRun) -> Html | None:
     """Return loss and accuracy over epochs; a sentence where the network is fitted at once."""
     drawn = curves(run.curves)
     if drawn is not None:
-        several = "Each fold is a line of its own. " if len(run.curves) > 1 else ""
         told = "Held-out clips are looked at for this picture alone; nothing is chosen by what is seen."
-        return join(element("p", f"{several}{told}"), drawn)
-    if not run.curves:
-        return None
-    return element("p", "The network was trained in one step, so there is no curve.")
+        return join(element("p", f"{_lines(run.curves)}{told}"), drawn)
+    return element("p", "The network was trained in one step, so there is no curve.") if run.curves else None
+
+
+def _lines(trainings: Sequence[Curve]) -> str:
+    """Say what the lines are where there are several."""
+    found = (("seed", {each.seed for each in trainings}), ("fold", {each.fold for each in trainings}))
+    what = " of each ".join(name for name, values in found if len(values) > 1)
+    return f"Each {what} is a line of its own, named where a pointer rests on it. " if what else ""
 
 
 def leaks(run: ReportRun) -> Html:
@@ -190,6 +207,11 @@ def _note(result: Result, found: Measured) -> str:
 
 def _between(interval: tuple[float, float] | None) -> str:
     return "no interval" if interval is None else unbroken(f"95 % interval: {format_interval(*interval)}")
+
+
+def _seeds_of(result: Result) -> SeedScores | None:
+    """Return what one network alone reaches, where several that differ in their seed answer together."""
+    return None if isinstance(result, EvaluateResult) else result.seeds
 
 
 def _met_and_not(result: Result) -> list[tuple[str, MetScore]]:
