@@ -258,6 +258,19 @@ def test_curve_that_broke_off_or_ran_away_is_drawn_as_far_as_it_goes() -> None:
     assert "trained in one step, so there is no curve" in page.text
 
 
+def test_a_damaged_log_is_told_beside_its_curve(cv_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(cv_run, tmp_path / "cv")
+    log = tmp_path / "cv" / "fold2" / "log.csv"
+    *rows, last = log.read_text(encoding="utf-8").splitlines()
+    log.write_text("\n".join([*rows, last[:9]]), encoding="utf-8")
+    page = page_of(soundfold.report(tmp_path / "cv", clips=0))
+    assert sorted({len(line.split()) for line in page.values("points", "polyline")})[-2:] == [2, 3]
+    training = page.text.split("Training")[-1]
+    assert "fold2/log.csv cannot be read to its end" in training
+    assert "its curve ends with epoch 2. The scores do not rest on it." in training
+    assert "cannot be read" not in page_of(soundfold.report(cv_run, clips=0)).text
+
+
 def test_classes_have_intervals_unless_an_earlier_version_made_the_run(cv_run: Path, tmp_path: Path) -> None:
     found = json.loads((cv_run / "metrics.json").read_text())
     words = page_of(soundfold.report(cv_run, clips=0)).text.split("Scores by class")[1]

@@ -151,12 +151,14 @@ def _gathered(path: Path, name: str, clips: int) -> ReportRun:
         table = read_predictions(kept) if kept.exists() else None
     chosen, wrong = ([], 0) if table is None else surest_mistakes(table, clips)
     inner = _trainings(path, result)
+    curves, log_notes = read_curves(inner, path)
     return ReportRun(
         name=name,
         path=str(path),
         result=result,
         predictions=table,
-        curves=read_curves(inner),
+        curves=curves,
+        log_notes=log_notes,
         files=_files([each for _, each in inner]),
         clips=tuple(chosen),
         wrong=wrong,

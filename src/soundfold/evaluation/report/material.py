@@ -97,6 +97,7 @@ class ReportRun:
         result: what `train`, `cv` or `evaluate` answered.
         predictions: the table of predictions; None where nothing was scored or none was kept.
         curves: one a network that was trained.
+        log_notes: sentences on logs that tell less than they should.
         files: name and size in bytes of what it would be shipped as.
         clips: the clips it was surest and wrong about, the surest first.
         wrong: how many clips were answered wrongly, in all.
@@ -108,6 +109,7 @@ class ReportRun:
     result: Result
     predictions: pd.DataFrame | None = None
     curves: tuple[Curve, ...] = ()
+    log_notes: tuple[str, ...] = ()
     files: tuple[tuple[str, int], ...] = ()
     clips: tuple[ReportClip, ...] = ()
     wrong: int = 0

@@ -148,11 +148,14 @@ def confusions(run: ReportRun) -> Html | None:
 
 
 def training_curves(run: ReportRun) -> Html | None:
-    """Return loss and accuracy over epochs; a sentence where the network is fitted at once."""
+    """Return loss and accuracy over epochs; a sentence where the network is fitted at once, and on damaged logs."""
+    notes = [element("p", name(note), class_="warn") for note in run.log_notes]
     drawn = curves(run.curves)
     if drawn is not None:
         told = "Held-out clips are looked at for this picture alone; nothing is chosen by what is seen."
-        return join(element("p", f"{_lines(run.curves)}{told}"), drawn)
+        return join(element("p", f"{_lines(run.curves)}{told}"), *notes, drawn)
+    if notes:
+        return join(*notes)
     return element("p", "The network was trained in one step, so there is no curve.") if run.curves else None
 
 
