@@ -42,20 +42,40 @@ def until(page: Any, condition: str, patience_s: float = 20.0) -> None:
 
 
 @contextmanager
-def page_at(opened: Any, where: str, **options: Any) -> Iterator[Any]:
-    """Give a page that is ready; it must have complained of nothing at its end, and asked nobody else."""
-    context = opened.new_context(permissions=["microphone"], **options)
+def watched(opened: Any, where: str, *also: str, **options: Any) -> Iterator[Any]:
+    """Give a page of an address; it must have complained of nothing at its end, and asked nobody else.
+
+    Args:
+        opened: the browser.
+        where: the address.
+        also: how other addresses may begin that it asks for.
+        options: of the browser's context.
+    """
+    context = opened.new_context(**options)
     try:
         page = context.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if _is_amiss(said) else None)
         page.on(
-            "request", lambda asked: complaints.append(asked.url) if not asked.url.startswith((where, "blob:")) else 0
+            "request", lambda asked: complaints.append(asked.url) if not asked.url.startswith((where, *also)) else None
         )
         page.set_default_timeout(20_000)
         page.goto(where)
-        until(page, "document.getElementById('status').textContent === 'Ready'")
         yield page
         assert complaints == []
     finally:
         context.close()
+
+
+def _is_amiss(said: Any) -> bool:
+    """Tell an error in the console from a server's refusal, which a test may well have asked for."""
+    return said.type == "error" and "the server responded with a status of 4" not in said.text
+
+
+@contextmanager
+def page_at(opened: Any, where: str, **options: Any) -> Iterator[Any]:
+    """Give a served page that is ready, watched."""
+    with watched(opened, where, "blob:", permissions=["microphone"], **options) as page:
+        until(page, "document.getElementById('status').textContent === 'Ready'")
+        yield page
