@@ -180,9 +180,8 @@ class _Scored(_Frozen):
     mean_average_precision_ci95: Interval | None = None
     """As `accuracy_ci95`, of the mean average precision (in cross-validation the pooled one)."""
     n: int
-    """Clips scored."""
     n_recordings: int
-    """Recordings that the clips come from; where nothing tells recordings apart, files."""
+    """Recordings that the scored clips come from; where nothing tells recordings apart, files."""
     interval_over: IntervalOver = "recordings"
     """What `n_recordings` and `per_class[].recordings` count and the intervals draw anew."""
     macro_f1: float
@@ -237,9 +236,8 @@ class _CvScored(_Scored):
     accuracy_pooled: float | None
     """Right clips over all clips, all folds together."""
     mean_average_precision_std: float | None = None
-    """Sample deviation of the folds' mean average precisions."""
+    """This and the next as those of accuracy."""
     mean_average_precision_pooled: float | None = None
-    """Of all clips, all folds together."""
     folds: tuple[FoldScore, ...]
 
 
