@@ -1,7 +1,6 @@
 """The data, the caches and the model that rows work on; what is dear to make is made once and kept in one folder."""
 
 import csv
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -124,15 +123,14 @@ def warm_files(folder: Path) -> bool:
 
 
 def growth_tables(work: Path, sizes: Sequence[int], length_s: float) -> list[Path]:
-    """Return a table of each size: hard links to the clips of one plain set as small as the smallest, again and again.
+    """Return a table of each size: the clips of one plain set as small as the smallest, again and again.
 
-    Every row has a path of its own, so that all that is done for a file (asking its size, opening, decoding, storing)
-    is done as often as in a real set of that size; only reading from the disk is not, as the system keeps the few
-    files in memory. All links are made before the first measurement, because a further link changes a file's stamp.
-    A clip's copies stay in its fold, each copy of a recording counts as a recording.
+    Each copy is a file of its own with other last samples, because what has the same content is decoded and stored
+    once. So all that is done for a file is done as often as in a real set of that size. A clip's copies stay in its
+    fold, each copy of a recording counts as a recording.
     """
     base = synthetic(work, min(sizes), length_s, plain=True)
-    folder = work / f"growing-{max(sizes)}-{length_s:g}s"
+    folder = work / f"copies-{max(sizes)}-{length_s:g}s"
     tables = [folder / f"clips-{size}.csv" for size in sizes]
     if all(table.exists() for table in tables):
         return tables
@@ -145,16 +143,10 @@ def growth_tables(work: Path, sizes: Sequence[int], length_s: float) -> list[Pat
         place.mkdir(parents=True)
         for clip in clips:
             name = clip["slice_file_name"]
-            _link(base / "audio" / f"fold{clip['fold']}" / name, place / name)
+            content = (base / "audio" / f"fold{clip['fold']}" / name).read_bytes()
+            (place / name).write_bytes(content[:-4] + copy.to_bytes(4, "little"))
             rows.append((f"{place.name}/{name}", clip["class"], clip["fold"], f"{clip['fsID']}-{copy}"))
     for size, table in zip(sizes, tables, strict=True):
         with table.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([("path", "label", "fold", "group"), *rows[:size]])
     return tables
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links, or with too few a file
-        shutil.copyfile(source, target)

@@ -42,9 +42,9 @@ def growth(plan: Plan) -> Found:
             plan.tell(f"    {size:,} clips, {name}: {seconds:.3f} s, {finished.largest_mb:.0f} MB")
     grown = {"clips": {"sizes": sizes, "costs": costs, "memory": memory}, **_on_one_table(plan, tables[0])}
     note = (
-        f"Mono clips of {plan.growth_length_s:g} s. A table holds {sizes[0]:,} clips again and again, as hard "
-        "links: each row has a file to ask for, to open, to decode and to store, but the system reads it from memory, "
-        f"not from the disk. One epoch is the mean of {_EPOCHS}; the second start is the median of three."
+        f"Mono clips of {plan.growth_length_s:g} s. A table holds {sizes[0]:,} clips again and again, each copy a file "
+        f"of its own with other last samples. One epoch is the mean of {_EPOCHS}; the second start is the median of "
+        f"three."
     )
     facts: dict[str, float | int | str] = {"seconds of a clip": plan.growth_length_s}
     return Found([], {}, facts, [note], grown)
