@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from soundfold.cores import usable_cores
 
@@ -76,21 +76,20 @@ class Work:
 
 
 def training_work(network: nn.Module, shape: Sequence[int], kept_bytes: float) -> Work:
-    """Count what one clip costs.
+    """Count what one clip costs; a gradient of weights, or of what a layer is given, costs what its answer does.
 
     Args:
         network: takes features (batch, *shape).
         shape: of one clip's features.
         kept_bytes: of one clip's kept features.
     """
-    batch = torch.randn(2, *shape)
-    network = network.train()
-    with FlopCounterMode(display=False) as forward:
-        logits = network(batch)
-    with FlopCounterMode(display=False) as backward:
-        logits.sum().backward()
-    ahead, back = forward.get_total_flops() / len(batch), backward.get_total_flops() / len(batch)
-    outputs = sum(layer(given).numel() for layer, given, _ in _inputs(network.eval(), batch[:1]))
+    ahead = back = outputs = 0
+    for met in _layers(network.eval(), torch.randn(1, *shape)):
+        answer = met.layer(met.given).numel()
+        product = 2 * answer * met.layer.get_parameter("weight")[0].numel()
+        ahead += product
+        back += product * (met.learns + met.hands_on)
+        outputs += answer
     return Work(ahead + back, ahead, kept_bytes, 4 * outputs)
 
 
@@ -107,13 +106,10 @@ def layers_alone(
     fastest for it.
     """
     network = network.to(device).eval()
-    inputs = _inputs(network, torch.randn(batch_size, *shape, device=device))
+    layers = _layers(network, torch.randn(batch_size, *shape, device=device))
 
     def rate() -> float:
-        seconds = [
-            min(_layer_seconds(layer, batch.to(dtype), first, device) for dtype in dtypes)
-            for layer, batch, first in inputs
-        ]
+        seconds = [min(_layer_seconds(met, dtype, device) for dtype in dtypes) for met in layers]
         return batch_size / sum(seconds)
 
     return _on_all_cores(rate, device)
@@ -132,36 +128,50 @@ def _on_all_cores(rate: Callable[[], float], device: str) -> float:
     return max(rates)
 
 
-def _inputs(network: nn.Module, batch: Tensor) -> list[tuple[nn.Module, Tensor, bool]]:
-    """Return each layer that multiplies, what it is given, and whether it is the first, which hands no gradient on."""
-    met: list[tuple[nn.Module, Tensor, bool]] = []
+class _Met(NamedTuple):
+    """A layer that multiplies, as a training step meets it."""
+
+    layer: nn.Module
+    given: Tensor
+    learns: bool
+    hands_on: bool  # a gradient, to layers before it that learn
+
+
+def _layers(network: nn.Module, batch: Tensor) -> list[_Met]:
+    """Return the convolutions and linear layers of a network in the order in which it uses them."""
+    found: list[_Met] = []
+
+    def meet(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        learns = layer.get_parameter("weight").requires_grad
+        found.append(_Met(layer, given[0].detach(), learns, any(met.learns for met in found)))
+
     kinds = (nn.Conv1d, nn.Conv2d, nn.Linear)
-    hooks = [
-        layer.register_forward_pre_hook(lambda layer, given: met.append((layer, given[0].detach(), not met)))
-        for layer in network.modules()
-        if isinstance(layer, kinds)
-    ]
+    hooks = [layer.register_forward_pre_hook(meet) for layer in network.modules() if isinstance(layer, kinds)]
     with torch.no_grad():
         network(batch)
     for hook in hooks:
         hook.remove()
-    return met
+    return found
 
 
-def _layer_seconds(layer: nn.Module, batch: Tensor, first: bool, device: str) -> float:
-    """Return the seconds of one layer there and back, in the better memory layout, in the batch's number format."""
-    layouts = (torch.contiguous_format, torch.channels_last) if batch.dim() == 4 else (torch.contiguous_format,)
-    return min(_there_and_back(copy.deepcopy(layer), batch, layout, first, device) for layout in layouts)
+def _layer_seconds(met: _Met, dtype: torch.dtype, device: str) -> float:
+    """Return the seconds of one layer there and back, in the better memory layout, in a number format."""
+    four = met.given.dim() == 4
+    layouts = (torch.contiguous_format, torch.channels_last) if four else (torch.contiguous_format,)
+    return min(_there_and_back(met, layout, dtype, device) for layout in layouts)
 
 
-def _there_and_back(layer: nn.Module, batch: Tensor, layout: torch.memory_format, first: bool, device: str) -> float:
-    layer.to(dtype=batch.dtype, memory_format=layout)  # type: ignore[call-overload]
-    given = batch.contiguous(memory_format=layout).requires_grad_(not first)
-    wanted = [*layer.parameters(), *([] if first else [given])]
+def _there_and_back(met: _Met, layout: torch.memory_format, dtype: torch.dtype, device: str) -> float:
+    layer = copy.deepcopy(met.layer)
+    layer.to(dtype=dtype, memory_format=layout)  # type: ignore[call-overload]
+    given = met.given.to(dtype).contiguous(memory_format=layout).requires_grad_(met.hands_on)
+    wanted = [*(layer.parameters() if met.learns else ()), *([given] if met.hands_on else [])]
     gradient = torch.ones_like(layer(given))
 
     def once() -> None:
-        torch.autograd.grad(layer(given), wanted, gradient)
+        answer = layer(given)
+        if wanted:
+            torch.autograd.grad(answer, wanted, gradient)
 
     return _best(once, device, times=3)
 

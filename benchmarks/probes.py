@@ -124,6 +124,7 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
     from soundfold.models import build_classifier
     from soundfold.training import build_feature_cache
     from soundfold.training.host import native_precision
+    from soundfold.training.stages import freeze_stages
 
     torch.set_num_threads(usable_cores())
     if device.startswith("cuda"):
@@ -133,6 +134,7 @@ def limits(data: str, cache: str, recipe: str, changes: Sequence[str] = (), devi
     kept = _size(features) / len(clips)
     classifier = build_classifier(settings, len(clips.labels), 0)
     network = classifier.network
+    freeze_stages(network, settings.training.freeze)
     # as the network takes it: with deltas, or maps of the blocks before
     channels, n_mels, frames = classifier.prepare(torch.zeros(1, *classifier.features.shape)).shape[1:]
     work = floor.training_work(network, (channels, n_mels, frames), kept)

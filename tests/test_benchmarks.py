@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -198,6 +199,15 @@ def test_operations_are_those_counted_by_hand() -> None:
     assert work.activations == 4 * (sum(h * w * b for (h, w), (_, b, _) in zip(sizes, widths, strict=True)) + 10)
     assert work.seconds(bytes_per_s=1, operations_per_s=1e30) == 1_000
     assert work.seconds(bytes_per_s=1e30, operations_per_s=1) == work.operations
+
+
+def test_layers_in_groups_and_layers_that_do_not_learn_cost_what_they_cost() -> None:
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 1))
+    apart, wide, last = 2 * 60 * 4 * 9, 2 * 60 * 8 * 4, 2 * 60 * 8 * 8
+    assert floor.training_work(network, (4, 6, 10), 0).operations == 3 * (apart + wide + last) - apart
+    network[0].requires_grad_(requires_grad=False)
+    # nothing before the second layer wants a gradient
+    assert floor.training_work(network, (4, 6, 10), 0).operations == apart + 2 * wide + 3 * last
 
 
 def test_limits_are_positive_and_the_network_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
