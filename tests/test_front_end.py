@@ -87,7 +87,7 @@ def test_numpy_gives_what_torch_gives(kind: str) -> None:
     features = front_end(batch)
     assert (features.shape, features.dtype) == (expected.shape, np.float32)
     # decibels and sums of them reach from -100 to 60, all else from -10 to 10
-    np.testing.assert_allclose(features, expected, rtol=0, atol=5e-4 if np.ptp(expected) > 100 else 5e-5)
+    np.testing.assert_allclose(features, expected, rtol=0, atol=1e-3 if np.ptp(expected) > 100 else 5e-5)
     assert np.median(np.abs(features - expected)) < 1e-5
     np.testing.assert_array_equal(front_end(batch[2:3]), features[2:3], "a clip's neighbours must not matter")
 

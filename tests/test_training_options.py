@@ -23,6 +23,7 @@ from soundfold.training import (
     build_feature_cache,
     clip_probabilities,
     fit,
+    launch,
     load_checkpoint,
     open_feature_cache,
     save_checkpoint,
@@ -352,3 +353,18 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     monkeypatch.setattr(loop, "Stack", make)
     return made
+
+
+@pytest.mark.parametrize(("length_s", "precision"), [(0.04, "32-true"), (4.0, "bf16-mixed")])
+def test_maps_of_one_frame_are_not_trained_on_in_bfloat16(
+    length_s: float, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # torch's convolution returns memory that was never written there
+    monkeypatch.setattr(launch, "native_precision", lambda _: "bf16-mixed")
+    none = np.zeros(0, dtype=np.int64)
+    sound = [f"sound.length_s={length_s}", "sound.sample_rate=16000"]
+    recipe = load_recipe("tutorial", [*sound, "features.n_fft=512"])
+    job = FitJob(recipe, 2, Path("features"), none, none, none, none, Path("run"))
+    assert launch._precision(job, torch.device("cpu")) == precision
+    asked = recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": "bf16-mixed"})})
+    assert launch._precision(dataclasses.replace(job, recipe=asked), torch.device("cpu")) == "bf16-mixed"

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -231,7 +231,6 @@ def _fabric(job: FitJob, hardware: Hardware) -> "Fabric":
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    wished = job.recipe.training.precision
     with quiet_loggers("lightning_fabric", level=logging.WARNING):  # its banners
         return Fabric(
             accelerator=hardware.device,
@@ -243,8 +242,32 @@ def _fabric(job: FitJob, hardware: Hardware) -> "Fabric":
             )
             if hardware.devices * hardware.num_nodes > 1
             else "auto",
-            precision=native_precision(hardware.torch_device) if wished == "auto" else wished,
+            precision=_precision(job, hardware.torch_device),
         )
+
+
+def _precision(job: FitJob, device: torch.device) -> Literal["32-true", "bf16-mixed", "bf16-true", "64-true"]:
+    """Return the number format of a training in Fabric's words.
+
+    On a CPU, torch 2.11 to 2.13 returns memory that was never written for a convolution in bfloat16 whose answer is one
+    frame wide: not a number, or any number. So a network with such a map learns in float32 unless told otherwise.
+    """
+    wished = job.recipe.training.precision
+    if wished != "auto":
+        return wished
+    native = native_precision(device)
+    return "32-true" if native == "bf16-mixed" and _has_map_of_one_frame(job) else native
+
+
+def _has_map_of_one_frame(job: FitJob) -> bool:
+    classifier = build_classifier(job.recipe, job.n_labels, 0)
+    widths: list[int] = []
+    for layer in classifier.network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda _layer, _given, answer: widths.append(answer.shape[-1]))
+    with torch.inference_mode():
+        classifier.network.eval()(classifier.prepare(torch.zeros(1, *classifier.features.shape)))
+    return 1 in widths
 
 
 def _launch_spawned(fabric: "Fabric", job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
