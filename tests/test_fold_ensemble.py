@@ -1,6 +1,7 @@
 """The networks of a cross-validation as one model: its answer is their mean, and its card claims no score for it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import soundfold
 from conftest import SMALL
 from soundfold.cli import main
-from soundfold.errors import ModelFileError
+from soundfold.errors import ModelFileError, RunError
 from soundfold.evaluation import CvResult
 from soundfold.runtime.card import are_known_recordings
 
@@ -36,13 +37,46 @@ def test_the_file_answers_with_the_mean_of_the_folds_networks(run: Path) -> None
     np.testing.assert_allclose(soundfold.load(run).probabilities(BATCH), np.mean(alone, axis=0), atol=1e-6)
 
 
-def test_the_card_tells_what_each_network_reached_alone_and_that_the_mean_was_not_scored(run: Path) -> None:
+def test_the_card_tells_what_the_folds_reached_and_that_the_mean_was_not_scored(run: Path) -> None:
     result = CvResult.model_validate_json((run / "metrics.json").read_text(encoding="utf-8"))
     card = soundfold.load(run).card
-    assert card.scores["accuracy"] == pytest.approx(result.accuracy)
-    assert "their mean was not scored" in card.split["name"]
+    assert card.scores["accuracy"] == pytest.approx(result.accuracy_pooled)
+    assert card.scores["accuracy_ci95"] == pytest.approx(result.accuracy_ci95)
+    assert "the mean of all was not scored" in card.split["name"]
     assert "2 networks over 2 folds" in card.data
     assert result.model == str(run / "model.onnx")
+
+
+def test_a_model_file_that_is_not_whole_is_made_anew(small_data: Path, run: Path, tmp_path: Path) -> None:
+    model = (run / "model.onnx").read_bytes()
+    (run / "model.onnx").write_bytes(model[:1_000])
+    validate(small_data, run.parent, ensemble=True, resume=True)
+    assert (run / "model.onnx").read_bytes() == model
+    # killed after the file, before the result
+    told = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    (run / "metrics.json").write_text(json.dumps(told | {"model": None}), encoding="utf-8")
+    assert validate(small_data, run.parent, ensemble=True, resume=True).model == str(run / "model.onnx")
+
+
+def test_a_networks_file_that_is_lost_or_damaged_is_named(small_data: Path, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "cv")
+    (tmp_path / "cv" / "model.onnx").unlink()
+    for name, fold in (("model.onnx", 1), ("weights.safetensors", 3)):
+        file = tmp_path / "cv" / f"fold{fold}" / name
+        whole = file.read_bytes()
+        for content in (b"", whole[:200]):
+            file.write_bytes(content)
+            with pytest.raises(RunError, match=rf"fold{fold}.{name}: is missing, damaged, .* Remove its folder"):
+                validate(small_data, tmp_path, cache=run.parent / "cache", ensemble=True, resume=True)
+        file.unlink()
+        with pytest.raises(RunError, match=rf"fold{fold}.{name}: is missing"):
+            validate(small_data, tmp_path, cache=run.parent / "cache", ensemble=True, resume=True)
+        file.write_bytes(whole)
+
+
+def test_one_network_is_not_joined(small_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="must have several networks to join, got one fold"):
+        validate(small_data, tmp_path, folds=[1], ensemble=True)
 
 
 def test_no_recording_counts_as_unmet(small_data: Path, run: Path) -> None:

@@ -146,7 +146,6 @@ def test_one_seed_is_told_as_ever(small_run: Path) -> None:
 def test_all_with_several_scores_nothing(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundfold.jobs.learning.export_model", lambda *_: 0.0)
     monkeypatch.setattr("soundfold.jobs.ensemble.export_ensemble", lambda *told: float(len(told[1])))
     changes = ["-r", "tutorial", *(part for change in (*SMALL, "training.epochs=1") for part in ("--set", change))]
     command = ["train", str(small_data), *changes, "--all", "--seeds", "2", "--out", str(tmp_path / "run")]

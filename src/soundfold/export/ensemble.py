@@ -86,7 +86,9 @@ def _joined(models: Sequence[onnx.ModelProto], path: Path) -> onnx.ModelProto:
     answers = []
     for number, model in enumerate(models):
         if model.functions or model.graph.sparse_initializer or any(map(_has_graph, model.graph.node)):
-            raise ModelFileError(f"{path}: this network's graph cannot be joined with others. Leave --seeds out")
+            raise ModelFileError(
+                f"{path}: this network's graph cannot be joined with others. Leave --seeds and --ensemble out"
+            )
         names = {"": "", **{value.name: value.name for value in model.graph.input}}
         for tensor in model.graph.initializer:
             values = numpy_helper.to_array(tensor)

@@ -71,7 +71,14 @@ def draw_clips(views: Sequence[ClipView], recipe: Recipe) -> Figure:
         _put_title(wave, *_named(view, channel, number))
         pictures = np.stack([view.features, view.varied])
         for axis, picture in zip((plain, varied), pictures[:, channel], strict=True):
-            _draw_features(axis, picture, (pictures.min(), pictures.max()), recipe.sound.length_s, ticks)
+            # what holds nothing at all is as dark as silence is elsewhere
+            _draw_features(
+                axis,
+                picture,
+                (pictures.min(), max(pictures.max(), pictures.min() + 1e-3)),
+                recipe.sound.length_s,
+                ticks,
+            )
         mixed = "" if channel else drawable(view.mixed, number, 60)
         _put_title(varied, "as one training epoch sees it" * (varied is axes[0][2]), mixed, between="\n")
     axes[0][1].set_title(TITLES[recipe.features.kind], fontsize=8)

@@ -97,6 +97,8 @@ def cross_validate(
 
     prepared = prepare(data, settings, reporter, where=where, cache=cache, check=divide, hardware=hardware)
     splits = [prepared.with_sound_leaks(part) for part in divide(prepared.clips)]
+    if ensemble and len(splits) * seeds == 1:
+        raise RunError("--ensemble must have several networks to join, got one fold. Leave it out, or name more folds")
     names = ", ".join(str(part.fold) for part in splits)
     reporter.note(f"cross-validation over {'fold' if len(splits) == 1 else 'folds'} {names}")
     leaks = _joined_leaks(splits)
@@ -117,17 +119,20 @@ def cross_validate(
             for split, inner in zip(splits, _fold_folders(folder, splits), strict=True)
             for lesson in lessons_of(split, inner, f"fold {split.fold}", settings, seeds)
         ]
-        finished = folder / METRICS_NAME
+        finished, joined = folder / METRICS_NAME, folder / "model.onnx"
         if finished.exists():
             reporter.note(f"{folder}: is finished already")
-            result = read_result(finished, CvResult)
+            result = read_result(finished, CvResult).model_copy(update={"out": str(folder)})  # it may have been moved
             started = time.perf_counter() - result.seconds
         else:
             clock = TrainingClock(reporter, {lesson.what: len(lesson.split.train) for lesson in lessons})
             trained = learn_lessons(prepared, lessons, settings, hardware, jobs, clock)
             times = {"clips_per_second": clock.clips_per_second(trained), "train_s": clock.seconds(trained)}
             result = _scored(prepared, splits, lessons, trained, settings, folder, leaks).model_copy(update=times)
-        joining = ensemble and not is_joined(folder)
+            joined.unlink(missing_ok=True)  # of networks that were trained before these
+        if result.model is not None:
+            result = result.model_copy(update={"model": str(joined)})
+        joining = ensemble and not is_joined(result, folder)
         if joining:
             reporter.note("joining the folds' networks")
             result = join_folds(prepared, settings, lessons, result, leaks, folder)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from soundfold.atomic import write_text
 from soundfold.data.splits import Split
-from soundfold.errors import RunError
+from soundfold.errors import RunError, SoundfoldError
 from soundfold.evaluation import (
     Scores,
     SeedScore,
@@ -30,6 +31,7 @@ from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe
+from soundfold.runtime import load
 from soundfold.wording import counted
 
 __all__ = ["check_seeds", "join_networks", "lessons_of", "score_seeds", "seeds_of", "trained_network"]
@@ -143,7 +145,21 @@ def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) 
 
 
 def trained_network(recipe: Recipe, n_labels: int, lesson: Lesson) -> Classifier:
-    """Return a finished training's classifier."""
+    """Return a finished training's classifier, whose model file can be opened too.
+
+    Raises:
+        RunError: one of its files is missing, damaged, or of another network.
+    """
+    weights, model = lesson.folder / "weights.safetensors", lesson.folder / "model.onnx"
     classifier = build_classifier(recipe, n_labels, 0)
-    classifier.load_state_dict(load_file(lesson.folder / "weights.safetensors"))
+    reading = weights
+    try:
+        classifier.load_state_dict(load_file(weights))
+        reading = model
+        load(model)
+    except (OSError, RuntimeError, SafetensorError, SoundfoldError) as error:
+        raise RunError(
+            f"{reading}: is missing, damaged, or of another network ({str(error).splitlines()[0]}). Remove its folder, "
+            f"and metrics.json of the folders above it, and --resume trains it again"
+        ) from None
     return classifier.eval()

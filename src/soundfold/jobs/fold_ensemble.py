@@ -1,7 +1,7 @@
 """The networks of a cross-validation as one model: the file that answers with the mean over folds.
 
 No clip of the data is one that all of them have not met, so their mean has no score of its own. Its card tells what the
-networks reached alone, each on the fold that it never met, and says so.
+folds were told right by the networks that never met them, all clips together, and says so.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import numpy as np
 
 from soundfold.data.leaks import Leaks
 from soundfold.data.splits import everything
+from soundfold.errors import SoundfoldError
 from soundfold.evaluation import CvResult
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.ensemble import trained_network
@@ -19,6 +20,7 @@ from soundfold.jobs.learning import card_of, probes_of
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.recipe import Recipe
+from soundfold.runtime import load
 from soundfold.wording import counted
 
 __all__ = ["is_joined", "join_folds"]
@@ -26,9 +28,15 @@ __all__ = ["is_joined", "join_folds"]
 _NAME = "model.onnx"
 
 
-def is_joined(folder: Path) -> bool:
-    """Return whether a cross-validation's folder holds a model of its own."""
-    return (folder / _NAME).is_file()
+def is_joined(result: CvResult, folder: Path) -> bool:
+    """Return whether a cross-validation has a model of its own, named in its result and whole in its folder."""
+    if result.model is None:
+        return False
+    try:
+        load(folder / _NAME)
+    except SoundfoldError:
+        return False
+    return True
 
 
 def join_folds(
@@ -45,13 +53,20 @@ def join_folds(
         folder: its own, which gets the file.
 
     Raises:
+        RunError: a network's file is missing or damaged.
         ModelFileError: the file would not answer as torch does, or the graphs cannot be joined.
     """
     path = folder / _NAME
     met = np.unique(np.concatenate([lesson.split.train for lesson in lessons]))
     whole = replace(everything(prepared.clips), train=met, leaks=leaks)
-    name = f"{result.split.name}; each network alone on a fold it never met, their mean was not scored"
-    alone = result.model_copy(update={"split": result.split.model_copy(update={"name": name})})
+    name = f"{result.split.name}, each by the networks that never met it; the mean of all was not scored"
+    update = {
+        "split": result.split.model_copy(update={"name": name}),
+        # what the interval is of
+        "accuracy": result.accuracy_pooled,
+        "mean_average_precision": result.mean_average_precision_pooled,
+    }
+    alone = result.model_copy(update=update)
     probes = probes_of(prepared, whole, recipe)
     networks = counted(len(lessons), "network")
     made_of = f"; the mean of {networks} over {counted(len(result.folds), 'fold')}"

@@ -26,7 +26,7 @@ from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import check_out, next_free
 from soundfold.jobs.surroundings import hardware_line, versions
-from soundfold.models.pretrained import PUBLISHED
+from soundfold.models.pretrained import PUBLISHED, load_efficientat
 from soundfold.recipe import Recipe, load_recipe, name_weights, preset_names, published_network
 from soundfold.runtime import load
 from soundfold.training import Hardware
@@ -193,7 +193,9 @@ def _with_weights(
         if recipe is None or taken is None or taken[1] not in PUBLISHED or getattr(recipe, taken[0]).weights:
             continue
         named[name] = changed = name_weights(recipe, weights)
-        pretrained_weights(changed, cache, reporter)
+        found = pretrained_weights(changed, cache, reporter)
+        assert found is not None
+        load_efficientat(taken[1], found)  # so that what is damaged is told before hours of other rungs
     if named == rungs:
         raise RecipeError(
             f"--weights must be left out, as none of {', '.join(rungs)} takes published weights that it does not name "

@@ -39,8 +39,8 @@ def find_model(path: Path) -> Path:
     if folds:
         raise ModelFileError(
             f"{path}: is a cross-validation with a model a fold. Name one ({path / folds[0]}), or train the one to use "
-            f"with: soundfold train DATA --all --recipe {path / 'recipe.yaml'}. Their mean is made by soundfold cv "
-            f"with --ensemble --resume"
+            f"with: soundfold train DATA --all --recipe {path / 'recipe.yaml'}. Their mean is made by the "
+            f"command that made the run, with --out {path} --ensemble --resume"
         )
     if not (path / _RUN).is_file():
         raise ModelFileError(
