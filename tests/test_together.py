@@ -26,7 +26,8 @@ from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import EpochRecord, FitJob, Fitted, Hardware, build_feature_cache, fit, read_history
 from soundfold.training.column_convolution import ColumnConv2d, use_columns
 from soundfold.training.epoch import batch_bounds
-from soundfold.training.launch import fit_together, networks_at_once, operations
+from soundfold.training.forward_pass import operations
+from soundfold.training.launch import fit_together, networks_at_once
 from soundfold.training.loop import CHECKPOINT_NAME
 from soundfold.training.network_table import NetworkTable
 from soundfold.training.row_adam import RowAdam

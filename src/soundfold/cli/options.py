@@ -13,6 +13,7 @@ __all__ = [
     "Data",
     "Device",
     "Devices",
+    "Ensemble",
     "Epochs",
     "Folds",
     "Jobs",

@@ -25,14 +25,13 @@ from soundfold.evaluation import (
 )
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.calibrating import Calibrated
-from soundfold.jobs.learning import card_of, probes_of, result_of, score_split
+from soundfold.jobs.learning import card_of, probes_of, proof_in_words, result_of, score_split
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe
 from soundfold.runtime import load
-from soundfold.wording import counted
 
 __all__ = ["check_seeds", "join_networks", "lessons_of", "score_seeds", "seeds_of", "trained_network"]
 
@@ -107,7 +106,7 @@ def join_networks(
     notes = (
         *result.notes,
         f"the model is the mean of {len(seeds)} networks, seeds {seeds[0]} to {seeds[-1]}",
-        f"model.onnx equals torch within {difference:.1e} ({counted(len(probes), 'clip')}, silence, noise, a burst)",
+        f"model.onnx {proof_in_words(difference, probes)}",
     )
     told = {
         "seconds": result.seconds + time.perf_counter() - started,

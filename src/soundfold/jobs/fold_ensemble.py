@@ -16,7 +16,7 @@ from soundfold.errors import SoundfoldError
 from soundfold.evaluation import CvResult
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.ensemble import trained_network
-from soundfold.jobs.learning import card_of, probes_of
+from soundfold.jobs.learning import card_of, probes_of, proof_in_words
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.recipe import Recipe
@@ -77,8 +77,5 @@ def join_folds(
         path,
         probes,
     )
-    note = (
-        f"{_NAME} answers with the mean of {networks}, and equals torch within {difference:.1e} "
-        f"({counted(len(probes), 'clip')}, silence, noise, a burst)"
-    )
+    note = f"{_NAME} answers with the mean of {networks}, and {proof_in_words(difference, probes)}"
     return result.model_copy(update={"model": str(path), "notes": (*result.notes, note)})

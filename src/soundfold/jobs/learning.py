@@ -50,7 +50,16 @@ from soundfold.training import (
 )
 from soundfold.wording import counted
 
-__all__ = ["card_of", "help_to_learn", "job_of", "learn_split", "probes_of", "result_of", "score_split"]
+__all__ = [
+    "card_of",
+    "help_to_learn",
+    "job_of",
+    "learn_split",
+    "probes_of",
+    "proof_in_words",
+    "result_of",
+    "score_split",
+]
 
 _PROBES = 4
 
@@ -128,14 +137,18 @@ def learn_split(
             "seconds": time.perf_counter() - started,
             "notes": (
                 *result.notes,
-                f"model.onnx equals torch within {difference:.1e} "
-                f"({counted(len(probes), 'clip')}, silence, noise, a burst)",
+                f"model.onnx {proof_in_words(difference, probes)}",
             ),
         }
     )
     write_text(finished, result.model_dump_json(indent=2) + "\n")
     (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
     return result
+
+
+def proof_in_words(difference: float, probes: np.ndarray) -> str:
+    """Say how nearly a model file answers as torch does, and on what that was tried beside the awkward windows."""
+    return f"equals torch within {difference:.1e} ({counted(len(probes), 'clip')}, silence, noise, a burst)"
 
 
 def help_to_learn(prepared: Prepared, split: Split, recipe: Recipe, hardware: Hardware, folder: Path) -> TrainResult:

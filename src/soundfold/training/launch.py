@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from soundfold.errors import RunError, SoundfoldError, did_you_mean
@@ -19,6 +19,7 @@ from soundfold.models import build_classifier
 from soundfold.quiet import quiet_loggers
 from soundfold.training.checkpoint import load_checkpoint
 from soundfold.training.fitting import FitJob
+from soundfold.training.forward_pass import has_map_of_one_frame, operations, prepared_clip
 from soundfold.training.history import EpochRecord
 from soundfold.training.host import native_precision
 from soundfold.training.linear_fit import fit_linear
@@ -28,16 +29,7 @@ from soundfold.training.together import can_step_together, is_plain
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = [
-    "Fitted",
-    "Hardware",
-    "fit",
-    "fit_together",
-    "is_main_process",
-    "networks_at_once",
-    "operations",
-    "take_part",
-]
+__all__ = ["Fitted", "Hardware", "fit", "fit_together", "is_main_process", "networks_at_once", "take_part"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _GPU_STEP = 20e9
@@ -167,25 +159,12 @@ def networks_at_once(job: FitJob, hardware: Hardware) -> int:
     classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed)
     if not is_plain(classifier.network):
         return 1
-    clip = classifier.prepare(torch.zeros(1, *classifier.features.shape))
-    return max(1, int(_GPU_STEP / (3 * operations(classifier.network, clip) * job.recipe.training.batch_size)))
-
-
-def operations(network: nn.Module, batch: Tensor) -> int:
-    """Return the multiplications and additions of a network's convolutions and products in a forward pass."""
-    counted = []
-
-    def count(layer: nn.Module, _: object, answer: Tensor) -> None:
-        counted.append(2 * answer.numel() * layer.get_parameter("weight")[0].numel())
-
-    hooks = [
-        layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
-    with torch.inference_mode():
-        network.eval()(batch)
-    for hook in hooks:
-        hook.remove()
-    return sum(counted)
+    return max(
+        1,
+        int(
+            _GPU_STEP / (3 * operations(classifier.network, prepared_clip(classifier)) * job.recipe.training.batch_size)
+        ),
+    )
 
 
 def _tell_of(numbers: Sequence[int], on_epoch: Callable[[int, EpochRecord], None], at: int, told: EpochRecord) -> None:
@@ -256,18 +235,9 @@ def _precision(job: FitJob, device: torch.device) -> Literal["32-true", "bf16-mi
     if wished != "auto":
         return wished
     native = native_precision(device)
-    return "32-true" if native == "bf16-mixed" and _has_map_of_one_frame(job) else native
-
-
-def _has_map_of_one_frame(job: FitJob) -> bool:
-    classifier = build_classifier(job.recipe, job.n_labels, 0)
-    widths: list[int] = []
-    for layer in classifier.network.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.register_forward_hook(lambda _layer, _given, answer: widths.append(answer.shape[-1]))
-    with torch.inference_mode():
-        classifier.network.eval()(classifier.prepare(torch.zeros(1, *classifier.features.shape)))
-    return 1 in widths
+    if native == "bf16-mixed" and has_map_of_one_frame(build_classifier(job.recipe, job.n_labels, 0)):
+        return "32-true"
+    return native
 
 
 def _launch_spawned(fabric: "Fabric", job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
