@@ -1,14 +1,16 @@
 """The recipe of a run that names none."""
 
+import json
 from pathlib import Path
 
 import pytest
 from tests.conftest import SMALL
 
 import soundfold
+from soundfold.errors import RecipeError
 from soundfold.jobs.default_recipe import default_recipe
 from soundfold.models.pretrained import PUBLISHED, WEIGHTS_VARIABLE
-from soundfold.recipe import load_recipe, save_recipe
+from soundfold.recipe import Recipe, load_recipe
 
 
 class Notes:
@@ -37,6 +39,10 @@ def weights_in(folder: Path) -> Path:
     return folder
 
 
+def begin(folder: Path, recipe: Recipe) -> None:
+    (folder / "run.json").write_text(json.dumps({"verb": "train", "recipe": recipe.as_dict()}), "utf-8")
+
+
 def test_pretrained_weights_decide_and_nothing_is_fetched(
     tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,18 +63,26 @@ def test_a_file_in_the_cache_that_did_not_come_whole_is_no_weights(tmp_path: Pat
 def test_a_run_goes_on_with_the_recipe_it_was_begun_with(
     tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_recipe(load_recipe("scratch", ["training.epochs=7"]), tmp_path / "recipe.yaml")
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights_in(tmp_path / "weights")))
-    assert default_recipe(tmp_path / "cache", notes, tmp_path) == load_recipe("scratch")
-    save_recipe(load_recipe("tutorial"), tmp_path / "recipe.yaml")
-    assert default_recipe(tmp_path / "cache", notes, tmp_path).name == "finetune"
+    for begun in (load_recipe("scratch", ["training.epochs=7"]), load_recipe("tutorial")):
+        begin(tmp_path, begun)
+        assert default_recipe(tmp_path / "cache", notes, tmp_path) == begun
+        assert notes.said[-1] == f"recipe: {begun.name}, as the run was begun with"
     assert default_recipe(tmp_path / "cache", notes, tmp_path / "not begun").name == "finetune"
+
+
+def test_a_run_of_a_later_version_does_not_go_on_with_another_recipe(tmp_path: Path, notes: Notes) -> None:
+    later = load_recipe("tutorial").as_dict()
+    later["training"]["telepathy"] = True
+    (tmp_path / "run.json").write_text(json.dumps({"verb": "train", "recipe": later}), "utf-8")
+    with pytest.raises(RecipeError, match="telepathy"):
+        default_recipe(tmp_path / "cache", notes, tmp_path)
 
 
 def test_weights_that_the_caller_names_are_at_hand(tmp_path: Path, notes: Notes) -> None:
     assert default_recipe(tmp_path / "cache", notes, weights=tmp_path / "mistyped") == load_recipe("finetune")
     assert notes.said == ["recipe: finetune, as pretrained weights are named"]
-    save_recipe(load_recipe("scratch"), tmp_path / "recipe.yaml")
+    begin(tmp_path, load_recipe("scratch"))
     assert default_recipe(tmp_path / "cache", notes, tmp_path, tmp_path) == load_recipe("scratch")
 
 

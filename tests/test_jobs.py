@@ -58,6 +58,17 @@ def test_evaluate_agrees_with_what_training_said(small_run: Path, small_data: Pa
     assert result.leaks["share"] == 0.0
 
 
+def test_evaluate_tells_which_clips_it_was_asked_for(small_run: Path, small_data: Path) -> None:
+    assert soundfold.evaluate(small_run, small_data).split.name == "all clips"
+    sounds = sorted(small_data.rglob("*.wav"))
+    rows = [f"{each.relative_to(small_data)},{each.parts[-3]},{each.parts[-4][4:]},{each.stem[-1]}" for each in sounds]
+    table = small_data.parent / "of evaluate.csv"
+    table.write_text("\n".join(["path,label,fold,take", *(f"{small_data.name}/{row}" for row in rows)]), "utf-8")
+    found = [soundfold.evaluate(small_run, table, fold=fold, where={"take": "1"}) for fold in (None, 3)]
+    assert [each.split.name for each in found] == ["clips where take=1", "clips of fold 3 where take=1"]
+    assert [each.n for each in found] == [len(sounds) // 6, len(sounds) // 18]
+
+
 def test_evaluate_names_recordings_that_the_model_was_trained_on(small_run: Path, small_data: Path) -> None:
     result = soundfold.evaluate(small_run, small_data)
     assert result.leaks is not None
@@ -387,6 +398,11 @@ def test_a_damaged_run_is_told(small_run: Path, small_data: Path, tmp_path: Path
     shutil.copytree(small_run, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").write_text('{"cut')
     with pytest.raises(RunError, match=r"metrics\.json: is damaged. Remove it"):
+        soundfold.train(small_data, recipe="tutorial", **options)
+    later = json.loads((small_run / "metrics.json").read_text("utf-8"))
+    later["split"]["telepathy"] = 1.0
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(later), "utf-8")
+    with pytest.raises(RunError, match=r"holds 'split\.telepathy', which soundfold [0-9.]+ does not know"):
         soundfold.train(small_data, recipe="tutorial", **options)
     for text in ("garbage", "[]"):
         (tmp_path / "run" / "run.json").write_text(text)

@@ -1,5 +1,6 @@
 """A run's logs as curves: one a network, in order; and what is damaged shortens a curve, never in silence."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,14 @@ def test_a_log_that_others_have_is_missed(tmp_path: Path) -> None:
 def test_a_run_that_was_kept_without_logs_has_none(tmp_path: Path) -> None:
     assert read_curves([("1", tmp_path / "fold1")], tmp_path) == ((), ())
     assert read_curves([], tmp_path) == ((), ())
+
+
+def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path / "fold1")
+    (tmp_path / "fold2").mkdir()
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(tmp_path / "fold2" / "log.csv")
+    curves, notes = read_curves([("1", tmp_path / "fold1"), ("2", tmp_path / "fold2")], tmp_path)
+    assert [curve.fold for curve in curves] == ["1"]
+    assert notes == ("fold2/log.csv is no file: its curve is not drawn. The scores do not rest on it.",)

@@ -1,13 +1,13 @@
-"""The recipe of a run that names none: `finetune` where its pretrained weights are at hand, else `scratch`."""
+"""The recipe of a run that names none: its own where it is continued; else `finetune` where the weights are at hand."""
 
 from pathlib import Path
 
 from soundfold.data.store import cache_folder
 from soundfold.errors import PathError
+from soundfold.jobs.begun import identity_of
 from soundfold.jobs.reporting import Reporter
-from soundfold.jobs.run_folder import RECIPE_NAME
 from soundfold.models import find_weights
-from soundfold.recipe import Recipe, load_recipe
+from soundfold.recipe import Recipe, build_recipe, load_recipe
 
 __all__ = ["WITHOUT_WEIGHTS", "WITH_WEIGHTS", "default_recipe"]
 
@@ -28,14 +28,17 @@ def default_recipe(
     Args:
         cache: folder of kept results; None for SOUNDFOLD_CACHE or the user's cache.
         reporter: hears which it is.
-        continued: a run to continue, which keeps the recipe it was begun with though weights came or went since.
+        continued: a run to continue, which keeps the recipe it was begun with, all that was changed of it included.
         weights: as the caller names them; whether they are there is for the work to tell, not a reason to go without.
+
+    Raises:
+        RecipeError: the run to continue was begun with settings that this version does not know.
     """
-    kept = None if continued is None else Path(continued) / RECIPE_NAME
-    if kept is not None and kept.exists():
-        begun = load_recipe(kept).name
-        if begun in (WITH_WEIGHTS, WITHOUT_WEIGHTS):
-            return load_recipe(begun)
+    begun = {} if continued is None else identity_of(Path(continued)).get("recipe")
+    if begun and isinstance(begun, dict):
+        recipe = build_recipe(begun, f"{continued}: was begun with a recipe that is not this version's")
+        reporter.note(f"recipe: {recipe.name}, as the run was begun with")
+        return recipe
     pretrained = load_recipe(WITH_WEIGHTS)
     if weights is not None:
         reporter.note(f"recipe: {WITH_WEIGHTS}, as pretrained weights are named")

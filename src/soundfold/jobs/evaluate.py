@@ -75,7 +75,7 @@ def evaluate(
         **dict(scores),
         recipe=opened.card.recipe,
         split=SplitSummary(
-            name="all clips" if fold is None else f"fold {fold}",
+            name=_named(fold, where),
             kind="all" if fold is None else "fold",
             fold=None if fold is None else str(fold),
             n_test=len(table),
@@ -90,6 +90,15 @@ def evaluate(
         out=None if predictions is None else str(predictions),
         versions={"soundfold": __version__},
     )
+
+
+def _named(fold: str | int | None, where: Mapping[str, str] | None) -> str:
+    """Return what was scored, in words."""
+    of_fold = "" if fold is None else f" of fold {fold}"
+    kept = " and ".join(f"{column}={value}" for column, value in (where or {}).items())
+    if kept:
+        return f"clips{of_fold} where {kept}"
+    return f"fold {fold}" if of_fold else "all clips"
 
 
 def _read(data: str | Path, where: Mapping[str, str] | None, model: Model) -> Clips:

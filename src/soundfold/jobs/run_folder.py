@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from soundfold import __version__
 from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
 from soundfold.jobs.reporting import Reporter
@@ -153,12 +154,25 @@ def read_result(path: Path, kind: type[Result]) -> Result:
     """Return the result of a finished run.
 
     Raises:
-        RunError: the file is damaged.
+        RunError: the file is damaged, or another version of soundfold wrote it.
     """
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+        if unknown and len(unknown) == error.error_count():  # all that is wrong: it is whole, and not this version's
+            name = ".".join(map(str, unknown[0]["loc"]))
+            raise RunError(
+                f"{path}: holds '{name}', which soundfold {__version__} does not know. Read it with the version that "
+                f"wrote it; its versions.soundfold tells which"
+            ) from None
+        raise _damaged(path) from None
     except ValueError:
-        raise RunError(f"{path}: is damaged. Remove it, and --resume makes it again") from None
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> RunError:
+    return RunError(f"{path}: is damaged. Remove it, and --resume makes it again")
 
 
 def _check_same(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

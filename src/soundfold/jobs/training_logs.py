@@ -45,6 +45,8 @@ def _read(path: Path) -> tuple[tuple[int, ...], dict[str, tuple[float | None, ..
     epochs: list[int] = []
     rows: list[list[float | None]] = []
     wrong = None
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        return (), dict.fromkeys(CURVE_LINES, ()), "is no file"
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             for row in csv.DictReader(file):

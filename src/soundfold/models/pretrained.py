@@ -165,8 +165,9 @@ def _look_in(path: Path, published: Published, what: str) -> Path | None:
     if path.is_file():
         return path
     if not path.is_dir():
+        missing = "" if path.exists() else ", and there is nothing"
         raise PathError(
-            f"{path}: {what} must be a file of weights or a folder with {published.file} in it. Check the path"
+            f"{path}: {what} must be a file of weights or a folder with {published.file} in it{missing}. Check the path"
         )
     inside = path / published.file
     return inside if inside.is_file() else None

@@ -5,6 +5,7 @@ from soundfold.recipe.feature_section import FeatureRecipe
 from soundfold.recipe.files import (
     build_recipe,
     change_recipe,
+    changed_names,
     load_recipe,
     preset_names,
     recipe_keys,
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingRecipe",
     "build_recipe",
     "change_recipe",
+    "changed_names",
     "load_recipe",
     "name_weights",
     "preset_names",
