@@ -85,7 +85,8 @@ def test_mistakes_are_told_before_any_work(
 
     assert "--weights must be left out with the recipe texture" in told("-r", "texture", "--weights", weights)
     missing = told("-r", "probe", "--weights", tmp_path / "gone")
-    assert f"gone: the weights' source must be a file of weights or a folder with {FILE} in it, and there is nothing" in missing
+    assert f"gone: the weights' source must be a file of weights or a folder with {FILE} in it" in missing
+    assert "and there is nothing. Check the path" in missing
     assert "the weights' source must be" in told("--weights", tmp_path / "gone"), "no recipe is named: finetune"
     assert f"holds no {PUBLISHED['mn10'].file}" in told("-r", "probe", "--set", "network=mn10", "--weights", weights)
     assert "'--weights': must not be empty" in told("--weights", "")

@@ -94,6 +94,7 @@ def _draw_waveform(axis: Any, view: ClipView, channel: int, recipe: Recipe) -> N
     axis.plot(np.arange(len(samples)) / recipe.sound.sample_rate, samples, linewidth=0.4)
     axis.set_xlim(0, recipe.sound.length_s)
     axis.set_ylim(-1, 1)
+    axis.set_ylabel("amplitude", fontsize=7)
 
 
 def _draw_features(

@@ -70,7 +70,7 @@ def show(
     if settings.features.kind not in TITLES:
         raise RecipeError(
             f"features.kind must be {', '.join(TITLES)} to be drawn, got {settings.features.kind}. "
-            f"Choose another --recipe, or --set features.kind"
+            f"Choose another --recipe: finetune is drawn as pretrained networks hear it"
         )
     table = read_clips(data, where=where, labels=settings.training.labels)
     sounds = _hear(table, clips, settings.sound, seed, reporter or Silent())

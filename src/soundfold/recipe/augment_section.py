@@ -104,7 +104,7 @@ def check_augment(augment: AugmentRecipe, kind: str) -> None:
     if kind == "embedding" and not on_pictures:
         raise ValueError(
             "augment.domain must be spectrogram with features.kind = embedding, whose values are computed once and "
-            "kept, got waveform. Leave it out, or choose another kind of features"
+            "kept, got waveform. Say augment.domain=spectrogram, or choose another kind of features"
         )
     if bool(augment.background_folder) != bool(augment.background_probability):
         raise ValueError(

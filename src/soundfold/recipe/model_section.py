@@ -86,29 +86,29 @@ def check_model(model: ModelRecipe, sound: SoundRecipe, features: FeatureRecipe,
         )
     if features.kind == "audioset" and features.deltas:
         raise ValueError(
-            f"features.deltas must be 0 with features.kind = audioset, got {features.deltas}. Leave it out"
+            f"features.deltas must be 0 with features.kind = audioset, got {features.deltas}. Say features.deltas=0"
         )
     if model.pool != "none" and (model.name != "linear" or features.kind == "embedding"):
         raise ValueError(
             f"model.pool must be none unless model.name is linear and features.kind has frames, got {model.pool} with "
-            f"{model.name} and {features.kind}. Leave it out"
+            f"{model.name} and {features.kind}. Say model.pool=none"
         )
     if model.texture and (model.name != "residual" or features.kind == "embedding"):
         raise ValueError(
             f"model.texture must be false unless model.name is residual and features.kind has frames, got true with "
-            f"{model.name} and {features.kind}. Leave it out, or say model.name=residual"
+            f"{model.name} and {features.kind}. Say model.texture=false or model.name=residual"
         )
     timm = model.name.startswith(_TIMM)
     if timm and (model.start == "probe" or model.kept_blocks):
         name, value = ("start", "probe") if model.start == "probe" else ("kept_blocks", model.kept_blocks)
         raise ValueError(
             f"model.{name} must be {'random or pretrained' if name == 'start' else 0} with model.name = {model.name}, "
-            f"got {value}. Leave it out, or choose one of {', '.join(_EFFICIENTAT)}"
+            f"got {value}. Change it, or choose one of {', '.join(_EFFICIENTAT)}"
         )
     if features.network.startswith("hf/") and features.weights is not None:
         raise ValueError(
             f"features.weights must be null with features.network = {features.network}, whose own folder holds them, "
-            f"got {features.weights}. Leave it out, or say features.network=hf/FOLDER"
+            f"got {features.weights}. Say features.weights=null and features.network=hf/FOLDER"
         )
     if model.start != "random" and not given and not timm:
         raise ValueError(
@@ -129,7 +129,7 @@ def check_model(model: ModelRecipe, sound: SoundRecipe, features: FeatureRecipe,
     if augment.domain == "waveform" and model.kept_blocks:
         raise ValueError(
             f"augment.domain must be spectrogram with model.kept_blocks = {model.kept_blocks}, whose answers are "
-            f"computed once and kept, got waveform. Leave it out, or say model.kept_blocks=0"
+            f"computed once and kept, got waveform. Say augment.domain=spectrogram or model.kept_blocks=0"
         )
     for name in _PICTURES_ONLY if model.kept_blocks else ():
         value = getattr(augment, name)

@@ -71,7 +71,8 @@ class Recipe(Section):
             )
         if features.kind == "embedding" and features.deltas:
             raise ValueError(
-                f"features.deltas must be 0 with features.kind = embedding, got {features.deltas}. Leave it out"
+                f"features.deltas must be 0 with features.kind = embedding, got {features.deltas}. "
+                f"Say features.deltas=0"
             )
         if features.kind == "mfcc" and features.n_mfcc > features.n_mels:
             raise ValueError(
@@ -80,7 +81,8 @@ class Recipe(Section):
             )
         if features.level == "clip" and features.kind != "log_mel":
             raise ValueError(
-                f"features.level must be absolute with features.kind = {features.kind}, got clip. Leave it out"
+                f"features.level must be absolute with features.kind = {features.kind}, got clip. "
+                f"Say features.level=absolute"
             )
         if features.kind == "pcen" and features.scale != "db":
             raise ValueError(

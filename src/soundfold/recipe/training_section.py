@@ -102,7 +102,7 @@ def check_training(training: TrainingRecipe, model: str) -> None:
             if getattr(training, name) != off:
                 raise ValueError(
                     f"training.{name} must be {off} with training.optimizer = lbfgs, which takes no steps, "
-                    f"got {getattr(training, name)}. Leave it out"
+                    f"got {getattr(training, name)}. Say training.{name}={off}"
                 )
     if training.weight_decay and optimizer == "adam":
         raise ValueError(
