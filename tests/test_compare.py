@@ -123,7 +123,10 @@ def test_comparison_is_paired_and_turns_with_its_sides() -> None:
 def test_a_run_against_itself_is_no_difference() -> None:
     found = compare_predictions(table(drawn(0.7, 3)), table(drawn(0.7, 3)))
     assert (found.difference, found.difference_ci95, found.p_value) == (0.0, (0.0, 0.0), 1.0)
-    assert found.sentence == "no difference: A and B are right on equally many clips"
+    assert found.sentence == "no difference: A and B are right on the same clips"
+    rolled = compare_predictions(table(drawn(0.7, 3)), table(np.roll(drawn(0.7, 3), 1)))
+    assert rolled.only_a_right == rolled.only_b_right > 0
+    assert rolled.sentence == "no difference: A and B are right on equally many clips"
 
 
 def test_what_is_hard_for_both_does_not_widen_the_interval() -> None:

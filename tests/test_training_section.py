@@ -21,7 +21,7 @@ UNVARIED = ("place=centre", "time_shift=0", "frequency_masks=0", "time_masks=0")
         (["sampling=balanced", "weighting=classes"],
          r"training\.weighting must be none with training\.sampling = balanced.*got classes\. Leave one"),
         (["optimizer=lbfgs"], r"training\.optimizer must be lbfgs with model\.name = linear, and only there"),
-        ([*LINEAR, "average=0.9"], r"training\.average must be 0 with training\.optimizer = lbfgs.*training\.average=0"),
+        ([*LINEAR, "average=0.9"], r"training\.average must be 0 with training\.optimizer = lbfgs.*\.average=0"),
         ([*LINEAR, "sampling=balanced"], r"training\.sampling must be each with training\.optimizer = lbfgs"),
         ([*LINEAR, "accumulate=2"], r"training\.accumulate must be 1 with training\.optimizer = lbfgs"),
         (LINEAR, r"augment\.place must be centre with training\.optimizer = lbfgs, which hears every clip once and as "

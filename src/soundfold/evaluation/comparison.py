@@ -274,7 +274,8 @@ def _in_words(found: Comparison) -> str:
     if found.of_several and found.difference == 0:
         return f"no difference: {found.a} and {found.b} rank the clips equally well"
     if not found.of_several and found.only_a_right == found.only_b_right:
-        return f"no difference: {found.a} and {found.b} are right on equally many clips"
+        which = "equally many clips" if found.only_a_right else "the same clips"
+        return f"no difference: {found.a} and {found.b} are right on {which}"
     ahead, behind = (found.b, found.a) if found.difference > 0 else (found.a, found.b)
     interval = ""
     if found.difference_ci95 is not None:
