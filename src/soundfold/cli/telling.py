@@ -62,7 +62,7 @@ def tell_cv(result: "CvResult", data: Path) -> None:
     _cost(console, result)
     _say(console, f"run:        {result.out}")
     if result.model is not None:
-        _say(console, f"model:      {result.model}  the mean of the folds' networks")
+        _say(console, f"model:      {result.model}  the mean of the folds' networks, not calibrated")
     seeds = f" --seeds {len(result.seeds.seeds)}" if result.seeds else ""
     run = Path(result.out or "")
     calibrate = f" --calibrate {run}" if result.calibration is not None else ""
