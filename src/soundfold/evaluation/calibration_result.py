@@ -2,18 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from soundfold.evaluation.result_model import Frozen
 
 __all__ = ["CalibrationScores", "Reliability", "ReliabilityBin", "ThresholdScore", "UnknownScores"]
 
 Interval = tuple[float, float]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ReliabilityBin(_Frozen):
+class ReliabilityBin(Frozen):
     """Answers of about the same probability."""
 
     confidence: float
@@ -23,7 +19,7 @@ class ReliabilityBin(_Frozen):
     n: int
 
 
-class Reliability(_Frozen):
+class Reliability(Frozen):
     """How often answers of each probability are right. Where clips bear several labels, each label is an answer."""
 
     ece: float
@@ -35,7 +31,7 @@ class Reliability(_Frozen):
     bins: tuple[ReliabilityBin, ...]
 
 
-class ThresholdScore(_Frozen):
+class ThresholdScore(Frozen):
     """The probability from which a label is told so that a wished precision is reached, and what that costs.
 
     All but the threshold is cross-fitted.
@@ -54,7 +50,7 @@ class ThresholdScore(_Frozen):
     """Recall with no threshold (of several labels: with 0.5)."""
 
 
-class UnknownScores(_Frozen):
+class UnknownScores(Frozen):
     """How well a rule tells sounds of the classes from background."""
 
     wished_per_hour: float | None
@@ -76,7 +72,7 @@ class UnknownScores(_Frozen):
     """False alarms an hour of each kind of background, by a rule that was fitted without it."""
 
 
-class CalibrationScores(_Frozen):
+class CalibrationScores(Frozen):
     """How far probabilities can be trusted, before and after they are divided by a temperature.
 
     Those after are cross-fitted: each part's temperature was fitted on the other parts alone.

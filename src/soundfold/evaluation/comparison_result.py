@@ -1,17 +1,12 @@
 """What `compare` returns: frozen models whose JSON is what `--json` prints. Fields and their meaning, no computing."""
 
-from pydantic import BaseModel, ConfigDict
-
+from soundfold.evaluation.result_model import Frozen
 from soundfold.evaluation.results import Fold, Interval
 
 __all__ = ["ClassDifference", "CompareResult", "ComparedRun", "Comparison", "Disagreement", "FoldDifference"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True)
-
-
-class FoldDifference(_Frozen):
+class FoldDifference(Frozen):
     """Accuracies of two runs on one fold, each by its network that was trained on the others.
 
     Of several labels a clip the mean average precisions stand in their place.
@@ -27,7 +22,7 @@ class FoldDifference(_Frozen):
     """B - A; null where no clip of the fold bears a label."""
 
 
-class ClassDifference(_Frozen):
+class ClassDifference(Frozen):
     """What two runs found of the clips of one label."""
 
     label: str
@@ -43,7 +38,7 @@ class ClassDifference(_Frozen):
     """B - A."""
 
 
-class Disagreement(_Frozen):
+class Disagreement(Frozen):
     """A clip that only one of two runs got right."""
 
     path: str
@@ -56,7 +51,7 @@ class Disagreement(_Frozen):
     predicted_b: str
 
 
-class Comparison(_Frozen):
+class Comparison(Frozen):
     """Run B against run A, over the clips that both answered. Differences are B - A, in fractions."""
 
     a: str
@@ -117,7 +112,7 @@ class Comparison(_Frozen):
         return self.both_right is None
 
 
-class ComparedRun(_Frozen):
+class ComparedRun(Frozen):
     """One of the runs that were compared."""
 
     name: str
@@ -132,7 +127,7 @@ class ComparedRun(_Frozen):
     n: int
 
 
-class CompareResult(_Frozen):
+class CompareResult(Frozen):
     """What `soundfold compare` answers: every further run against the first."""
 
     kind: str

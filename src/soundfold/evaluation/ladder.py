@@ -6,20 +6,17 @@ their p-values corrected together.
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from soundfold.evaluation.comparison import p_in_words
 from soundfold.evaluation.comparison_result import Comparison
+from soundfold.evaluation.result_model import Frozen
 from soundfold.evaluation.results import FoldScore, Interval
 
 __all__ = ["LadderResult", "LeftOutRung", "Rung", "cheapest_unbeaten", "verdict"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Rung(_Frozen):
+class Rung(Frozen):
     """One recipe's cross-validation, and what it costs."""
 
     name: str
@@ -47,14 +44,14 @@ class Rung(_Frozen):
     """Milliseconds that a model file takes for one window on one core: the median of some; null without a file."""
 
 
-class LeftOutRung(_Frozen):
+class LeftOutRung(Frozen):
     """A rung that could not be tried, and why."""
 
     name: str
     reason: str
 
 
-class LadderResult(_Frozen):
+class LadderResult(Frozen):
     """What `soundfold ladder` answers; rungs from cheap to dear."""
 
     rungs: tuple[Rung, ...]
@@ -70,7 +67,7 @@ class LadderResult(_Frozen):
     seed: int
     seconds: float
     out: str
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     hardware: str = ""
 
 

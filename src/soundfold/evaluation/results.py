@@ -8,9 +8,10 @@ null.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field
 
 from soundfold.evaluation.calibration_result import CalibrationScores
+from soundfold.evaluation.result_model import FrozenScores
 
 __all__ = [
     "ClassScore",
@@ -56,23 +57,9 @@ Fold = Annotated[int | str, BeforeValidator(_whole_number)]
 Interval = tuple[float, float]
 IntervalOver = Literal["recordings", "files"]
 Matrix = tuple[tuple[int, ...], ...]
-_OF_SEVERAL = "average_precision"  # in the names of fields that only clips of several labels have
-_OF_SOME = ("seeds", "calibration")  # the names of fields that only some runs have
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True)
-
-    @model_serializer(mode="wrap")
-    def _without_those_of_others(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in handler(self).items()
-            if value is not None or (_OF_SEVERAL not in name and name not in _OF_SOME)
-        }
-
-
-class ClassScore(_Frozen):
+class ClassScore(FrozenScores):
     """Scores of one label, by scikit-learn's convention: a quotient whose divisor is zero is 0.
 
     With `n` = 0 nothing was there to be found: recall and F1 are then 0 by that convention and say nothing.
@@ -93,14 +80,14 @@ class ClassScore(_Frozen):
     """Of clips that bear several labels: how well this label's probabilities rank; null where no clip bears it."""
 
 
-class PartScore(_Frozen):
+class PartScore(FrozenScores):
     """Accuracy over a part of the clips."""
 
     accuracy: float
     n: int
 
 
-class MetScore(_Frozen):
+class MetScore(FrozenScores):
     """Scores of the clips whose recordings a model was trained on, or of the others alone; as in `_Scored`."""
 
     accuracy: float | None
@@ -112,7 +99,7 @@ class MetScore(_Frozen):
     n_recordings: int
 
 
-class FoldScore(_Frozen):
+class FoldScore(FrozenScores):
     """Scores of one fold, by the network that was trained on the others."""
 
     fold: Fold
@@ -125,7 +112,7 @@ class FoldScore(_Frozen):
     """Seconds that training took; null when it was not measured."""
 
 
-class SeedScore(_Frozen):
+class SeedScore(FrozenScores):
     """What one network alone reaches on a split: mean and sample deviation (divided by seeds - 1) over the seeds."""
 
     fold: Fold | None
@@ -133,7 +120,7 @@ class SeedScore(_Frozen):
     std: float
 
 
-class SeedScores(_Frozen):
+class SeedScores(FrozenScores):
     """What one network alone is worth, where several that differ in their seed give the answer together."""
 
     seeds: tuple[int, ...]
@@ -148,14 +135,14 @@ class SeedScores(_Frozen):
     folds: tuple[SeedScore, ...]
 
 
-class LeftOutClip(_Frozen):
+class LeftOutClip(FrozenScores):
     """A clip that was not used, and why."""
 
     path: str
     reason: str
 
 
-class SplitSummary(_Frozen):
+class SplitSummary(FrozenScores):
     """Which clips trained and which were scored."""
 
     name: str
@@ -167,7 +154,7 @@ class SplitSummary(_Frozen):
     n_test: int
 
 
-class _Scored(_Frozen):
+class _Scored(FrozenScores):
     accuracy: float | None
     """Right clips over all clips; null where clips bear several labels. In cross-validation the headline: the mean over
     folds, as `accuracy_mean`."""
@@ -207,7 +194,7 @@ class _Scored(_Frozen):
     """Sentences for the user: what was assumed, and what the numbers do not say."""
 
 
-class _MaybeScored(_Frozen):
+class _MaybeScored(FrozenScores):
     """As `_Scored`, for a run that may have scored nothing; each field means the same."""
 
     accuracy: float | None = None
@@ -241,7 +228,7 @@ class _CvScored(_Scored):
     folds: tuple[FoldScore, ...]
 
 
-class _Account(_Frozen):
+class _Account(FrozenScores):
     recipe: dict[str, Any]
     """Every setting of the run."""
     split: SplitSummary
@@ -258,7 +245,7 @@ class _Account(_Frozen):
     left_out: tuple[LeftOutClip, ...] = ()
     out: str | None = None
     """The run's folder."""
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     """soundfold, python, torch…"""
     hardware: str = ""
 
