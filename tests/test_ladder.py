@@ -108,6 +108,8 @@ def test_a_ladder_goes_on_where_it_stopped(
         soundfold.ladder(small_data, folds=[1], epochs=3, only=only, out=climbed.out, cache=cache, resume=True)
     with pytest.raises(PathError, match="is not empty"):
         soundfold.ladder(small_data, folds=[1], epochs=2, only=only, out=climbed.out, cache=cache)
+    with pytest.raises(RunError, match="was begun with verb = cv, got ladder"):
+        soundfold.ladder(small_data, out=climbed.rungs[1].out, resume=True)
 
 
 def test_majority_is_the_training_sides(small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

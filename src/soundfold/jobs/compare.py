@@ -14,7 +14,7 @@ from soundfold.evaluation.comparison_result import ComparedRun, CompareResult, C
 from soundfold.jobs.begun import check_is_finished, data_of
 from soundfold.jobs.run_folder import METRICS_NAME, read_result
 
-__all__ = ["FinishedRun", "compare", "compare_runs", "read_run"]
+__all__ = ["FinishedRun", "compare", "compare_runs", "compare_two", "read_run"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def compare_runs(runs: Sequence[FinishedRun]) -> CompareResult:
             f"cross-validation {kinds['cv'].folder}. Compare a training with one fold of it: its folder fold…"
         )
     first = runs[0]
-    comparisons = correct_for_many([_compare_two(first, run) for run in runs[1:]])
+    comparisons = correct_for_many([compare_two(first, run) for run in runs[1:]])
     notes = []
     if len(comparisons) > 1:
         notes.append(f"The {len(comparisons)} p-values are corrected by Holm's method for being several.")
@@ -145,7 +145,12 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun:
     )
 
 
-def _compare_two(a: FinishedRun, b: FinishedRun) -> Comparison:
+def compare_two(a: FinishedRun, b: FinishedRun) -> Comparison:
+    """Compare one run with another; differences are B - A, the p-value is uncorrected.
+
+    Raises:
+        DataError: as `compare`.
+    """
     return compare_predictions(
         a.predictions,
         b.predictions,

@@ -14,7 +14,6 @@ from soundfold.data.splits import Split, check_classes_left, fold_splits
 from soundfold.errors import RunError
 from soundfold.evaluation import (
     CvResult,
-    SplitSummary,
     TrainResult,
     calibrate,
     read_predictions,
@@ -25,7 +24,7 @@ from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of, scor
 from soundfold.jobs.fold_ensemble import is_joined, join_folds
 from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
-from soundfold.jobs.reporting import Reporter, Silent, told
+from soundfold.jobs.reporting import Reporter, Silent, summarise_folds, told
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
 from soundfold.jobs.score_figure import save_score_figure
 from soundfold.jobs.side_by_side import Lesson
@@ -186,14 +185,11 @@ def _pool(
     train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
     scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
     save_score_figure(folder, scores)
-    kind = splits[0].kind
-    parts = ", ".join(str(split.fold) for split in splits)
-    name = f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording"
     notes = (*scores.notes, *(note for split in splits for note in split.notes))
     return CvResult(
         **(dict(scores) | {"notes": notes}),
         recipe=recipe.as_dict(),
-        split=SplitSummary(name=name, kind=kind, n_test=len(table)),
+        split=summarise_folds(splits, len(table)),
         leaks=leaks.as_dict(),
         seconds=0.0,
         store_s=prepared.store_s,

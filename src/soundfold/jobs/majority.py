@@ -15,9 +15,9 @@ import pandas as pd
 from soundfold.atomic import write_text
 from soundfold.data.leaks import Leaks
 from soundfold.data.splits import fold_splits
-from soundfold.evaluation import CvResult, SplitSummary, predictions_table, score_folds, write_predictions
+from soundfold.evaluation import CvResult, predictions_table, score_folds, write_predictions
 from soundfold.jobs.prepare import Prepared
-from soundfold.jobs.reporting import told
+from soundfold.jobs.reporting import summarise_folds, told
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.jobs.surroundings import hardware_line, versions
 
@@ -49,15 +49,10 @@ def majority_cross_validate(
         tables.append(table.assign(fold=str(split.fold)))
     table = pd.concat(tables, ignore_index=True)
     scores = score_folds(table, groups_known=clips.groups_known)
-    kind, parts = splits[0].kind, ", ".join(str(split.fold) for split in splits)
     result = CvResult(
         **dict(scores),
         recipe={"name": MAJORITY},
-        split=SplitSummary(
-            name=f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording",
-            kind=kind,
-            n_test=len(table),
-        ),
+        split=summarise_folds(splits, len(table)),
         # what never listens gains nothing from a recording that stands on both sides
         leaks=Leaks(len(table), 0, (), groups_known=clips.groups_known).as_dict(),
         seconds=time.perf_counter() - started,

@@ -18,7 +18,7 @@ from soundfold.errors import PathError, RunError
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe, save_recipe, with_defaults
 
-__all__ = ["METRICS_NAME", "RECIPE_NAME", "check_out", "next_free", "read_result", "run_folder"]
+__all__ = ["METRICS_NAME", "RECIPE_NAME", "begin", "check_out", "next_free", "read_result", "run_folder"]
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -83,6 +83,28 @@ def _tell_if_new(path: Path, resume: bool, reporter: Reporter | None) -> None:
         reporter.note(f"{path}: nothing to resume, starting anew")
 
 
+def begin(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write down what a folder's work is begun with, or see that it is continued with the same.
+
+    Args:
+        folder: asked about before (`check_out`); made if it is not there.
+        identity: plain values that decide the result.
+
+    Raises:
+        RunError: it was begun with other settings, or what it was begun with is damaged.
+    """
+    begun = folder / _IDENTITY_NAME
+    if begun.exists():
+        then = _read_identity(begun)
+        if isinstance(then.get("recipe"), Mapping):
+            then = {**then, "recipe": with_defaults(then["recipe"])}
+        _check_same(folder, then, identity)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _clear_parts(folder, f".{begun.name}.*.part")
+    write_text(begun, json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
+
+
 @contextmanager
 def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resume: bool) -> Iterator[Path]:
     """Make a run's folder, or reopen one to continue it; hold it against other processes inside the block.
@@ -98,20 +120,13 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
         RunError: the run was begun with other settings, or another process works on it.
     """
     check_out(path, resume=resume)
-    begun = path / _IDENTITY_NAME
     try:
         path.mkdir(parents=True, exist_ok=True)
         with _held(path):
-            whole = {**identity, "recipe": recipe.as_dict()}
-            if begun.exists():
-                then = _read_identity(begun)
-                if isinstance(then.get("recipe"), Mapping):
-                    then = {**then, "recipe": with_defaults(then["recipe"])}
-                _check_same(path, then, whole)
+            continued = (path / _IDENTITY_NAME).exists()
+            begin(path, {**identity, "recipe": recipe.as_dict()})
+            if continued:
                 _clear_parts(path, ".*.part", "*/.*.part")
-            else:
-                _clear_parts(path, f".{begun.name}.*.part")
-                write_text(begun, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
             if not (path / RECIPE_NAME).exists():
                 save_recipe(recipe, path / RECIPE_NAME)
             yield path
@@ -178,8 +193,8 @@ def _damaged(path: Path) -> RunError:
 def _check_same(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise at the first setting that is not what it was when the run began."""
     before, after = _flat(then), _flat(json.loads(json.dumps(now)))
-    # settings first: a changed recipe or split changes the clips' digest too, and is the better thing to say
-    for key in sorted(before.keys() | after.keys(), key=lambda key: (key in ("clips", "sounds"), key)):
+    # another verb has other settings; a changed recipe or split changes the clips' digest too: each is told first
+    for key in sorted(before.keys() | after.keys(), key=lambda key: (key != "verb", key in ("clips", "sounds"), key)):
         if before.get(key) != after.get(key):
             if key == "sounds":
                 raise RunError(f"{path}: the sounds have changed since this run began. Choose another --out")

@@ -1,0 +1,95 @@
+"""Which rungs a ladder has: recipes by name from cheap to dear, the weights they take, and which cannot be tried."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from soundfold.atomic import plain_name
+from soundfold.errors import DownloadError, MissingExtraError, PathError, RecipeError
+from soundfold.jobs.majority import MAJORITY
+from soundfold.jobs.pretrained import pretrained_weights
+from soundfold.jobs.reporting import Reporter
+from soundfold.models.pretrained import PUBLISHED, load_efficientat
+from soundfold.recipe import Recipe, load_recipe, name_weights, preset_names, published_network
+
+__all__ = ["LADDER", "Rungs", "choose_rungs", "name_rungs_weights", "why_not"]
+
+LADDER = (MAJORITY, "mfcc", "texture", "tutorial", "probe", "scratch", "finetune")
+"""The rungs from cheap to dear; those that are no preset of this version are passed over."""
+
+Rungs = dict[str, Recipe | None]
+"""Recipes by name, from cheap to dear; None stands for `MAJORITY`, which has none."""
+
+
+def choose_rungs(only: Sequence[str | Path | Recipe] | None, epochs: int | None, seed: int) -> Rungs:
+    """Return the rungs that were asked for, from cheap to dear; what `LADDER` does not name stands last, as asked.
+
+    Args:
+        only: names of `LADDER`, of other presets, YAML files or recipes; None for all of `LADDER`.
+        epochs: for the recipes that learn in epochs; None for what each says.
+        seed: of every recipe.
+
+    Raises:
+        RecipeError: there is no such preset, a recipe is wrong, none is named, or two have names that folders could
+            not tell apart.
+        PathError: a YAML file is missing.
+    """
+    presets = preset_names()
+    asked = [name for name in LADDER if name == MAJORITY or name in presets] if only is None else list(only)
+    if not asked:
+        raise RecipeError("--only must name at least one rung, got none. Leave it out for all")
+    asked.sort(key=lambda source: LADDER.index(source) if source in LADDER else len(LADDER))
+    rungs: Rungs = {}
+    for source in asked:
+        recipe = None if source == MAJORITY else _seeded(source, epochs, seed)
+        name = MAJORITY if recipe is None else recipe.name
+        if plain_name(name).casefold() in {plain_name(other).casefold() for other in rungs}:
+            raise RecipeError(f"--only must name rungs of different names, got '{name}' twice. Set the recipe's name")
+        rungs[name] = recipe
+    return rungs
+
+
+def _seeded(source: str | Path | Recipe, epochs: int | None, seed: int) -> Recipe:
+    recipe = load_recipe(source, [f"training.seed={seed}"])
+    if epochs is None or recipe.training.optimizer == "lbfgs":  # which knows no epochs
+        return recipe
+    return load_recipe(recipe, [f"training.epochs={epochs}"])
+
+
+def name_rungs_weights(rungs: Rungs, weights: str | Path, cache: str | Path | None, reporter: Reporter) -> Rungs:
+    """Return the rungs, of which those that take published weights of ours and name none take these.
+
+    Raises:
+        PathError: they are not there; what a person names is missed aloud, and no reason to leave a rung out.
+        ModelFileError: they are damaged.
+        RecipeError: no rung takes them.
+    """
+    named = dict(rungs)
+    for name, recipe in rungs.items():
+        taken = None if recipe is None else published_network(recipe)
+        if recipe is None or taken is None or taken[1] not in PUBLISHED or getattr(recipe, taken[0]).weights:
+            continue
+        named[name] = changed = name_weights(recipe, weights)
+        found = pretrained_weights(changed, cache, reporter)
+        assert found is not None
+        load_efficientat(taken[1], found)  # so that what is damaged is told before hours of other rungs
+    if named == rungs:
+        raise RecipeError(
+            f"--weights must be left out, as none of {', '.join(rungs)} takes published weights that it does not name "
+            f"itself, got {weights}. Leave it out, or add probe or finetune to --only"
+        )
+    return named
+
+
+def why_not(recipe: Recipe | None, cache: str | Path | None, reporter: Reporter) -> str | None:
+    """Return why a rung cannot be tried here, for want of weights or packages; None where it can.
+
+    Raises:
+        RecipeError, ModelFileError: the recipe's network cannot serve, or its weights are damaged: to be mended.
+    """
+    if recipe is None:
+        return None
+    try:
+        pretrained_weights(recipe, cache, reporter)
+    except (PathError, DownloadError, MissingExtraError) as error:
+        return str(error)
+    return None
