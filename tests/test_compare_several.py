@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from soundfold.cli import main
 from soundfold.errors import DataError
 from soundfold.evaluation import CvResult, SplitSummary, score_folds
-from soundfold.evaluation.comparison import compare_predictions
+from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.predictions import predictions_table
 from soundfold.evaluation.predictions_file import write_predictions
 from soundfold.jobs.compare import compare
@@ -100,6 +100,17 @@ def test_a_large_table_says_on_how_few_exchanges_it_rests(monkeypatch: pytest.Mo
     told = "The p-value rests on 200 exchanges drawn at random, so it can be no smaller than 0.005."
     assert told in found.notes
     assert found.p_value == pytest.approx(1 / 201)
+    assert compare_predictions(table(truths(60), 0.0, 1), table(truths(60), 8.0, 2), at_once=2) == found
+
+
+def test_of_many_comparisons_at_once_each_can_be_beyond_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundfold.evaluation.multi_label._MOST_CELLS", 1_000)
+    pairs = 21  # of a ladder's seven rungs
+    a, b = table(truths(60), 0.0, 1), table(truths(60), 8.0, 2)
+    assert not correct_for_many([compare_predictions(a, b)] * pairs)[0].beyond_chance
+    found = correct_for_many([compare_predictions(a, b, at_once=pairs)] * pairs)
+    assert found[0].p_corrected == pytest.approx(pairs / 841)
+    assert found[0].beyond_chance
 
 
 def test_a_fold_in_which_no_clip_bears_a_label_is_not_counted() -> None:

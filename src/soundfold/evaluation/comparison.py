@@ -50,6 +50,7 @@ def compare_predictions(
     names: tuple[str, str] = ("A", "B"),
     roots: tuple[str | None, str | None] = (None, None),
     groups_known: bool = True,
+    at_once: int = 1,
 ) -> Comparison:
     """Compare two tables of predictions over the clips that both hold; the order of rows has no influence.
 
@@ -58,6 +59,7 @@ def compare_predictions(
         names: what the two are called in sentences.
         roots: folder of each one's data set, so that the same clips are known at different places; None: unknown.
         groups_known: False when nothing tells recordings apart; the comparison is then over files, and says so.
+        at_once: how many comparisons `correct_for_many` will get; a p-value that is drawn must be able to bear it.
 
     Raises:
         DataError: no clip in common, different labels, one label a clip in one and several in the other, or a table
@@ -68,8 +70,11 @@ def compare_predictions(
     pair = pair_clips(a, b, names, roots)
     recording = np.unique(pair.a["group"].to_numpy(dtype=object), return_inverse=True)[1]
     folds = _same_folds(pair)
-    told = differences_of_several if is_of_several(pair.a) else _differences
-    values: dict[str, Any] = told(pair, recording, folds)
+    values: dict[str, Any] = (
+        differences_of_several(pair, recording, folds, at_once)
+        if is_of_several(pair.a)
+        else _differences(pair, recording, folds)
+    )
     telling, more = values.pop("telling"), values.pop("notes")
     comparison = Comparison(
         a=names[0],

@@ -26,6 +26,7 @@ from soundfold.evaluation.predictions import labels_in, probabilities_in, truth_
 __all__ = ["differences_of_several"]
 
 _COUNTED = 10  # recordings: 512 exchanges
+_FEWEST_EACH = 40  # exchanges a comparison made at once: the least p-value, times all of these, is then 0.025
 _ROUNDING = 1e-12  # two sums of the same numbers in another order may differ by so much
 
 Numbers = npt.NDArray[np.float64]
@@ -33,7 +34,9 @@ Flags = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.int64]
 
 
-def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Flags] | None) -> dict[str, Any]:
+def differences_of_several(
+    pair: Pairing, recording: Whole, folds: dict[str, Flags] | None, at_once: int = 1
+) -> dict[str, Any]:
     """Return the fields of a `Comparison` that runs of several labels a clip have of their own, and `telling`.
 
     That is the number of recordings that tell the two apart; `notes` are those beside the ones that all runs have.
@@ -42,6 +45,8 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
         pair: the answers of both to the same clips.
         recording: (clips,) numbers of the recordings.
         folds: which clips each fold holds, where both runs were scored over the same ones.
+        at_once: how many comparisons are made at once; of more, enough exchanges are drawn that the p-value can be
+            below 0.05 after Holm's correction too.
     """
     labels, truth = labels_in(pair.a), truth_in(pair.a)
     order = [labels_in(pair.b).index(label) for label in labels]
@@ -57,7 +62,7 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
         "mean_average_precision_b": mean_b if occurs.any() else None,
         "difference": difference,
         "difference_ci95": _interval(answers, truth, recording),
-        "p_value": _exchanged_p(answers, truth, recording, difference),
+        "p_value": _exchanged_p(answers, truth, recording, difference, at_once),
         "p_drawn": not _all_counted(int(recording.max()) + 1),
         **dict.fromkeys(("both_right", "only_a_right", "only_b_right", "both_wrong")),
         "folds": None if folds is None else tuple(_fold(name, answers, truth, here) for name, here in folds.items()),
@@ -76,7 +81,7 @@ def differences_of_several(pair: Pairing, recording: Whole, folds: dict[str, Fla
         "clips_only_a_right": (),
         "clips_only_b_right": (),
         "telling": len(np.unique(recording[(answers[0] != answers[1]).any(axis=1)])),
-        "notes": _notes(truth, int(recording.max()) + 1),
+        "notes": _notes(truth, int(recording.max()) + 1, at_once),
     }
 
 
@@ -94,11 +99,13 @@ def _interval(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: W
     return middle_of([_ranked(b, truth, weights) - _ranked(a, truth, weights) for weights in drawn])
 
 
-def _exchanged_p(answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: Whole, difference: float) -> float:
+def _exchanged_p(
+    answers: tuple[np.ndarray, np.ndarray], truth: Flags, recording: Whole, difference: float, at_once: int
+) -> float:
     """Return how much of what exchanges of whole recordings give lies at least as far from zero."""
     ranks, twice = np.concatenate(answers), np.concatenate([truth, truth])
     far = made = 0
-    for changes in _exchanges(truth, recording):
+    for changes in _exchanges(truth, recording, at_once):
         changed = changes[:, recording].astype(np.float64)
         one, other = np.hstack([1 - changed, changed]), np.hstack([changed, 1 - changed])
         found = _ranked(ranks, twice, other) - _ranked(ranks, twice, one)
@@ -112,9 +119,9 @@ def _all_counted(recordings: int) -> bool:
     return recordings <= _COUNTED
 
 
-def _exchanges(truth: Flags, recording: Whole) -> Iterator[Whole]:
+def _exchanges(truth: Flags, recording: Whole, at_once: int) -> Iterator[Whole]:
     """Yield which recordings change sides, (exchanges, recordings) 0 and 1, in blocks; the first changes nothing."""
-    recordings, parts = int(recording.max()) + 1, _parts(truth)
+    recordings, parts = int(recording.max()) + 1, _parts(truth, at_once)
     if _all_counted(recordings):
         # an exchange and its opposite give the same distance, so the first recording may always stay
         every = np.array([(0, *rest) for rest in product((0, 1), repeat=recordings - 1)], dtype=np.int64)
@@ -126,13 +133,14 @@ def _exchanges(truth: Flags, recording: Whole) -> Iterator[Whole]:
         yield generator.integers(0, 2, (count, recordings))
 
 
-def _parts(truth: Flags) -> list[int]:
+def _parts(truth: Flags, at_once: int) -> list[int]:
     """Return how many exchanges are drawn, in parts; each is ranked twice, with the clips of both sides."""
-    return in_parts(2 * len(truth), 4 * truth.size)
+    fewest = _FEWEST_EACH * at_once
+    return in_parts(2 * len(truth), 4 * truth.size, max(RESAMPLES, fewest), fewest)
 
 
-def _notes(truth: Flags, recordings: int) -> tuple[str, ...]:
-    drawn = sum(_parts(truth))
+def _notes(truth: Flags, recordings: int, at_once: int) -> tuple[str, ...]:
+    drawn = sum(_parts(truth, at_once))
     if _all_counted(recordings) or drawn >= RESAMPLES:
         return ()
     least = 1 / (drawn + 1)

@@ -211,9 +211,16 @@ def redrawn(
             yield draws[start : start + parts[0], recording].astype(np.float64)
 
 
-def in_parts(clips: int, cells: int, resamples: int = RESAMPLES) -> list[int]:
-    """Return how many draws are made, in parts whose weights fit memory: fewer than asked for where each takes long."""
-    count = min(resamples, max(_FEWEST_RESAMPLES, _MOST_CELLS // cells))
+def in_parts(clips: int, cells: int, resamples: int = RESAMPLES, fewest: int = 0) -> list[int]:
+    """Return how many draws are made, in parts whose weights fit memory: fewer than asked for where each takes long.
+
+    Args:
+        clips: rows of a draw's weights.
+        cells: what a draw ranks: clips times labels.
+        resamples: how many draws are asked for.
+        fewest: how many are made however long they take, where more than the usual fewest are needed.
+    """
+    count = min(resamples, max(fewest, _FEWEST_RESAMPLES, _MOST_CELLS // cells))
     step = max(1, _CELLS_AT_ONCE // clips)
     return [min(step, count - start) for start in range(0, count, step)]
 

@@ -82,7 +82,7 @@ def compare_runs(runs: Sequence[FinishedRun]) -> CompareResult:
             f"cross-validation {kinds['cv'].folder}. Compare a training with one fold of it: its folder fold…"
         )
     first = runs[0]
-    comparisons = correct_for_many([compare_two(first, run) for run in runs[1:]])
+    comparisons = correct_for_many([compare_two(first, run, at_once=len(runs) - 1) for run in runs[1:]])
     notes = []
     if len(comparisons) > 1:
         notes.append(f"The {len(comparisons)} p-values are corrected by Holm's method for being several.")
@@ -145,8 +145,12 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun:
     )
 
 
-def compare_two(a: FinishedRun, b: FinishedRun) -> Comparison:
+def compare_two(a: FinishedRun, b: FinishedRun, *, at_once: int = 1) -> Comparison:
     """Compare one run with another; differences are B - A, the p-value is uncorrected.
+
+    Args:
+        a, b: the runs.
+        at_once: how many comparisons `correct_for_many` will get.
 
     Raises:
         DataError: as `compare`.
@@ -157,6 +161,7 @@ def compare_two(a: FinishedRun, b: FinishedRun) -> Comparison:
         names=(a.name, b.name),
         roots=(a.root, b.root),
         groups_known=a.groups_known and b.groups_known,
+        at_once=at_once,
     )
 
 

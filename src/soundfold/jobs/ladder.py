@@ -92,7 +92,7 @@ def ladder(
     runs, left_out = climb.all_of(rungs, folder)
     if not runs:
         raise RunError(f"no rung of {', '.join(rungs)} can be tried; {left_out[0].name}: {left_out[0].reason}")
-    names, comparisons = [run.name for run in runs], _compared(runs)
+    names, comparisons = [run.name for run in runs], _compared(runs, reporter)
     result = LadderResult(
         rungs=tuple(map(_rung, runs)),
         left_out=tuple(left_out),
@@ -174,10 +174,15 @@ class _Climb:
         majority_cross_validate(prepared, self.folds, self.seed, self.where or {}, folder)
 
 
-def _compared(runs: Sequence[FinishedRun]) -> tuple[Comparison, ...]:
-    """Compare every dearer run with every cheaper one."""
-    comparisons = correct_for_many([compare_two(a, b) for a, b in combinations(runs, 2)])
-    return tuple(found.model_copy(update={"clips_only_a_right": (), "clips_only_b_right": ()}) for found in comparisons)
+def _compared(runs: Sequence[FinishedRun], reporter: Reporter) -> tuple[Comparison, ...]:
+    """Compare every dearer run with every cheaper one; of several labels a clip that may take a while."""
+    pairs = list(combinations(runs, 2))
+    found = []
+    for a, b in pairs:
+        found.append(compare_two(a, b, at_once=len(pairs)))
+        reporter.progress("comparing", len(found), len(pairs))
+    slim = {"clips_only_a_right": (), "clips_only_b_right": ()}
+    return tuple(each.model_copy(update=slim) for each in correct_for_many(found))
 
 
 def _rung(run: FinishedRun) -> Rung:

@@ -70,7 +70,7 @@ def _comparison(runs: Sequence[ReportRun]) -> Html | None:
     refused = []
     for run in others:
         try:
-            found.append(_compared(first, run))
+            found.append(_compared(first, run, len(others)))
         except DataError as error:
             refused.append(element("li", name(f"{run.name} is not compared with {first.name}: {error}")))
     if not found:
@@ -104,7 +104,7 @@ def _comparison(runs: Sequence[ReportRun]) -> Html | None:
     )
 
 
-def _compared(first: ReportRun, run: ReportRun) -> Comparison:
+def _compared(first: ReportRun, run: ReportRun, at_once: int) -> Comparison:
     if first.predictions is None or run.predictions is None:
         lacking = first.name if first.predictions is None else run.name
         raise DataError(f"{lacking} kept no predictions")
@@ -113,7 +113,7 @@ def _compared(first: ReportRun, run: ReportRun) -> Comparison:
     known = all(each.result.interval_over == "recordings" for each in (first, run))
     return compare_predictions(
         first.predictions, run.predictions, names=(first.name, run.name), roots=(first.data, run.data),
-        groups_known=known,
+        groups_known=known, at_once=at_once,
     )  # fmt: skip
 
 
