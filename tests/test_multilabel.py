@@ -371,7 +371,6 @@ def test_weights_and_sampling_let_labels_count_alike(tmp_path: Path) -> None:
 
 def test_verbs_that_take_one_label_refuse_in_a_line(tones: Path, small_run: Path, tmp_path: Path) -> None:
     for work in (
-        lambda: soundfold.ladder(tones, out=tmp_path / "ladder"),
         lambda: soundfold.tune(
             tones, recipe="tutorial", changes=LEARNING, trials=2, out=tmp_path / "tune", cache=tmp_path / "cache"
         ),

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ladder"]
 
+_OF_SHARES = (
+    "answers each label's share of the training clips, whatever the sound; "
+    "its mAP is the share of clips that bear a label, the mean over labels"
+)
+
 
 def ladder(
     data: Data,
@@ -91,7 +96,9 @@ def _tell(result: "LadderResult") -> None:
     from soundfold.cli.columns import print_columns, print_line
 
     console = Console(highlight=False)
-    heading = ("rung", "accuracy", "pooled", "95 % interval", "training", "file", "a window")
+    first, pairs = result.rungs[0], len(result.comparisons)
+    measure = "mAP" if first.of_several else "accuracy"
+    heading = ("rung", measure, "pooled", "95 % interval", "training", "file", "a window")
     print_columns(console, [heading, *(_row(rung) for rung in result.rungs)])
     for rung in result.left_out:
         print_line(console, f"left out:  {rung.name}: {rung.reason}")
@@ -100,8 +107,10 @@ def _tell(result: "LadderResult") -> None:
     for found in result.comparisons:
         if (found.a, found.b) in steps:
             print_line(console, f"step:      {found.sentence}")
-    folds, pairs = counted(len(result.rungs[0].folds), "fold"), len(result.comparisons)
-    print_line(console, f"accuracy:  mean ± deviation over {folds}; {counted(result.rungs[0].n, 'clip')}")
+    over = f"mean ± deviation over {counted(len(first.folds), 'fold')}; {counted(first.n, 'clip')}"
+    print_line(console, f"{measure + ':':10} {over}")
+    if first.of_several and "majority" in names:
+        print_line(console, f"majority:  {_OF_SHARES}")
     if pairs > 1:
         print_line(console, f"p-values:  corrected by Holm's method for all {pairs} pairs of rungs")
     print_line(console, f"took:      {_duration(result.seconds)}")
@@ -110,16 +119,16 @@ def _tell(result: "LadderResult") -> None:
 
 
 def _row(rung: "Rung") -> tuple[str, ...]:
-    spread = "" if rung.accuracy_std is None else f" ± {100 * rung.accuracy_std:.1f}"
-    interval = "–"
-    if rung.accuracy_ci95 is not None:
-        low, high = rung.accuracy_ci95
-        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    mean, std, pooled, ci95 = rung.accuracy_mean, rung.accuracy_std, rung.accuracy_pooled, rung.accuracy_ci95
+    if rung.of_several:
+        mean, std = rung.mean_average_precision, rung.mean_average_precision_std
+        pooled, ci95 = rung.mean_average_precision_pooled, rung.mean_average_precision_ci95
+    spread = "" if std is None else f" ± {100 * std:.1f}"
     return (
         rung.name,
-        f"{100 * rung.accuracy_mean:.1f}{spread} %",
-        format_percent(rung.accuracy_pooled),
-        interval,
+        "–" if mean is None else f"{100 * mean:.1f}{spread} %",
+        "–" if pooled is None else format_percent(pooled),
+        "–" if ci95 is None else f"{100 * ci95[0]:.1f} to {100 * ci95[1]:.1f}",
         _duration(rung.train_s) if rung.train_s else "–",
         "–" if rung.file_bytes is None else f"{rung.file_bytes / 1e6:.1f} MB",
         "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",

@@ -136,12 +136,12 @@ def refuse_several(clips: Clips, what: str) -> None:
     """Raise if clips bear several labels each: what some work cannot take.
 
     Raises:
-        DataError: naming the work, for instance "soundfold ladder".
+        DataError: naming the work, for instance "soundfold tune".
     """
     if clips.several:
         raise DataError(
             f"{clips.root}: its clips bear several labels each, and {what} takes one label a clip. "
-            f"Every verb but ladder and tune takes several."
+            f"Every other verb takes several."
         )
 
 

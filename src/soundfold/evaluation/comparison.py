@@ -287,8 +287,7 @@ def _in_words(found: Comparison) -> str:
         low, high = found.difference_ci95
         low, high = (low, high) if found.difference > 0 else (-high, -low)
         interval = f" [{100 * low:.1f}, {100 * high:.1f}]"
-    points = "points of mAP" if found.of_several else "points"
-    by = f"by {100 * abs(found.difference):.1f} {points}{interval}, {p_in_words(found.p_corrected)}"
+    by = f"by {100 * abs(found.difference):.1f} {found.points}{interval}, {p_in_words(found.p_corrected)}"
     if found.beyond_chance:
         return f"{ahead} is better than {behind} {by}: more than chance explains"
     return f"no difference beyond chance between {found.a} and {found.b}: {ahead} is better {by}"

@@ -111,6 +111,11 @@ class Comparison(Frozen):
         """Whether the clips bear several labels each."""
         return self.both_right is None
 
+    @property
+    def points(self) -> str:
+        """What a hundredth of the difference is called."""
+        return "points of mAP" if self.of_several else "points"
+
 
 class ComparedRun(Frozen):
     """One of the runs that were compared."""

@@ -10,27 +10,35 @@ from pydantic import Field
 
 from soundfold.evaluation.comparison import p_in_words
 from soundfold.evaluation.comparison_result import Comparison
-from soundfold.evaluation.result_model import Frozen
+from soundfold.evaluation.result_model import Frozen, FrozenScores
 from soundfold.evaluation.results import FoldScore, Interval
 
 __all__ = ["LadderResult", "LeftOutRung", "Rung", "cheapest_unbeaten", "verdict"]
 
 
-class Rung(Frozen):
-    """One recipe's cross-validation, and what it costs."""
+class Rung(FrozenScores):
+    """One recipe's cross-validation, and what it costs.
+
+    Accuracies are null where clips bear several labels, and mean average precisions are left out where they do not.
+    """
 
     name: str
     """Of the recipe, or `majority`."""
     out: str
     """Its run's folder."""
-    accuracy_mean: float
+    accuracy_mean: float | None
     """Mean over folds."""
     accuracy_std: float | None
     """Sample deviation over folds (divided by folds - 1); null for a single fold."""
-    accuracy_pooled: float
+    accuracy_pooled: float | None
     """Right clips over all clips."""
     accuracy_ci95: Interval | None
     """95 % interval of the pooled accuracy, drawing recordings anew."""
+    mean_average_precision: float | None = None
+    """Mean over folds; null where no clip bears a label. This and the next three as those of accuracy."""
+    mean_average_precision_std: float | None = None
+    mean_average_precision_pooled: float | None = None
+    mean_average_precision_ci95: Interval | None = None
     macro_f1: float
     folds: tuple[FoldScore, ...]
     n: int
@@ -42,6 +50,11 @@ class Rung(Frozen):
     """Size of a model file; null where there is none."""
     latency_ms: float | None
     """Milliseconds that a model file takes for one window on one core: the median of some; null without a file."""
+
+    @property
+    def of_several(self) -> bool:
+        """Whether the clips bear several labels each."""
+        return self.accuracy_mean is None
 
 
 class LeftOutRung(Frozen):
@@ -89,7 +102,7 @@ def verdict(names: Sequence[str], comparisons: Sequence[Comparison]) -> str:
     best = cheapest_unbeaten(names, comparisons)
     dearer = [found for found in comparisons if found.a == best]
     told = ", ".join(
-        f"{found.b} {100 * found.difference:+.1f} points, {p_in_words(found.p_corrected)}" for found in dearer
+        f"{found.b} {100 * found.difference:+.1f} {found.points}, {p_in_words(found.p_corrected)}" for found in dearer
     )
     if best == names[-1]:
         return f"dear beats cheap: every rung below {best}, the dearest, is beaten beyond chance by a dearer one"

@@ -10,18 +10,18 @@ from statistics import median
 import numpy as np
 
 from soundfold.atomic import plain_name, write_text
-from soundfold.data.clips import check_trainable, refuse_several
+from soundfold.data.clips import check_trainable
 from soundfold.data.reading import read_clips
 from soundfold.data.splits import check_classes_left, fold_splits
-from soundfold.errors import MissingExtraError, RunError
-from soundfold.evaluation import CvResult, known
+from soundfold.errors import MissingExtraError, RecipeError, RunError
+from soundfold.evaluation import CvResult
 from soundfold.evaluation.comparison import correct_for_many
 from soundfold.evaluation.comparison_result import Comparison
 from soundfold.evaluation.ladder import LadderResult, LeftOutRung, Rung, cheapest_unbeaten, verdict
 from soundfold.jobs.compare import FinishedRun, compare_two, read_run
 from soundfold.jobs.cross_validate import cross_validate
 from soundfold.jobs.ladder_rungs import Rungs, choose_rungs, name_rungs_weights, why_not
-from soundfold.jobs.majority import majority_cross_validate
+from soundfold.jobs.majority import MAJORITY, majority_cross_validate
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, SaidOnce, Silent
 from soundfold.jobs.run_folder import begin, check_out, next_free
@@ -84,7 +84,7 @@ def ladder(
     check_out(folder, resume=resume, reporter=reporter)
     asked = None if folds is None else [str(fold) for fold in folds]
     climb = _Climb(data, asked, seed, device, jobs, where, cache, resume, reporter)
-    climb.check_data()
+    climb.check_data(rungs)
     begin(folder, {
         "verb": "ladder", "data": str(Path(data).resolve()), "where": dict(where or {}), "folds": asked,
         "epochs": epochs, "seed": seed,
@@ -124,12 +124,20 @@ class _Climb:
     resume: bool
     reporter: Reporter
 
-    def check_data(self) -> None:
-        """Raise before any work if the data cannot be learned from under these folds."""
-        clips = read_clips(self.data, where=self.where)
-        refuse_several(clips, "soundfold ladder")
-        check_trainable(clips)
-        check_classes_left(clips, fold_splits(clips, self.folds, seed=self.seed))
+    def check_data(self, rungs: Rungs) -> None:
+        """Raise before any work if the data cannot be learned from under these folds, or rungs take it differently."""
+        ways = {recipe.training.labels: name for name, recipe in rungs.items() if recipe is not None}
+        kinds = {}
+        for way, name in (ways or {"auto": MAJORITY}).items():
+            clips = read_clips(self.data, where=self.where, labels=way)
+            check_trainable(clips)
+            check_classes_left(clips, fold_splits(clips, self.folds, seed=self.seed))
+            kinds[clips.several] = name
+        if len(kinds) > 1:
+            raise RecipeError(
+                f"rungs must agree on how many labels a clip bears, got one by {kinds[False]} and several by "
+                f"{kinds[True]}. Set training.labels alike in their recipes"
+            )
 
     def all_of(self, rungs: Rungs, folder: Path) -> tuple[list[FinishedRun], list[LeftOutRung]]:
         """Cross-validate the rungs one after another, each in a folder of its name; what cannot be tried is left out.
@@ -192,10 +200,14 @@ def _rung(run: FinishedRun) -> Rung:
     return Rung(
         name=run.name,
         out=str(run.folder),
-        accuracy_mean=known(result.accuracy_mean),
+        accuracy_mean=result.accuracy_mean,
         accuracy_std=result.accuracy_std,
-        accuracy_pooled=known(result.accuracy_pooled),
+        accuracy_pooled=result.accuracy_pooled,
         accuracy_ci95=result.accuracy_ci95,
+        mean_average_precision=result.mean_average_precision,
+        mean_average_precision_std=result.mean_average_precision_std,
+        mean_average_precision_pooled=result.mean_average_precision_pooled,
+        mean_average_precision_ci95=result.mean_average_precision_ci95,
         macro_f1=result.macro_f1,
         folds=result.folds,
         n=result.n,

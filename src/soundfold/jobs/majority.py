@@ -1,7 +1,10 @@
 """The lowest rung: a cross-validation by a model that hears nothing and knows how often each label was trained on.
 
-Its answer is the training side's most frequent label, whatever the sound, and its probabilities are the labels' shares.
-What is no better than this has learned nothing. There is no network, so there is no model file.
+Its probabilities are the labels' shares of the training side, whatever the sound, so its answer is the most frequent
+label. What is no better than this has learned nothing. There is no network, so there is no model file.
+
+Where clips bear several labels, it tells those that more than half of the training side bears. All clips of a fold
+stand at one place in its ranking, so its average precision of a label is the share of the fold's clips that bear it.
 """
 
 import json
@@ -29,7 +32,7 @@ MAJORITY = "majority"
 def majority_cross_validate(
     prepared: Prepared, folds: Sequence[str] | None, seed: int, where: Mapping[str, str], folder: Path
 ) -> CvResult:
-    """Score the most frequent label under the same folds as any recipe, and leave a run's folder.
+    """Score the training side's shares of labels under the same folds as any recipe, and leave a run's folder.
 
     Args:
         prepared: the clips that recipes are trained on.
@@ -39,13 +42,13 @@ def majority_cross_validate(
         folder: gets predictions.parquet, metrics.json and run.json; what an earlier run left is written anew.
     """
     started = time.perf_counter()
-    clips, class_ids = prepared.clips, prepared.clips.class_ids()
+    clips, borne = prepared.clips, prepared.clips.membership()
     splits = fold_splits(clips, folds, seed=seed)
     tables = []
     for split in splits:
-        share = np.bincount(class_ids[split.train], minlength=len(clips.labels)) / len(split.train)
+        share = borne[split.train].mean(axis=0)
         answers = np.broadcast_to(share, (len(split.test), len(share)))
-        table = predictions_table(clips.table.iloc[split.test], clips.labels, answers)
+        table = predictions_table(clips.table.iloc[split.test], clips.labels, answers, several=clips.several)
         tables.append(table.assign(fold=str(split.fold)))
     table = pd.concat(tables, ignore_index=True)
     scores = score_folds(table, groups_known=clips.groups_known)

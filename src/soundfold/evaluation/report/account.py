@@ -33,7 +33,8 @@ def recipe(run: ReportRun) -> Html:
             table(columns, rows, caption="Settings that differ from the defaults", class_="settings meanings", texts=4)
         )
     else:
-        parts.append(element("p", "Every setting is the default."))
+        told = "Every setting is the default." if flat.keys() - {"name"} else "It has no settings."
+        parts.append(element("p", told))
     same = [
         (element("code", key), name(setting(value)), meanings.get(key, ""))
         for key, value in flat.items()

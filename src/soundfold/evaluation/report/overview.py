@@ -88,7 +88,7 @@ def _comparison(runs: Sequence[ReportRun]) -> Html | None:
         for each in corrected
     ]
     ranked = corrected[0].of_several
-    heads = ["run", f"difference, points{' of mAP' * ranked}", "95 % interval", "p", "clips of both"]
+    heads = ["run", f"difference, {corrected[0].points}", "95 % interval", "p", "clips of both"]
     heads += [] if ranked else ["right here alone", "there alone"]
     sentences = [element("li", name(each.sentence)) for each in corrected]
     notes = [element("li", name(note)) for note in dict.fromkeys(note for each in corrected for note in each.notes)]
