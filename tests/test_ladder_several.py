@@ -171,6 +171,19 @@ def test_rungs_that_take_a_cell_differently_are_refused_before_any_work(tones: P
     assert not (tmp_path / "out").exists()
 
 
+def test_where_no_tested_clip_bears_a_label_there_is_no_score(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(tones, keep_default_na=False)
+    silent = table.assign(label=table["label"].where(table["fold"] != 3, ""))
+    silent.to_csv(tones.with_name("silent.csv"), index=False)
+    arguments = ["ladder", str(tones.with_name("silent.csv")), "--only", "majority", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--folds", "3"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["majority", *"––––––"]
+    page = soundfold.report(tmp_path / "out" / "majority", clips=0).read_text(encoding="utf-8")
+    assert "clips that were held out bears a label, so there is no score." in page
+
+
 def test_a_verdict_on_rankings_is_in_points_of_map() -> None:
     truth = np.random.default_rng(0).random((80, 2)) < (0.5, 0.3)
     clips = pd.DataFrame({

@@ -91,9 +91,11 @@ def ladder(
 
 
 def _tell(result: "LadderResult") -> None:
+    """Print the table of rungs, each step up, what the numbers are, and the verdict last."""
     from rich.console import Console
 
     from soundfold.cli.columns import print_columns, print_line
+    from soundfold.jobs.majority import MAJORITY
 
     console = Console(highlight=False)
     first, pairs = result.rungs[0], len(result.comparisons)
@@ -109,8 +111,8 @@ def _tell(result: "LadderResult") -> None:
             print_line(console, f"step:      {found.sentence}")
     over = f"mean ± deviation over {counted(len(first.folds), 'fold')}; {counted(first.n, 'clip')}"
     print_line(console, f"{measure + ':':10} {over}")
-    if first.of_several and "majority" in names:
-        print_line(console, f"majority:  {_OF_SHARES}")
+    if first.of_several and MAJORITY in names:
+        print_line(console, f"{MAJORITY}:  {_OF_SHARES}")
     if pairs > 1:
         print_line(console, f"p-values:  corrected by Holm's method for all {pairs} pairs of rungs")
     print_line(console, f"took:      {_duration(result.seconds)}")
@@ -119,6 +121,7 @@ def _tell(result: "LadderResult") -> None:
 
 
 def _row(rung: "Rung") -> tuple[str, ...]:
+    """Return a rung's cells; what it has not, a model file say, is a dash."""
     mean, std, pooled, ci95 = rung.accuracy_mean, rung.accuracy_std, rung.accuracy_pooled, rung.accuracy_ci95
     if rung.of_several:
         mean, std = rung.mean_average_precision, rung.mean_average_precision_std

@@ -35,7 +35,7 @@ class Rung(FrozenScores):
     accuracy_ci95: Interval | None
     """95 % interval of the pooled accuracy, drawing recordings anew."""
     mean_average_precision: float | None = None
-    """Mean over folds; null where no clip bears a label. This and the next three as those of accuracy."""
+    """Mean over folds; left out too where no clip bears a label. This and the next three as those of accuracy."""
     mean_average_precision_std: float | None = None
     mean_average_precision_pooled: float | None = None
     mean_average_precision_ci95: Interval | None = None
@@ -96,16 +96,17 @@ def cheapest_unbeaten(names: Sequence[str], comparisons: Sequence[Comparison]) -
 
 
 def verdict(names: Sequence[str], comparisons: Sequence[Comparison]) -> str:
-    """Return whether dear beats cheap, in words; see `cheapest_unbeaten`."""
+    """Return whether dear beats cheap, in words; its arguments are those of `cheapest_unbeaten`."""
     if len(names) == 1:
         return f"one rung only, {names[0]}: nothing to compare it with"
     best = cheapest_unbeaten(names, comparisons)
-    dearer = [found for found in comparisons if found.a == best]
-    told = ", ".join(
-        f"{found.b} {100 * found.difference:+.1f} {found.points}, {p_in_words(found.p_corrected)}" for found in dearer
-    )
     if best == names[-1]:
         return f"dear beats cheap: every rung below {best}, the dearest, is beaten beyond chance by a dearer one"
+    told = ", ".join(
+        f"{found.b} {100 * found.difference:+.1f} {found.points}, {p_in_words(found.p_corrected)}"
+        for found in comparisons
+        if found.a == best
+    )
     if best == names[0]:
         return f"dear does not beat cheap: no dearer rung beats {best} beyond chance ({told})"
     return f"dear beats cheap up to {best}: it is the cheapest rung that no dearer one beats beyond chance ({told})"

@@ -33,7 +33,7 @@ from soundfold.training import Hardware
 __all__ = ["ladder"]
 
 RESULT_NAME = "ladder.json"
-_LISTENS_S = 0.5
+_LISTENS_S = 0.5  # in all, to a model file, for its latency
 _LEAST_TIMES = 11
 
 
@@ -83,7 +83,10 @@ def ladder(
     folder = Path(out) if out is not None else next_free(plain_name(f"{Path(data).absolute().stem}-ladder"))
     check_out(folder, resume=resume, reporter=reporter)
     asked = None if folds is None else [str(fold) for fold in folds]
-    climb = _Climb(data, asked, seed, device, jobs, where, cache, resume, reporter)
+    climb = _Climb(
+        data=data, folds=asked, seed=seed, device=device, jobs=jobs, where=where, cache=cache, resume=resume,
+        reporter=reporter,
+    )  # fmt: skip
     climb.check_data(rungs)
     begin(folder, {
         "verb": "ladder", "data": str(Path(data).resolve()), "where": dict(where or {}), "folds": asked,
@@ -110,7 +113,7 @@ def ladder(
     return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Climb:
     """What all rungs are tried with; each as in `ladder`."""
 

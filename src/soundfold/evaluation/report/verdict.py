@@ -13,6 +13,8 @@ __all__ = ["kind_of", "overall_verdict", "unbroken", "verdict"]
 def verdict(result: Result) -> str:
     """Return what came of a run, in a sentence or two."""
     found = measured(result)
+    if found is None and result.n:
+        return f"None of the {counted(result.n, 'clip')} that were held out bears a label, so there is no score."
     if found is None:
         return (
             f"Trained on all {counted(result.split.n_train or 0, 'clip')}. Nothing was held out, so there is no score."
