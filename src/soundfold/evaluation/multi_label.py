@@ -47,7 +47,7 @@ def average_precisions(probabilities: npt.ArrayLike, truth: npt.ArrayLike, weigh
     Args:
         probabilities: (clips, labels), any numbers that rank.
         truth: (clips, labels), which labels each clip bears.
-        weights: (draws, clips), how often each clip counts, in several countings; None: once each.
+        weights: (draws, clips), how often each clip counts, whole numbers, in several countings; None: once each.
 
     Returns:
         (labels,), or (draws, labels); NaN where no clip bears the label.
@@ -57,18 +57,22 @@ def average_precisions(probabilities: npt.ArrayLike, truth: npt.ArrayLike, weigh
     """
     ranks, borne = np.asarray(probabilities), np.asarray(truth, dtype=bool)
     each = np.ones((1, len(ranks))) if weights is None else weights
+    # a row a clip, so that sums run over whole rows; whole numbers below 2^24 are exact in half the memory
+    exact = np.float32 if each.sum(axis=1).max(initial=0) < 2**24 else np.float64
+    counts = np.ascontiguousarray(each.T, dtype=exact)
     found = np.full((len(each), ranks.shape[1]), np.nan)
-    for label in range(ranks.shape[1]):
+    for label in np.flatnonzero(borne.any(axis=0)):
         order = np.argsort(-ranks[:, label], kind="stable")
         ranked = ranks[order, label]
         ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-        counted_here = each[:, order]
-        listed = counted_here.cumsum(axis=1)[:, ends]
-        right = (counted_here * borne[order, label]).cumsum(axis=1)[:, ends]
-        total = right[:, -1]
+        hits = np.flatnonzero(borne[order, label])
+        places, first = np.unique(ends[np.searchsorted(ends, hits)], return_index=True)
+        listed = counts[order].cumsum(axis=0)[places]
+        gained = np.add.reduceat(counts[order[hits]], first, axis=0).astype(np.float64)
+        right = gained.cumsum(axis=0)
+        total = right[-1]
         known = total > 0
-        gained = np.diff(right, axis=1, prepend=0.0)
-        summed = (gained * right / np.maximum(listed, 1)).sum(axis=1)
+        summed = (gained * right / np.maximum(listed, 1)).sum(axis=0)
         found[known, label] = summed[known] / total[known]
     return found[0] if weights is None else found
 
