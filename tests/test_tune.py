@@ -32,6 +32,7 @@ from soundfold.jobs.tuning_workers import Task, search_all
 from soundfold.recipe import Recipe, load_recipe, preset_names
 from soundfold.recipe.space import Choices, Range, load_space, space_names
 from soundfold.training import EpochRecord, FitJob, Fitted
+from soundfold.training.history import epoch_record
 
 QUICK = {"trials": 4, "inner": 2, "folds": [1], "jobs": 1}
 LR = "training.lr: {low: 0.0003, high: 0.02, log: true}\n"
@@ -67,14 +68,15 @@ def search_only(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, **more: 
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, score: Callable[[Recipe, int], float]) -> list[FitJob]:
-    """Put a training in place whose held-out accuracy after each epoch is given; return what it was asked to train."""
+    """Put a training in place whose held-out score after each epoch is given; return what it was asked to train."""
     asked: list[FitJob] = []
 
     def fit(job: FitJob, _: object, on_epoch: Callable[[EpochRecord], None]) -> Fitted:
         asked.append(job)
         records = []
         for epoch in range(1, job.recipe.training.epochs + 1):
-            records.append(EpochRecord(epoch, 1.0, 0.5, 1.0, score(job.recipe, epoch), 0.001, 0.0))
+            held_out = 1.0, score(job.recipe, epoch)
+            records.append(epoch_record(epoch, (1.0, 0.5), held_out, 0.001, 0.0, several=job.several))
             on_epoch(records[-1])
         return Fitted({}, records)
 
@@ -149,6 +151,7 @@ def test_spaces_hold_settings_beside_the_values_they_go_with(tmp_path: Path) -> 
         ("training.schedule: {low: 0, high: 1}", "training.schedule must be"),
         ("features.n_mels: {low: 16, high: 64}", "features.n_mels must be a list of choices, as features are kept"),
         ("training.seed: [1, 2]", "training.seed cannot be searched: a lucky seed is luck"),
+        ("training.labels: [one, several]", "training.labels cannot be searched: it decides what a label is"),
         ("training.lr: [0.1]\ntraining.lr: [0.2]", "'training.lr' stands twice"),
         ("training.lr: [0.1", "is not readable YAML in line"),
         ("", "must hold a line a setting, got nothing"),
@@ -562,6 +565,9 @@ def test_what_was_found_is_scored_once_beside_the_recipe_as_it_was(
     assert result.search.trials == 6
     assert result.search.clip_passes > 0
     assert "The search took 6 trials" in result.sentence
+    told = json.loads((run / "metrics.json").read_text())
+    for part in (told, told["keep"], *told["folds"]):
+        assert not [name for name in part if "precision" in name], "fields of several labels are left out"
     assert (
         TuneResult.model_validate_json((run / "metrics.json").read_text()).model_copy(
             update={"seconds": result.seconds}

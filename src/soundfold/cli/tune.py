@@ -25,7 +25,6 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
-from soundfold.wording import format_percent
 
 if TYPE_CHECKING:
     from soundfold.jobs.tuning_result import TuneResult
@@ -117,19 +116,18 @@ def _tell(result: "TuneResult") -> None:
     from rich.markup import escape
 
     console = Console(highlight=False)
+    measure = "mAP " if result.gain.of_several else ""
     lines = []
     for fold in result.folds:
         lines.append(
-            f"fold {fold.fold}: tuned {format_percent(fold.accuracy)}, untuned "
-            f"{format_percent(fold.accuracy_untuned)}; "
-            f"inside the search {format_percent(fold.inner_accuracy)} and "
-            f"{format_percent(fold.inner_accuracy_untuned)} ({fold.trials:,} trials, {fold.pruned:,} given up early)"
+            f"fold {fold.fold}: {measure}tuned {_reached(fold, 'accuracy')}, untuned "
+            f"{_reached(fold, 'accuracy_untuned')}; inside the search {_reached(fold, 'inner_accuracy')} and "
+            f"{_reached(fold, 'inner_accuracy_untuned')} ({fold.trials:,} trials, {fold.pruned:,} given up early)"
         )
         lines.append(f"        {_changes(fold.changes)}")
-    spread = "" if result.accuracy_std is None else f" ± {100 * result.accuracy_std:.1f}"
-    mean = result.untuned.accuracy_mean
+    std = result.mean_average_precision_std if result.gain.of_several else result.accuracy_std
     lines += [
-        f"mean:   tuned {100 * result.accuracy_mean:.1f}{spread} %, untuned {format_percent(mean or 0.0)}",
+        f"mean:   {measure}tuned {_reached(result, 'accuracy', std)}, untuned {_reached(result.untuned, 'accuracy')}",
         f"gain:   {result.sentence}",
         *(f"note:   {note}" for note in dict.fromkeys((*result.notes, *result.gain.notes))),
         f"keep:   {result.keep.recipe}",
@@ -147,11 +145,20 @@ def _of_many(result: "TuneResult") -> list[str]:
     keep = result.keep
     if not keep.changes:
         return []
-    inside, before = format_percent(keep.inner_accuracy), format_percent(keep.inner_accuracy_untuned)
+    measure = "mAP " if result.gain.of_several else ""
+    inside, before = _reached(keep, "inner_accuracy"), _reached(keep, "inner_accuracy_untuned")
     return [
-        f"        inside its search {inside}, as it was {before}: too high, as it is the best of many; expect the gain "
-        f"above"
+        f"        inside its search {measure}{inside}, as it was {before}: too high, as it is the best of many; expect "
+        f"the gain above"
     ]
+
+
+def _reached(part: object, name: str, std: float | None = None) -> str:
+    """Return an accuracy in words, or of several labels the mean average precision that stands in its place."""
+    spread = "" if std is None else f" ± {100 * std:.1f}"
+    several = name.replace("accuracy", "mean_average_precision")
+    reached = next((value for value in (getattr(part, name), getattr(part, several)) if value is not None), None)
+    return "–" if reached is None else f"{100 * reached:.1f}{spread} %"
 
 
 def _changes(changes: dict[str, object]) -> str:

@@ -15,7 +15,7 @@ from soundfold.audio import is_hidden
 from soundfold.errors import DataError
 from soundfold.wording import SEPARATOR, natural_order, quoted
 
-__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable", "mend_of_one_class", "refuse_several"]
+__all__ = ["CLIP_COLUMNS", "Clips", "LeftOut", "check_trainable", "mend_of_one_class"]
 
 CLIP_COLUMNS = ("path", "label", "fold", "group", "start", "end")
 _MOST_LEVELS = 3
@@ -130,19 +130,6 @@ class Clips:
                 "Add it, or leave its clips out."
             )
         return result
-
-
-def refuse_several(clips: Clips, what: str) -> None:
-    """Raise if clips bear several labels each: what some work cannot take.
-
-    Raises:
-        DataError: naming the work, for instance "soundfold tune".
-    """
-    if clips.several:
-        raise DataError(
-            f"{clips.root}: its clips bear several labels each, and {what} takes one label a clip. "
-            f"Every other verb takes several."
-        )
 
 
 def mend_of_one_class(kind: str, root: Path, label: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from soundfold.cores import usable_cores
-from soundfold.data.clips import Clips, refuse_several
+from soundfold.data.clips import Clips
 from soundfold.data.splits import Split, check_classes_left, fold_splits
 from soundfold.errors import RunError, needs_extra
 from soundfold.jobs.prepare import Prepared
@@ -55,6 +55,8 @@ def tune(
 ) -> TuneResult:
     """Search a space of settings around a recipe, score what is found on folds the search never saw, and keep the best.
 
+    The score is the accuracy, or the mean average precision where clips bear several labels.
+
     Args:
         space: a preset's name or a YAML file; None for the one that goes with the recipe.
         trials: trials of each search, the recipe as it is counting as one; None for 30, or for no limit with `minutes`.
@@ -85,7 +87,6 @@ def tune(
     asked = None if folds is None else [str(fold) for fold in folds]
 
     def divide(clips: Clips) -> tuple[list[Split], list[Search]]:
-        refuse_several(clips, "soundfold tune")
         outer = fold_splits(clips, asked, seed=settings.training.seed)
         check_classes_left(clips, outer)
         return outer, plan_searches(clips, outer, inner, settings.training.seed)

@@ -13,13 +13,10 @@ from soundfold.data.splits import Split
 from soundfold.errors import SoundfoldError
 from soundfold.evaluation import (
     CvResult,
-    draw_confusion,
-    known,
+    FoldScore,
+    is_of_several,
     read_predictions,
-    save_png,
     score_folds,
-    score_title,
-    unit_of,
     write_predictions,
 )
 from soundfold.evaluation.comparison import compare_predictions
@@ -27,6 +24,7 @@ from soundfold.jobs.cross_validate import cross_validate
 from soundfold.jobs.learning import learn_split
 from soundfold.jobs.reporting import Reporter
 from soundfold.jobs.run_folder import METRICS_NAME, RECIPE_NAME
+from soundfold.jobs.score_figure import save_score_figure
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.tuning_result import Kept, SearchCost, TunedFold, TuneResult
 from soundfold.jobs.tuning_study import Study
@@ -69,21 +67,23 @@ def score_searches(
     write_predictions(folder / "predictions.parquet", after)
     groups_known = material.of(task.recipe).clips.groups_known
     scores = score_folds(after, train_s=train_s, groups_known=groups_known)
-    rests = scores.n, scores.n_recordings
-    title = score_title(known(scores.accuracy_pooled), scores.accuracy_ci95, *rests, unit=unit_of(scores))
-    save_png(folder / "confusion.png", draw_confusion(scores.confusion or (), scores.labels, title=title))
+    save_score_figure(folder, scores)
     gain = compare_predictions(before, after, names=("untuned", "tuned"), groups_known=groups_known)
     gain = gain.model_copy(update={"clips_only_a_right": (), "clips_only_b_right": ()})  # both tables are there
-    cost = _cost(studies)
-    keep = _keep(task, studies[-1])
+    cost, several = _cost(studies), is_of_several(after)
+    keep = _keep(task, studies[-1], several=several)
     result = TuneResult(
-        accuracy=known(scores.accuracy_mean),
-        accuracy_mean=known(scores.accuracy_mean),
+        accuracy=scores.accuracy_mean,
+        accuracy_mean=scores.accuracy_mean,
         accuracy_std=scores.accuracy_std,
-        accuracy_pooled=known(scores.accuracy_pooled),
+        accuracy_pooled=scores.accuracy_pooled,
         accuracy_ci95=scores.accuracy_ci95,
+        mean_average_precision=scores.mean_average_precision,
+        mean_average_precision_std=scores.mean_average_precision_std,
+        mean_average_precision_pooled=scores.mean_average_precision_pooled,
+        mean_average_precision_ci95=scores.mean_average_precision_ci95,
         folds=tuple(
-            _fold(study, tuned.fold, tuned.n, known(tuned.accuracy), known(plain.accuracy))
+            _fold(study, tuned, plain, several=several)
             for study, tuned, plain in zip(studies, scores.folds, untuned.folds, strict=False)
         ),
         tuned=scores,
@@ -138,34 +138,43 @@ def _named(recipe: Recipe, found: Recipe) -> Recipe:
     return found.model_copy(update={"name": f"{recipe.name[:74]}-tuned"})
 
 
-def _fold(study: Study, fold: int | str, n: int, tuned: float, untuned: float) -> TunedFold:
-    best, ended = study.best(), study.trials(TrialState.COMPLETE, TrialState.PRUNED)
+def _fold(study: Study, tuned: FoldScore, untuned: FoldScore, *, several: bool) -> TunedFold:
+    ended = study.trials(TrialState.COMPLETE, TrialState.PRUNED)
     return TunedFold(
-        fold=fold,
-        n=n,
-        accuracy=tuned,
-        accuracy_untuned=untuned,
-        inner_accuracy=best.value or 0.0,
-        inner_accuracy_untuned=study.as_it_was().value or 0.0,
-        changes=dict(best.params),
+        fold=tuned.fold,
+        n=tuned.n,
+        accuracy=tuned.accuracy,
+        accuracy_untuned=untuned.accuracy,
+        mean_average_precision=tuned.mean_average_precision,
+        mean_average_precision_untuned=untuned.mean_average_precision,
+        **_seen_inside(study, several=several),
+        changes=dict(study.best().params),
         trials=study.finished,
         pruned=sum(map(_was_pruned, ended)),
     )
+
+
+def _seen_inside(study: Study, *, several: bool) -> dict[str, float | None]:
+    """Return the fields on what a search saw of its best recipe, and of the recipe as it was."""
+    best, before = study.best().value or 0.0, study.as_it_was().value or 0.0
+    if several:
+        seen = {"inner_mean_average_precision": best, "inner_mean_average_precision_untuned": before}
+        return {"inner_accuracy": None, "inner_accuracy_untuned": None, **seen}
+    return {"inner_accuracy": best, "inner_accuracy_untuned": before}
 
 
 def _was_pruned(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and "refused" not in trial.user_attrs
 
 
-def _keep(task: Task, study: Study) -> Kept:
+def _keep(task: Task, study: Study, *, several: bool) -> Kept:
     """Write the recipe to keep."""
     best = study.best()
     recipe = _named(task.recipe, study.recipe_from(best.params)) if best.params else task.recipe
     save_recipe(recipe, task.folder / RECIPE_NAME)
     return Kept(
         recipe=str(task.folder / RECIPE_NAME),
-        inner_accuracy=best.value or 0.0,
-        inner_accuracy_untuned=study.as_it_was().value or 0.0,
+        **_seen_inside(study, several=several),
         changes=dict(best.params),
     )
 

@@ -1,39 +1,45 @@
-"""What `soundfold.tune` returns: the honest score of what was found, beside the recipe as it was, and what it cost."""
+"""What `soundfold.tune` returns: the honest score of what was found, beside the recipe as it was, and what it cost.
+
+The score is the accuracy; where clips bear several labels accuracies are null, and mean average precisions stand in
+their place, which the JSON leaves out of other searches.
+"""
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from soundfold.evaluation import CvResult, CvScores
 from soundfold.evaluation.comparison_result import Comparison
-from soundfold.evaluation.results import Fold
+from soundfold.evaluation.result_model import FrozenScores
+from soundfold.evaluation.results import Fold, Interval
 
 __all__ = ["Kept", "SearchCost", "TuneResult", "TunedFold"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TunedFold(_Frozen):
+class TunedFold(FrozenScores):
     """One outer test fold: what a search that never saw it found, and how that did on it."""
 
     fold: Fold
     n: int
-    accuracy: float
+    accuracy: float | None
     """Of the recipe that was found, trained on all other folds."""
-    accuracy_untuned: float
+    accuracy_untuned: float | None
     """Of the recipe as it was, trained on the same clips."""
-    inner_accuracy: float
+    inner_accuracy: float | None
     """What the search saw of the recipe that was found; the best of many, so too high."""
-    inner_accuracy_untuned: float
+    inner_accuracy_untuned: float | None
+    mean_average_precision: float | None = None
+    """This and the next three as those of accuracy; of the fold also null where no clip of it bears a label."""
+    mean_average_precision_untuned: float | None = None
+    inner_mean_average_precision: float | None = None
+    inner_mean_average_precision_untuned: float | None = None
     changes: dict[str, Any]
     """The settings that were found; empty where nothing was better inside than the recipe as it was."""
     trials: int
     pruned: int
 
 
-class SearchCost(_Frozen):
+class SearchCost(FrozenScores):
     """What all searches cost together."""
 
     trials: int
@@ -48,26 +54,34 @@ class SearchCost(_Frozen):
     """Seconds that trials took, summed over all processes; what a kill cut off is not counted."""
 
 
-class Kept(_Frozen):
+class Kept(FrozenScores):
     """The recipe to keep, from a search over all folds."""
 
     recipe: str
     """The file."""
-    inner_accuracy: float
+    inner_accuracy: float | None
     """Cross-validated within that search; OPTIMISTIC, as it is the best of many. The honest score is the result's."""
-    inner_accuracy_untuned: float
+    inner_accuracy_untuned: float | None
+    inner_mean_average_precision: float | None = None
+    """This and the next as those of accuracy."""
+    inner_mean_average_precision_untuned: float | None = None
     changes: dict[str, Any]
 
 
-class TuneResult(_Frozen):
+class TuneResult(FrozenScores):
     """What `soundfold tune` answers. The headline is of recipes that were found without the fold that scores them."""
 
-    accuracy: float
+    accuracy: float | None
     """Mean over the outer folds; as `tuned.accuracy_mean`."""
-    accuracy_mean: float
+    accuracy_mean: float | None
     accuracy_std: float | None
-    accuracy_pooled: float
-    accuracy_ci95: tuple[float, float] | None
+    accuracy_pooled: float | None
+    accuracy_ci95: Interval | None
+    mean_average_precision: float | None = None
+    """Mean over the outer folds; this and the next three as `tuned` has them."""
+    mean_average_precision_std: float | None = None
+    mean_average_precision_pooled: float | None = None
+    mean_average_precision_ci95: Interval | None = None
     folds: tuple[TunedFold, ...]
     tuned: CvScores
     """All scores of what was found, as `cv` tells them."""
@@ -86,5 +100,5 @@ class TuneResult(_Frozen):
     seconds: float
     """This command's whole work, wall clock."""
     out: str
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     hardware: str = ""

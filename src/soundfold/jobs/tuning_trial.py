@@ -129,7 +129,7 @@ def run_trial(
     else:
         study.tell(trial, value, **attempt.cost)
     shutil.rmtree(place, ignore_errors=True)
-    _report(study, trial.number, drawn, attempt, reporter, of)
+    _report(study, trial.number, drawn, attempt, reporter, of, several=prepared.clips.several)
 
 
 class _Attempt:
@@ -159,7 +159,7 @@ class _Attempt:
     def score(
         self, prepared: Prepared, inner: tuple[Split, ...], recipe: Recipe, hardware: Hardware, folder: Path
     ) -> float:
-        """Return the mean accuracy over the inner folds.
+        """Return the mean over the inner folds of the accuracy, or of several labels of the mean average precision.
 
         Raises:
             TrialPruned: it lags behind what earlier trials had reached at the same point.
@@ -173,33 +173,34 @@ class _Attempt:
 
             def hear(record: EpochRecord, number: int = number, clips: int = len(split.train)) -> None:
                 self._passes[number] = clips * record.epoch
-                if record.val_accuracy is not None:
-                    self._look(number * _TENTHS + record.epoch * _TENTHS // epochs, record.val_accuracy)
+                if record.val_score is not None:
+                    self._look(number * _TENTHS + record.epoch * _TENTHS // epochs, record.val_score)
 
             fitted = fit(job_of(prepared, split, looking, place), hardware, hear)
             last = fitted.history[-1]
-            assert last.val_accuracy is not None  # the last epoch always looks
+            assert last.val_score is not None  # the last epoch always looks
             self._passes[number] = len(split.train) * last.epoch
-            self._scores.append(last.val_accuracy)
+            self._scores.append(last.val_score)
         return sum(self._scores) / len(self._scores)
 
-    def _look(self, step: int, accuracy: float) -> None:
+    def _look(self, step: int, score: float) -> None:
         """Report the mean so far, the fold under way with what it has reached, and give up if that is too little."""
         if step in self._told:
             return
         self._told.add(step)
-        self._trial.report((sum(self._scores) + accuracy) / (len(self._scores) + 1), step)
+        self._trial.report((sum(self._scores) + score) / (len(self._scores) + 1), step)
         if self._prunable and self._trial.should_prune():
             raise optuna.TrialPruned
 
 
 def _report(
-    study: Study, number: int, drawn: Mapping[str, object], attempt: _Attempt, reporter: Reporter, of: int | None
-) -> None:
+    study: Study, number: int, drawn: Mapping[str, object], attempt: _Attempt, reporter: Reporter, of: int | None,
+    *, several: bool,
+) -> None:  # fmt: skip
     name = study.search.name
     told = next(trial for trial in study.trials() if trial.number == number)
     if told.state == TrialState.COMPLETE:
-        came = format_percent(told.value or 0.0)
+        came = f"{'mAP ' if several else ''}{format_percent(told.value or 0.0)}"
     elif "diverged" in told.user_attrs:
         came = "diverged"
     else:

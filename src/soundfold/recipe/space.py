@@ -31,6 +31,7 @@ _SUFFIXES = (".yaml", ".yml")
 _NOT_SEARCHED = {
     "name": "it names the recipe",
     "training.seed": "a lucky seed is luck, and no setting",
+    "training.labels": "it decides what a label is, so scores could not be compared",
     "training.validate_every": "it decides when is looked, and not what is learned",
     "sound.max_clip_s": "it decides which clips there are, so scores could not be compared",
 }

@@ -31,6 +31,11 @@ class EpochRecord:
     train_s: float
     val_map: float | None = None
 
+    @property
+    def val_score(self) -> float | None:
+        """What the held-out clips are scored by: accuracy, or of several labels their mean average precision."""
+        return self.val_accuracy if self.val_map is None else self.val_map
+
 
 _OF_SEVERAL = "val_map"
 _NAMES = [field.name for field in fields(EpochRecord) if field.name != _OF_SEVERAL]
