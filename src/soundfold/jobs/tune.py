@@ -21,6 +21,7 @@ from soundfold.jobs.tuning_folder import begin, end_lock
 from soundfold.jobs.tuning_plan import Search, plan_searches
 from soundfold.jobs.tuning_result import TuneResult
 from soundfold.recipe import Recipe
+from soundfold.recipe.reach import reach
 from soundfold.recipe.space import Space, load_space
 from soundfold.training import Hardware
 from soundfold.wording import counted
@@ -157,11 +158,13 @@ def _at_once(searches: Sequence[Search], recipe: Recipe, trials: int | None, har
 def _tell(prepared: Prepared, space: Space, searches: Sequence[Search], recipe: Recipe, reporter: Reporter) -> None:
     """Say what is searched, where features are kept, and how much of the disk they may come to fill."""
     outer = ", ".join(str(search.outer.fold) for search in searches if search.outer is not None)
+    within = reach(space, recipe)
+    settings = counted(len(within.settings), "setting")
     reporter.note(
-        f"searching {counted(len(space.settings), 'setting')} of {recipe.name}: without fold {outer}, each for itself, "
-        f"and on all folds for the recipe to keep"
+        f"searching {settings} of {recipe.name}: without fold {outer}, each for itself, and on all folds for the "
+        f"recipe to keep"
     )
     size = sum(path.stat().st_size for path in prepared.features.iterdir())
-    kinds = space.kept_features()
-    told = f"up to {kinds} kinds of some {max(1, round(size / 1e6)):,} MB each" if kinds > 1 else "of one kind"
+    each = f"some {max(1, round(size / 1e6)):,} MB each"
+    told = f"up to {within.kinds} kinds of {each}" if within.kinds > 1 else "of one kind"
     reporter.note(f"features are kept in {prepared.features.parent}, {told}")

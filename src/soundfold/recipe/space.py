@@ -24,7 +24,10 @@ from soundfold.recipe.files import build_recipe, recipe_keys
 from soundfold.recipe.plain_yaml import parse, read_settings
 from soundfold.recipe.schema import Recipe
 
-__all__ = ["Choices", "Range", "Space", "load_space", "space_names"]
+__all__ = ["KEPT", "Choices", "Plain", "Range", "Space", "is_searched", "load_space", "space_names", "value_of"]
+
+KEPT = ("sound.", "features.")
+"""With what the names of settings begin of which each value is computed and kept for all trials."""
 
 Plain = str | int | float | bool | None
 _SUFFIXES = (".yaml", ".yml")
@@ -35,7 +38,6 @@ _NOT_SEARCHED = {
     "training.validate_every": "it decides when is looked, and not what is learned",
     "sound.max_clip_s": "it decides which clips there are, so scores could not be compared",
 }
-_KEPT = ("sound.", "features.")
 _DRAWS = 200
 _MOST_REFUSED = 0.5
 _ROUNDING = 1e-6
@@ -83,7 +85,7 @@ class Space:
         drawn: dict[str, Plain] = {}
         plain = recipe.as_dict()
         for name, allowed in self.settings.items():
-            if all((drawn[key] if key in drawn else _value(plain, key)) in of for key, of in allowed.when.items()):
+            if is_searched(allowed, drawn, plain):
                 drawn[name] = pick(name, allowed)
         return drawn
 
@@ -98,14 +100,6 @@ class Space:
             section, _, key = name.rpartition(".")
             values[section][key] = value
         return build_recipe(values, "drawn")
-
-    def kept_features(self) -> int:
-        """Return how many different kinds of features the space can ask for, each of which is computed and kept."""
-        return math.prod(
-            len(allowed.values)
-            for name, allowed in self.settings.items()
-            if name.startswith(_KEPT) and isinstance(allowed, Choices)
-        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, ready for JSON."""
@@ -130,6 +124,18 @@ class _Line(BaseModel):
     step: int | float | None = None
     log: bool = False
     when: dict[str, list[Plain] | Plain] = {}
+
+
+def is_searched(allowed: Choices | Range, drawn: Mapping[str, Plain], plain: Mapping[str, Any]) -> bool:
+    """Return whether a setting is searched beside the values drawn before it, or else a recipe's as plain values."""
+    return all((drawn[key] if key in drawn else value_of(plain, key)) in of for key, of in allowed.when.items())
+
+
+def value_of(plain: Mapping[str, Any], name: str) -> Plain:
+    """Return a setting's value by its full name, from a recipe as plain values."""
+    section, _, key = name.rpartition(".")
+    found: Plain = (plain[section] if section else plain)[key]
+    return found
 
 
 def space_names() -> list[str]:
@@ -204,7 +210,7 @@ def _setting(where: str, name: str, written: object) -> Choices | Range:
         return Choices(tuple(dict.fromkeys(_checked(where, name, value) for value in line.choices)), when)
     if line.low is None or line.high is None:
         raise RecipeError(f"{where}: {name} must have both low and high, got {written!r}")
-    if name.startswith(_KEPT):
+    if name.startswith(KEPT):
         raise RecipeError(
             f"{where}: {name} must be a list of choices, as features are kept for each value, got a range. "
             f"Write for instance {name}: [{line.low}, {line.high}]"
@@ -273,9 +279,3 @@ def _drawn(allowed: Choices | Range, generator: random.Random) -> Plain:
     else:
         value = generator.uniform(allowed.low, allowed.high)
     return min(max(round(value), int(allowed.low)), int(allowed.high)) if allowed.whole else value
-
-
-def _value(values: Mapping[str, Any], name: str) -> Any:
-    for part in name.split("."):
-        values = values[part]
-    return values
