@@ -618,6 +618,19 @@ def test_people_are_told_in_a_few_lines(
     assert len(out.splitlines()) < 16
 
 
+def test_the_folder_is_told_as_it_was_named(
+    small_data: Path, space: Path, tmp_path: Path, hollow_model_file: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes search: the folder must be found by these as well."""
+    monkeypatch.chdir(tmp_path)
+    asked = {"changes": [*SMALL, "training.epochs=1"], "space": space, **QUICK, "trials": 2, "jobs": 2}
+    result = soundfold.tune(small_data, recipe="tutorial", out="run", **asked)
+    assert (result.out, result.keep.recipe) == ("run", str(Path("run", "recipe.yaml")))
+    assert result.untuned.out == str(Path("run", "untuned"))
+    assert result.search.trials == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "space.yaml"]
+
+
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], small_data: Path, tmp_path: Path) -> None:
     status = main(["tune", str(small_data), "--space", "netwrok", "--out", str(tmp_path / "run")])
     told = capsys.readouterr()

@@ -83,7 +83,7 @@ def tune(
     searched = load_space(space, settings)
     _check_numbers(trials, minutes, inner, jobs)
     hardware = Hardware(device)
-    folder = choose_out(out, data, settings, resume).absolute()
+    folder = choose_out(out, data, settings, resume)
     check_out(folder, resume=resume, reporter=reporter)
     asked = None if folds is None else [str(fold) for fold in folds]
 
