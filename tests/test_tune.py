@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from conftest import RATE, SMALL, write_folders
 from soundfold.cli import main
 from soundfold.data.splits import fold_splits
 from soundfold.errors import DataError, MissingExtraError, PathError, RecipeError, RunError, SoundfoldError
-from soundfold.evaluation import CvResult, read_predictions
+from soundfold.evaluation import CvResult, TrainResult, read_predictions
 from soundfold.jobs import tuning_end, tuning_trial, tuning_workers
 from soundfold.jobs.reporting import Silent
 from soundfold.jobs.tuning_plan import plan_searches
@@ -616,6 +618,30 @@ def test_people_are_told_in_a_few_lines(
     ):
         assert told in out
     assert len(out.splitlines()) < 16
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")
+def test_the_next_command_that_is_told_makes_a_model_of_the_recipe_to_keep(
+    tuned: tuple[TuneResult, dict[str, Any]],
+    small_data: Path,
+    tmp_path: Path,
+    hollow_model_file: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result, _ = tuned
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small_data, "my sounds")
+    with monkeypatch.context() as patched:
+        patched.setattr("soundfold.jobs.tune.tune", lambda *_, **__: result)
+        assert main(["tune", "my sounds", "--where", "fold=1"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    heading, verb, *words = shlex.split(last)
+    assert (heading, verb) == ("next:", "soundfold")
+    assert main([*words, "--out", "made"]) == 0
+    made = TrainResult.model_validate_json(Path("made", "metrics.json").read_text())
+    assert made.recipe["name"] == "tutorial-tuned"
+    assert made.split.n_train == 12, "of the part that was asked for"
 
 
 def test_the_folder_is_told_as_it_was_named(

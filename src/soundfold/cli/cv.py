@@ -81,4 +81,4 @@ def cv(
     if json_:
         print_json(result.model_dump_json(indent=2))
     else:
-        tell_cv(result, data)
+        tell_cv(result, data, parse_where(where))

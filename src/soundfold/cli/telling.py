@@ -1,6 +1,6 @@
 """Results in words and small tables, for people; `--json` prints the same in full."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from soundfold.cli.next_step import train_on_all
 from soundfold.wording import counted, format_interval, format_percent, on_one_line
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def tell_train(result: "TrainResult") -> None:
     _say(console, f"next:       soundfold predict {result.out} SOUND")
 
 
-def tell_cv(result: "CvResult", data: Path) -> None:
+def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
     """Print what came of a cross-validation of some data, and how to make the model that it speaks of."""
     console = _console()
     several = result.confusion is None
@@ -63,10 +64,11 @@ def tell_cv(result: "CvResult", data: Path) -> None:
     _say(console, f"run:        {result.out}")
     if result.model is not None:
         _say(console, f"model:      {result.model}  the mean of the folds' networks, not calibrated")
-    seeds = f" --seeds {len(result.seeds.seeds)}" if result.seeds else ""
     run = Path(result.out or "")
-    calibrate = f" --calibrate {run}" if result.calibration is not None else ""
-    _say(console, f"next:       soundfold train {data} --all{seeds} --recipe {run / 'recipe.yaml'}{calibrate}")
+    seeds = len(result.seeds.seeds) if result.seeds else 1
+    calibrate = None if result.calibration is None else run
+    following = train_on_all(data, run / "recipe.yaml", where, seeds=seeds, calibrate=calibrate)
+    _say(console, f"next:       {following}")
 
 
 def tell_evaluate(result: "EvaluateResult") -> None:

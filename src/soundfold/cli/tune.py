@@ -1,11 +1,13 @@
 """The verb `soundfold tune`: its options, and how its answer is printed."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soundfold.cli.early import refuse_early
 from soundfold.cli.loading import loading
+from soundfold.cli.next_step import train_on_all
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -25,6 +27,7 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
+from soundfold.wording import on_one_line
 
 if TYPE_CHECKING:
     from soundfold.jobs.tuning_result import TuneResult
@@ -107,11 +110,11 @@ def tune(
     if json_:
         print_json(result.model_dump_json(indent=2))
     else:
-        _tell(result)
+        _tell(result, train_on_all(data, Path(result.keep.recipe), parse_where(where)))
 
 
-def _tell(result: "TuneResult") -> None:
-    """Print what tuning was worth, fold by fold, and which recipe to keep."""
+def _tell(result: "TuneResult", following: str) -> None:
+    """Print what tuning was worth, fold by fold, which recipe to keep, and the command that makes a model of it."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -135,9 +138,10 @@ def _tell(result: "TuneResult") -> None:
         *_of_many(result),
         f"took:   {result.seconds:.1f} s",
         f"run:    {result.out}",
+        f"next:   {following}",
     ]
     for line in lines:
-        console.print(escape(line), soft_wrap=True)
+        console.print(escape(on_one_line(line)), soft_wrap=True)
 
 
 def _of_many(result: "TuneResult") -> list[str]:
