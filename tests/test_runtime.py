@@ -246,7 +246,7 @@ def test_missing_and_foreign_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="run: is no model file and no run. Name one, or train one with"):
         load(tmp_path / "run")
     (tmp_path / "run" / "run.json").write_text("{}")
-    with pytest.raises(ModelFileError, match="holds no finished model. Give its soundfold train --resume"):
+    with pytest.raises(ModelFileError, match="holds no finished model. Continue what made it with --resume$"):
         load(tmp_path / "run")
     for name in ("weights.safetensors", "model.onnx"):
         (tmp_path / "run" / name).write_bytes(b"")

@@ -1,25 +1,14 @@
 """What a folder holds where a finished run was asked for: a run to continue, a search, a ladder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from soundfold.errors import PathError, RunError
 from soundfold.jobs.run_folder import METRICS_NAME
+from soundfold.runtime.run_mark import HOLDERS, continuing, identity_of, is_of_a_run
 from soundfold.wording import natural_order
 
-__all__ = ["check_is_finished", "data_of", "identity_of"]
-
-_OTHERS = {"tune": "a search of soundfold tune's", "ladder": "a ladder with a run a rung"}
-
-
-def identity_of(folder: Path) -> dict[str, Any]:
-    """Return what a folder's work was begun with; empty where it does not say."""
-    try:
-        identity = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return identity if isinstance(identity, dict) else {}
+__all__ = ["check_is_finished", "data_of"]
 
 
 def data_of(folder: Path) -> dict[str, Any]:
@@ -47,37 +36,20 @@ def check_is_finished(folder: Path, mend: str) -> None:
         RunError: its run is not finished.
     """
     verb = identity_of(folder).get("verb")
-    if verb in _OTHERS:
-        told = f"{folder}: is {_OTHERS[verb]}"
+    if verb in HOLDERS:
+        told = f"{folder}: is {HOLDERS[verb]}"
         runs = _runs_in(folder)
         if runs:
             raise PathError(f"{told}. Name a run in it: {', '.join(map(str, runs))}")
-        raise RunError(f"{told} that is not finished. {_continuing(folder)}")
+        raise RunError(f"{told} that is not finished. {continuing(folder)}")
     if (folder / METRICS_NAME).exists():
         return
-    if any((folder / name).exists() for name in ("run.json", "log.csv")):
-        begun = _begun_as(folder)
-        how = "Continue what made it with --resume" if begun is None else _continuing(begun)
-        raise RunError(f"{folder}: is not finished. {how}")
+    if is_of_a_run(folder):
+        raise RunError(f"{folder}: is not finished. {continuing(folder)}")
     runs = _runs_in(folder)
     if runs:
         mend = f"Name a run in it: {', '.join(map(str, runs))}"
     raise PathError(f"{folder}: is no run's folder. {mend}")
-
-
-def _begun_as(folder: Path) -> Path | None:
-    """Return the folder to continue: a fold's or a rung's is the one around it."""
-    around = folder.absolute().parent
-    if identity_of(around).get("verb") in _OTHERS:
-        return around
-    return next((each for each in (folder, around) if "verb" in identity_of(each)), None)
-
-
-def _continuing(folder: Path) -> str:
-    """Return the command that goes on with what a folder's work was begun as."""
-    begun = identity_of(folder)
-    data = f", with the data in {begun['data']}" if isinstance(begun.get("data"), str) else ""
-    return f"Continue it{data}: soundfold {begun['verb']} DATA … --out {folder} --resume"
 
 
 def _runs_in(folder: Path) -> list[Path]:

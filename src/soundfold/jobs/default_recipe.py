@@ -4,10 +4,10 @@ from pathlib import Path
 
 from soundfold.data.store import cache_folder
 from soundfold.errors import PathError
-from soundfold.jobs.begun import identity_of
 from soundfold.jobs.reporting import Reporter
 from soundfold.models import find_weights
 from soundfold.recipe import Recipe, build_recipe, load_recipe
+from soundfold.runtime.run_mark import identity_of
 
 __all__ = ["WITHOUT_WEIGHTS", "WITH_WEIGHTS", "default_recipe"]
 

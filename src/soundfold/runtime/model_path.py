@@ -4,11 +4,13 @@ from pathlib import Path
 
 from soundfold.audio.source import AUDIO_SUFFIXES
 from soundfold.errors import ModelFileError, PathError
+from soundfold.runtime.run_mark import HOLDERS, continuing, identity_of, is_of_a_run
+from soundfold.wording import natural_order
 
 __all__ = ["find_model"]
 
 _NAME = "model.onnx"
-_RUN = "run.json"  # stands in every folder of a run, from its first moment
+_FINISHED = "metrics.json"  # stands in the folder of a run that is
 
 
 def find_model(path: Path) -> Path:
@@ -35,15 +37,35 @@ def find_model(path: Path) -> Path:
     model = path / _NAME
     if model.is_file():
         return model
-    folds = sorted(part.parent.name for part in path.glob(f"fold*/{_NAME}"))
+    raise ModelFileError(f"{path}: {_what_else(path)}")
+
+
+def _what_else(path: Path) -> str:
+    """Return what a folder without a model file is in its place, and what to do about it."""
+    verb, finished = identity_of(path).get("verb"), (path / _FINISHED).is_file()
+    training = f"soundfold train DATA --all --recipe {path / 'recipe.yaml'}"
+    if verb in HOLDERS:
+        inner = _with_models(path, "*/fold*")
+        if verb == "tune" and finished:
+            other = f". Or name a fold's model: {inner[0]}" if inner else ""
+            return f"is {HOLDERS[verb]}, which keeps a recipe. Train the model to use with: {training}{other}"
+        if verb == "ladder" and inner:
+            return f"is {HOLDERS[verb]}. Name the model of a rung's fold: {inner[0]}"
+        return f"is {HOLDERS[verb]} that is not finished. {continuing(path)}"
+    folds = _with_models(path, "fold*")
+    if folds and (finished or verb is None):
+        return (
+            f"is a cross-validation with a model a fold. Name one ({folds[0]}), or train the one to use with: "
+            f"{training}. Their mean is made by the command that made the run, with --out {path} --ensemble --resume"
+        )
     if folds:
-        raise ModelFileError(
-            f"{path}: is a cross-validation with a model a fold. Name one ({path / folds[0]}), or train the one to use "
-            f"with: soundfold train DATA --all --recipe {path / 'recipe.yaml'}. Their mean is made by the "
-            f"command that made the run, with --out {path} --ensemble --resume"
-        )
-    if not (path / _RUN).is_file():
-        raise ModelFileError(
-            f"{path}: is no model file and no run. Name one, or train one with: soundfold train DATA --out RUN"
-        )
-    raise ModelFileError(f"{path}: holds no finished model. Give its soundfold train --resume, or name a model file")
+        return f"is a cross-validation that is not finished. {continuing(path)}. Or name a fold's model: {folds[0]}"
+    if is_of_a_run(path):
+        return f"holds no finished model. {continuing(path)}"
+    return "is no model file and no run. Name one, or train one with: soundfold train DATA --out RUN"
+
+
+def _with_models(folder: Path, pattern: str) -> list[Path]:
+    """Return the folders inside a folder that hold a model file, as people count."""
+    found = [str(model.parent.relative_to(folder)) for model in folder.glob(f"{pattern}/{_NAME}")]
+    return [folder / name for name in natural_order(found)]

@@ -1,0 +1,50 @@
+"""The mark of a run, `run.json`: what a folder's work was begun with, and the command that goes on with it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["HOLDERS", "begun_in", "continuing", "identity_of", "is_of_a_run"]
+
+_NAME = "run.json"  # stands in every folder of a run, from its first moment
+_PARTS = "log.csv"  # and this in that of each training, a fold's too
+
+HOLDERS = {"tune": "a search of soundfold tune's", "ladder": "a ladder with a run a rung"}
+"""Verbs whose work is no run and holds several, each with what it is called."""
+
+
+def identity_of(folder: Path) -> dict[str, Any]:
+    """Return what a folder's work was begun with; empty where it does not say."""
+    try:
+        identity = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return identity if isinstance(identity, dict) else {}
+
+
+def is_of_a_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run or of a part of one, such as a fold, finished or not."""
+    return any((folder / name).is_file() for name in (_NAME, _PARTS))
+
+
+def begun_in(folder: Path) -> Path | None:
+    """Return the folder whose command made a folder of a run: of a part, the whole's; None where nothing tells.
+
+    A fold's folder lies in its cross-validation's, a rung's in its ladder's, a tuned fold's two levels below its
+    search's.
+    """
+    if identity_of(folder).get("verb") == "train":  # which is a part of nothing, wherever it was put
+        return folder
+    above = folder.absolute().parents[:2]
+    holder = next((place for place in reversed(above) if identity_of(place).get("verb") in HOLDERS), None)
+    return holder or next((place for place in (folder, *above) if "verb" in identity_of(place)), None)
+
+
+def continuing(folder: Path) -> str:
+    """Return the sentence that names the command by which a folder of a run is finished."""
+    whole = begun_in(folder)
+    if whole is None:
+        return "Continue what made it with --resume"
+    begun = identity_of(whole)
+    data = f", with the data in {begun['data']}" if isinstance(begun.get("data"), str) else ""
+    return f"Continue it{data}: soundfold {begun['verb']} DATA … --out {whole} --resume"

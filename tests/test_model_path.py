@@ -1,0 +1,78 @@
+"""What is told of a folder without a model file: what it is, and the command that makes a model of it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from soundfold.errors import ModelFileError
+from soundfold.runtime import load
+
+pytestmark = pytest.mark.runtime
+
+
+def a_run(folder: Path, verb: str, *files: str) -> Path:
+    """Write what work of a verb leaves in its folder, hollow."""
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"verb": verb, "data": "/sounds"}))
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("verb", "files", "asked", "told"),
+    [
+        ("train", ["log.csv"], "", "holds no finished model. {continue}"),
+        ("train", ["seed0/log.csv"], "seed0", "holds no finished model. {continue}"),
+        ("cv", ["fold1/log.csv"], "", "holds no finished model. {continue}"),
+        ("cv", ["fold1/log.csv"], "fold1", "holds no finished model. {continue}"),
+        (
+            "cv", ["fold10/model.onnx", "fold2/model.onnx"], "",
+            "is a cross-validation that is not finished. {continue}. Or name a fold's model: {run}/fold2",
+        ),
+        (
+            "cv", ["metrics.json", "fold10/model.onnx", "fold2/model.onnx"], "",
+            "is a cross-validation with a model a fold. Name one ({run}/fold2), or train the one to use with: "
+            "soundfold train DATA --all --recipe {run}/recipe.yaml. Their mean is made by the command that made the "
+            "run, with --out {run} --ensemble --resume",
+        ),
+        ("tune", ["search.log"], "", "is a search of soundfold tune's that is not finished. {continue}"),
+        (
+            "tune", ["untuned/fold1/model.onnx"], "",
+            "is a search of soundfold tune's that is not finished. {continue}",
+        ),
+        ("tune", ["tuned/fold_1/log.csv"], "tuned/fold_1", "holds no finished model. {continue}"),
+        (
+            "tune", ["metrics.json"], "",
+            "is a search of soundfold tune's, which keeps a recipe. Train the model to use with: "
+            "soundfold train DATA --all --recipe {run}/recipe.yaml",
+        ),
+        (
+            "tune", ["metrics.json", "tuned/fold_1/model.onnx", "untuned/fold1/model.onnx"], "",
+            "is a search of soundfold tune's, which keeps a recipe. Train the model to use with: "
+            "soundfold train DATA --all --recipe {run}/recipe.yaml. Or name a fold's model: {run}/tuned/fold_1",
+        ),
+        (
+            "ladder", ["probe/fold1/model.onnx"], "",
+            "is a ladder with a run a rung. Name the model of a rung's fold: {run}/probe/fold1",
+        ),
+        ("ladder", ["probe/log.csv"], "", "is a ladder with a run a rung that is not finished. {continue}"),
+    ],
+)  # fmt: skip
+def test_a_folder_without_a_model_names_the_command_that_it_is_of(
+    verb: str, files: list[str], asked: str, told: str, tmp_path: Path
+) -> None:
+    run = a_run(tmp_path / "run", verb, *files)
+    go_on = f"Continue it, with the data in /sounds: soundfold {verb} DATA … --out {run} --resume"
+    with pytest.raises(ModelFileError) as caught:
+        load(run / asked)
+    assert str(caught.value) == f"{run / asked}: {told.replace('{continue}', go_on).replace('{run}', str(run))}"
+
+
+def test_a_training_inside_a_search_s_folder_is_continued_by_itself(tmp_path: Path) -> None:
+    mine = a_run(a_run(tmp_path / "search", "tune") / "model", "train", "log.csv")
+    with pytest.raises(ModelFileError, match=f"soundfold train DATA … --out {re.escape(str(mine))} --resume$"):
+        load(mine)
