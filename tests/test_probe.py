@@ -117,6 +117,26 @@ def test_other_weights_are_other_features(small_data: Path, weights: Path, tmp_p
     assert build_feature_cache(store, recipe, weights=weights) in folders
 
 
+def test_three_views_are_taken_from_four_that_are_kept_and_the_network_is_not_asked(
+    small_data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three, four = (load_recipe("probe", [*SHORT, f"features.views={views}"]) for views in (3, 4))
+    stores = [open_store(read_clips(small_data), three.sound, cache=tmp_path / name) for name in ("a", "b")]
+    asked = build_feature_cache(stores[0], three, weights=weights)
+    whole = build_feature_cache(stores[1], four, weights=weights)
+    monkeypatch.setattr(Embedding, "forward", lambda *_: pytest.fail("the network was asked"))
+    cut = build_feature_cache(stores[1], three, weights=weights)
+    assert cut != whole
+    assert (cut / "values.bin").read_bytes() == (asked / "values.bin").read_bytes()
+    one, other = open_feature_cache(cut), open_feature_cache(asked)
+    assert one.shape == other.shape
+    rows = np.arange(len(one))
+    for found, expected in zip(one.statistics(rows, per_band=True), other.statistics(rows, per_band=True), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for name in ("clip", "before", "after", "weight"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
 def test_the_head_is_the_mean_of_a_regression_a_view(
     small_data: Path, changes: list[str], cache: Path, tmp_path: Path
 ) -> None:

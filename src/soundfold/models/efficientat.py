@@ -125,7 +125,8 @@ class EfficientAT(nn.Module):
         Each errs in its own way: the embedding, its square root taken with the sign, as single values stand out; the
         logits, which name AudioSet's classes, as long as the published head is in place; the mean of the last
         residual block, which has few values; and, as a fourth, the means of the two blocks before the last stage,
-        which know less of AudioSet's classes and more of how a sound is made.
+        which know less of AudioSet's classes and more of how a sound is made. The first three are the same however many
+        are asked for.
 
         Args:
             spectrogram: (batch, 1, 128, frames), or what the blocks before gave where `features` has lost its first.

@@ -142,24 +142,9 @@ def build_feature_cache(
     The folder stands beside the store's samples, is named after everything that decides its values, and appears in one
     step when it is whole.
     """
-    kept_blocks = recipe.model.kept_blocks
-    if not kept_blocks and recipe.features.kind != "embedding":
+    if not recipe.model.kept_blocks and recipe.features.kind != "embedding":
         weights = None  # they learn, and are no part of the front end
-    # what has nothing to do with the values is left out: the same ones would be computed anew, and kept beside these
-    spared = {"deltas", "weights"}
-    if recipe.features.kind != "embedding" or recipe.features.views == 3:
-        spared.add("views")
-    decides: dict[str, object] = {
-        "format": _FORMAT,
-        "store": store.identity,
-        "sound": recipe.sound.model_dump(),
-        "features": recipe.features.model_dump(exclude=spared),
-        "weights": None if weights is None else weights_digest(weights),
-    }
-    if kept_blocks:
-        decides["blocks"] = [recipe.model.name, kept_blocks]
-    name = hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=8).hexdigest()
-    folder = store.folder / f"features-{name}"
+    folder = _folder(store, recipe, weights)
     if _is_whole(folder):
         return folder
     with FileLock(store.folder / "features.lock"):
@@ -169,12 +154,36 @@ def build_feature_cache(
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
             try:
-                _compute(store, recipe, weights, part, device or torch.device("cpu"), on_progress)
+                wider = _folder(store, recipe, weights, views=4)
+                if recipe.features.kind == "embedding" and _is_whole(wider):
+                    _cut(open_feature_cache(wider), build_front_end(recipe).shape, part)
+                else:
+                    _compute(store, recipe, weights, part, device or torch.device("cpu"), on_progress)
                 part.rename(folder)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)  # a full disk should not stay full of what cannot be used
                 raise
     return folder
+
+
+def _folder(store: WaveformStore, recipe: Recipe, weights: Path | None, views: int | None = None) -> Path:
+    """Return where features are kept; `views` in place of the recipe's."""
+    count = views or recipe.features.views
+    # what has nothing to do with the values is left out: the same ones would be computed anew, and kept beside these
+    spared = {"deltas", "weights"}
+    if recipe.features.kind != "embedding" or count == 3:
+        spared.add("views")
+    decides: dict[str, object] = {
+        "format": _FORMAT,
+        "store": store.identity,
+        "sound": recipe.sound.model_dump(),
+        "features": recipe.features.model_copy(update={"views": count}).model_dump(exclude=spared),
+        "weights": None if weights is None else weights_digest(weights),
+    }
+    if recipe.model.kept_blocks:
+        decides["blocks"] = [recipe.model.name, recipe.model.kept_blocks]
+    name = hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return store.folder / f"features-{name}"
 
 
 def open_feature_cache(folder: Path) -> FeatureCache:
@@ -262,9 +271,25 @@ def _compute(
         os.fsync(file.fileno())
     store.forget_pages()
     before, after = silence // 2 // hop, (silence - silence // 2) // hop
-    columns = (clip, before, after, length - silence, low, step, total, squares)
+    _keep_columns(folder, front_end.shape, (clip, before, after, length - silence, low, step, total, squares))
+
+
+def _cut(kept: FeatureCache, shape: tuple[int, int, int], folder: Path) -> None:
+    """Keep the first views of embeddings that are kept with one more, in place of asking the network again."""
+    with (folder / "values.bin").open("wb") as file:
+        for first in range(0, len(kept), _BATCH):
+            rows = np.arange(first, min(first + _BATCH, len(kept)))
+            file.write(kept.gather(rows)[:, :, : shape[1]].numpy().astype("<f4", copy=False).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    total, squares = kept.total[:, : shape[1]], kept.squares[:, : shape[1]]
+    columns = (kept.clip, kept.before, kept.after, kept.weight, kept.low, kept.step, total, squares)
+    _keep_columns(folder, shape, columns)
+
+
+def _keep_columns(folder: Path, shape: tuple[int, int, int], columns: tuple[np.ndarray, ...]) -> None:
     with (folder / "windows.npz").open("wb") as file:
         named = dict(zip(_COLUMNS, columns, strict=True))
-        np.savez(file, shape=np.array(front_end.shape), **named)  # type: ignore[arg-type]
+        np.savez(file, shape=np.array(shape), **named)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
