@@ -55,6 +55,7 @@ def a_run(folder: Path, verb: str, *files: str) -> Path:
             "is a search of soundfold tune's, which keeps a recipe. Train the model to use with: "
             "soundfold train DATA --all --recipe {run}/recipe.yaml. Or name a fold's model: {run}/tuned/fold_1",
         ),
+        ("tune", ["tuned/fold_1/model.onnx"], "tuned", "holds a model a fold. Name one: {run}/tuned/fold_1"),
         (
             "ladder", ["probe/fold1/model.onnx"], "",
             "is a ladder with a run a rung. Name the model of a rung's fold: {run}/probe/fold1",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from soundfold.audio.source import AUDIO_SUFFIXES
 from soundfold.errors import ModelFileError, PathError
-from soundfold.runtime.run_mark import HOLDERS, continuing, identity_of, is_of_a_run
+from soundfold.runtime.run_mark import HOLDERS, begun_in, continuing, identity_of, is_of_a_run
 from soundfold.wording import natural_order
 
 __all__ = ["find_model"]
@@ -53,6 +53,8 @@ def _what_else(path: Path) -> str:
             return f"is {HOLDERS[verb]}. Name the model of a rung's fold: {inner[0]}"
         return f"is {HOLDERS[verb]} that is not finished. {continuing(path)}"
     folds = _with_models(path, "fold*")
+    if folds and verb is None and begun_in(path) is not None:  # what a search tuned
+        return f"holds a model a fold. Name one: {folds[0]}"
     if folds and (finished or verb is None):
         return (
             f"is a cross-validation with a model a fold. Name one ({folds[0]}), or train the one to use with: "
