@@ -15,7 +15,7 @@ import soundfold
 from conftest import RATE, SMALL, tone
 from soundfold.cli import main
 from soundfold.data import by_recording, fold_splits, random_split, read_clips
-from soundfold.errors import DataError, PathError, RunError, SoundfoldError
+from soundfold.errors import DataError, RunError
 from soundfold.evaluation import CvResult, TrainResult, predictions_table, read_predictions, score
 from soundfold.evaluation.multi_label import average_precisions
 from soundfold.evaluation.report import surest_mistakes
