@@ -70,13 +70,13 @@ place, 8.4; the same in parts that fit the cache, 9.2; the few numbers a channel
 eight channels and no stride, half a millisecond won in its convolutions and 0.8 lost in rearranging.
 
 The most that was found: ReLU and batch normalisation as one operation in loops that numba compiles, which take a fifth
-of torch's time on maps that lie in the cache. In the step, where they do not, they bring 9.0 ms to 7.7 (one thread: 13.5
-to 11.1; in float32 10.3 to 8.9; the network of `scratch` in batches of 32 from 39 to 33), and a training of 12 epochs
-from 1,240 to 1,470 clips/s. They are not in the package: the first training would compile for twelve seconds and each
-import for half a second, more than most would win; two folds side by side fell to a third, as numba's threads and
-torch's take the cores from each other; and numba follows new versions of Python and numpy months later. What prepares a batch
-takes 1.8 ms (one thread: 3.2) in passes of which none is faster in another form that torch has: rolled by copies in
-place of a gather, laid out and rounded at once, standardised in place.
+of torch's time on maps that lie in the cache. In the step, where they do not, they bring 9.0 ms to 7.7 (one thread:
+13.5 to 11.1; in float32 10.3 to 8.9; the network of `scratch` in batches of 32 from 39 to 33), and a training of 12
+epochs from 1,240 to 1,470 clips/s. They are not in the package: the first training would compile for twelve seconds and
+each import for half a second, more than most would win; two folds side by side fell to a third, as numba's threads and
+torch's take the cores from each other; and numba follows new versions of Python and numpy months later. What prepares
+a batch takes 1.8 ms (one thread: 3.2) in passes of which none is faster in another form that torch has: rolled by
+copies in place of a gather, laid out and rounded at once, standardised in place.
 """
 
 
