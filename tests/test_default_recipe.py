@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import SMALL
 
 import soundfold
+from conftest import SMALL
 from soundfold.errors import RecipeError
 from soundfold.jobs.default_recipe import default_recipe
 from soundfold.models.pretrained import PUBLISHED, WEIGHTS_VARIABLE
