@@ -188,12 +188,12 @@ def test_a_stack_refuses_and_trains_step_by_step(job: FitJob, tmp_path: Path, mo
     [
         (
             "probe",
-            "with features.kind = embedding, whose values are computed once and kept, got waveform. Leave it out",
+            "with features.kind = embedding, whose values are computed once and kept, got waveform. Say",
         ),
         ("mfcc", "with training.optimizer = lbfgs, which hears every clip once and as it is, got waveform"),
         (
             "finetune",
-            "with model.kept_blocks = 9, whose answers are computed once and kept, got waveform. Leave it out",
+            "with model.kept_blocks = 9, whose answers are computed once and kept, got waveform. Say",
         ),
     ],
 )
