@@ -9,7 +9,7 @@ References:
 """
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,9 @@ class Texture(nn.Module):
 
     Attributes:
         size: number of values.
+        views: the first value and the end of each of five kinds of them, which are best judged apart: moments and steps
+            of bands, their modulation, ripples of the mean, ripples of what varies, correlations. Few bands have none
+            of some.
 
     >>> Texture((1, 96, 400), 0.01).size
     1608
@@ -75,8 +78,11 @@ class Texture(nn.Module):
         above = torch.triu_indices(len(self.fewer), len(self.fewer), 1)
         self.register_buffer("pairs", above[0] * len(self.fewer) + above[1], persistent=False)
         self.register_buffer("ripples", _ripples(n_mels), persistent=False)
-        rows = bands * (5 + modulations.shape[1]) + len(self.ripples) // 2 * (1 + modulations.shape[1])
-        self.size = channels * (rows + len(self.pairs))
+        beats, ripples = modulations.shape[1], len(self.ripples) // 2
+        counts = (5 * bands, bands * beats, ripples, ripples * beats, len(self.pairs))
+        ends = list(accumulate(channels * count for count in counts))
+        self.size = ends[-1]
+        self.views = [(first, end) for first, end in pairwise([0, *ends]) if end > first]
 
     @in_full_precision
     def forward(self, features: Tensor) -> Tensor:

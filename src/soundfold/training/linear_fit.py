@@ -80,7 +80,7 @@ def fit_head(network: LinearNet, classifier: Classifier, job: FitJob, cache: Fea
             batch = classifier.prepare(cache.gather(rows[begin : begin + _BATCH]))
             values[begin : begin + _BATCH] = network.pooled(batch).numpy()
     front_end = classifier.features
-    views = front_end.views if isinstance(front_end, Embedding) else [(0, values.shape[1])]
+    views = front_end.views if isinstance(front_end, Embedding) else network.views
     centre, spread = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if network.pool != "none":  # means and deviations differ in size, and the weights' size is what `c` holds down
         # what hardly varies here, rounding noise at the worst, must not shout when it varies elsewhere
