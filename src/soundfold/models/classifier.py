@@ -121,12 +121,12 @@ def _build_network(recipe: Recipe, front_end: FrontEnd, n_labels: int, weights: 
     channels = recipe.sound.channels * (recipe.features.deltas + 1)
     hop_s = hop_of(front_end, recipe) / recipe.sound.sample_rate
     if recipe.model.name == "linear":
-        return LinearNet((channels, *shape[1:]), n_labels, recipe.model.pool, hop_s)
+        return LinearNet((channels, *shape[1:]), n_labels, recipe.model.pool, hop_s, apart=recipe.model.texture_apart)
     if recipe.model.name == "residual":
         network = ResidualNet(channels, n_labels, recipe.model.width, recipe.model.dropout)
         if not recipe.model.texture:
             return network
-        regression = LinearNet((channels, *shape[1:]), n_labels, "texture", hop_s)
+        regression = LinearNet((channels, *shape[1:]), n_labels, "texture", hop_s, apart=recipe.model.texture_apart)
         return TexturedNet(network, regression, hop_s, recipe.model.texture_say)
     if recipe.model.name.startswith(TIMM_PREFIX):
         return build_backbone(recipe, (channels, *shape[1:]), n_labels, weights)

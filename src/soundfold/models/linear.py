@@ -20,6 +20,7 @@ class LinearNet(nn.Module):
         pool: none: every value counts; mean_std: of each row its mean and its deviation over time, so that it does not
             matter when in the window a sound is heard; texture: the statistics of `Texture`.
         hop_s: seconds from one frame to the next; texture alone needs it.
+        apart: of texture, each kind of statistics has a regression of its own.
 
     Attributes:
         views: the first value and the end of each part of the values that has a regression of its own; the layer is the
@@ -32,13 +33,15 @@ class LinearNet(nn.Module):
         n_labels: int,
         pool: Literal["none", "mean_std", "texture"] = "none",
         hop_s: float = math.nan,
+        *,
+        apart: bool = False,
     ) -> None:
         super().__init__()
         channels, bands, frames = shape
         self.pool = pool
         self.texture = Texture(shape, hop_s) if pool == "texture" else None
         values = self.texture.size if self.texture else channels * bands * (frames if pool == "none" else 2)
-        self.views = self.texture.views if self.texture else [(0, values)]
+        self.views = self.texture.views if self.texture and apart else [(0, values)]
         self.head = nn.Linear(values, n_labels)
 
     def pooled(self, features: Tensor) -> Tensor:

@@ -40,6 +40,10 @@ class ModelRecipe(Section):
     texture_say: float = Field(
         0.8, ge=0, le=1, description="model.texture: the regression's part in the mean of both logits"
     )
+    texture_apart: bool = Field(
+        False,
+        description="of texture, here or in model.pool: each of five kinds of statistics has a regression of its own",
+    )
     pool: Literal["none", "mean_std", "texture"] = Field(
         "none",
         description="linear: none: a weight a value; mean_std: a weight each for a row's mean and deviation over time; "

@@ -86,6 +86,9 @@ def fit_head(network: LinearNet, classifier: Classifier, job: FitJob, cache: Fea
         # what hardly varies here, rounding noise at the worst, must not shout when it varies elsewhere
         centre, spread = standardise(values, least=_LEAST_SPREAD)
     weights, bias = fit_views(values, views, labels, weight, network.head.out_features, job.recipe.training.c)
+    if network.pool == "texture":
+        # kinds of statistics err apart, so together they know more than one does, whose sureness a mean would have
+        weights, bias = weights * len(views) ** 0.5, bias * len(views) ** 0.5
     weights = weights / spread
     bias = bias - weights @ centre
     with torch.no_grad():
