@@ -1,6 +1,7 @@
 """Texture: statistics that hold for the whole of a sound, the regression on them, and the network it answers beside."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,42 @@ def test_a_clips_answer_does_not_depend_on_its_neighbours() -> None:
     torch.testing.assert_close(TEXTURE(batch)[1:2], TEXTURE(batch[1:2]))
 
 
+@pytest.mark.parametrize(("shape", "hop_s"), [((1, MELS, FRAMES), HOP_S), ((2, 64, 345), 0.0116), ((1, 4, 2), 0.5)])
+def test_kinds_follow_one_another_and_leave_nothing_out(shape: tuple[int, int, int], hop_s: float) -> None:
+    texture = Texture(shape, hop_s)
+    assert texture.views[0][0] == 0
+    assert texture.views[-1][1] == texture.size
+    assert all(end == first for (_, end), (first, _) in pairwise(texture.views))
+    assert all(end > first for first, end in texture.views)
+
+
+def test_what_lasts_all_through_a_clip_moves_two_kinds_and_what_varies_the_other_three() -> None:
+    tilt = torch.linspace(0, 3, MELS)[:, None] ** 2
+    plain, tilted = TEXTURE(noise() + 6), TEXTURE(noise() + 6 + tilt)
+    moved = [bool((plain - tilted)[:, first:end].abs().max() > 1e-3) for first, end in TEXTURE.views]
+    assert moved == [True, False, True, False, False]
+
+
+def test_kinds_judged_apart_answer_as_well_and_are_given_more_each(small_data: Path, tmp_path: Path) -> None:
+    common = {"test_fold": 3, "cache": tmp_path / "cache"}
+    learned = {}
+    for apart in ("true", "false"):
+        run, changes = tmp_path / apart, [*TINY, f"model.texture_apart={apart}"]
+        result = soundfold.train(small_data, recipe="texture", changes=changes, out=run, **common)
+        assert result.accuracy is not None
+        assert result.accuracy > 0.8
+        assert any("equals torch" in note for note in result.notes)
+        learned[apart] = load_file(run / "weights.safetensors")["network.head.weight"]
+    recipe = load_recipe("texture", TINY)
+    network = build_classifier(recipe, 2, seed=0).network
+    views = network.texture.views
+    assert len(views) > 1
+    for first, end in views:
+        # a kind alone must explain what all of them explain together: it is given more, and a mean takes it back
+        assert learned["true"][:, first:end].norm() > learned["false"][:, first:end].norm() / len(views) ** 0.5
+    assert not torch.allclose(learned["true"], learned["false"], atol=1e-4)
+
+
 def test_the_preset_goes_all_the_way(small_data: Path, tmp_path: Path) -> None:
     result = soundfold.train(
         small_data, recipe="texture", changes=TINY, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
@@ -157,7 +194,8 @@ def test_the_regression_is_that_of_the_preset_and_stays(small_data: Path, tmp_pa
     """However many epochs the network learns, before a break or after it, what was fitted before does not move."""
     same = [*SCRATCH, "crop=start", "place=centre"]
     common = {"test_fold": 3, "cache": tmp_path / "cache"}
-    soundfold.train(small_data, recipe="texture", changes=TINY, out=tmp_path / "one", **common)
+    apart = [*TINY, "model.texture_apart=true", f"training.c={load_recipe('scratch').training.c}"]
+    soundfold.train(small_data, recipe="texture", changes=apart, out=tmp_path / "one", **common)
     for epochs in (1, 3):
         run = tmp_path / f"run{epochs}"
         soundfold.train(small_data, recipe="scratch", changes=same, epochs=epochs, out=run, **common)
