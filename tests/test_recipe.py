@@ -207,7 +207,7 @@ def test_empty_file_is_all_defaults(tmp_path: Path) -> None:
 
 
 def test_a_kept_recipe_lacks_nothing_that_came_later() -> None:
-    whole = load_recipe("scratch").as_dict()
+    whole = load_recipe("texture").as_dict()
     earlier = {**whole, "model": {key: value for key, value in whole["model"].items() if key != "texture_say"}}
     assert with_defaults(earlier) == whole
     later = {**whole, "model": {**whole["model"], "not_yet": 1}}
