@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import soundfold
+from chance_weights import write_chance_weights
 from soundfold.augment.decibels import per_db
 from soundfold.augment.equaliser import add_level
 from soundfold.data import open_store, read_clips
@@ -17,7 +17,7 @@ from soundfold.evaluation import read_predictions
 from soundfold.export.refill import fold_batch_norm
 from soundfold.features.audioset_mel import audioset_mel
 from soundfold.jobs.weighting import clip_weights
-from soundfold.models import Classifier, EfficientAT, ProbedNetwork, build_classifier, build_efficientat
+from soundfold.models import Classifier, EfficientAT, ProbedNetwork, build_classifier
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import FitJob, Hardware, build_feature_cache, fit, open_feature_cache
 from soundfold.training.stages import freeze_stages
@@ -29,19 +29,7 @@ QUIET = ("time_shift=0", "place=centre", "frequency_masks=0", "time_masks=0")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "chance.safetensors"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build_efficientat("mn04")
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = 1.0
-                torch.nn.init.uniform_(module.bias, -0.1, 0.1)  # no two alike, so that none can be taken for another
-            elif isinstance(module, torch.nn.Linear):
-                torch.nn.init.normal_(module.weight, 0.0, 0.05)
-        network.train()(torch.randn(16, 1, 128, 50))  # statistics that make something of a sound
-        save_file(network.state_dict(), path)
-    return path
+    return write_chance_weights(tmp_path_factory.mktemp("weights") / "chance.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +62,18 @@ def answers(job: FitJob) -> np.ndarray:
 
 
 def test_begins_at_the_answer_of_the_probe(small_data: Path, weights: Path, cache: Path, tmp_path: Path) -> None:
-    for views, kept_blocks in ((3, (0, 13)), (4, (0, 11))):
-        probe = load_recipe("probe", ["length_s=0.5", f"views={views}"])
+    for views, kept_blocks, fit_ in ((3, (0, 13), "logistic"), (4, (0, 11), "discriminant")):
+        probe = load_recipe("probe", ["length_s=0.5", f"views={views}", f"head_fit={fit_}"])
         expected = answers(job_of(probe, small_data, cache, weights, tmp_path / f"probe{views}"))
         assert expected.std() > 0.1
         for blocks in kept_blocks:
-            changes = ["start=probe", f"views={views}", f"kept_blocks={blocks}", "weighting=recordings"]
+            changes = [
+                "start=probe",
+                f"views={views}",
+                f"kept_blocks={blocks}",
+                "weighting=recordings",
+                f"head_fit={fit_}",
+            ]
             recipe = load_recipe("tutorial", [*AUDIOSET, *QUIET, *changes, "epochs=1", "lr=1e-9"])
             found = answers(job_of(recipe, small_data, cache, weights, tmp_path / f"{views}-{blocks}"))
             np.testing.assert_allclose(found, expected, atol=2e-3)

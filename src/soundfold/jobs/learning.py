@@ -43,6 +43,7 @@ from soundfold.training import (
     Hardware,
     clip_probabilities,
     fit,
+    forget_trial,
     give_back_freed_memory,
     open_feature_cache,
     save_tensors,
@@ -95,6 +96,8 @@ def learn_split(
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
     job = job_of(prepared, split, recipe, folder)
+    if job.on_trial:
+        reporter.note(f"{what}: a trial first, on four fifths of the recordings")  # as long as the training itself
     fitted = fit(job, hardware, lambda record: reporter.epoch(what, record, recipe.training.epochs))
     reporter.note(f"{what}: trained, writing the model file")  # for seconds nothing else is told
     give_back_freed_memory()  # the export needs its own
@@ -137,12 +140,14 @@ def learn_split(
             "seconds": time.perf_counter() - started,
             "notes": (
                 *result.notes,
+                *(() if fitted.trial is None else (str(fitted.trial),)),
                 f"model.onnx {proof_in_words(difference, probes)}",
             ),
         }
     )
     write_text(finished, result.model_dump_json(indent=2) + "\n")
     (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+    forget_trial(folder)
     return result
 
 
@@ -178,6 +183,7 @@ def job_of(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> Fi
         held_out_labels=targets[split.test],
         folder=folder,
         train_weights=clip_weights(prepared.clips, split.train, recipe.training.weighting),
+        train_recordings=pd.factorize(prepared.clips.table["group"].iloc[split.train])[0],
         weights_file=prepared.weights,
         store=prepared.store if recipe.augment.domain == "waveform" else None,
         backgrounds=prepared.backgrounds,

@@ -165,7 +165,8 @@ class _Attempt:
             TrialPruned: it lags behind what earlier trials had reached at the same point.
         """
         epochs = recipe.training.epochs
-        often = recipe.training.model_copy(update={"validate_every": max(1, epochs // _TENTHS)})
+        # the inner folds are trial enough: they ask for the network that learned, and not for what it began as
+        often = recipe.training.model_copy(update={"validate_every": max(1, epochs // _TENTHS), "trial": False})
         looking = recipe.model_copy(update={"training": often})
         for number, split in enumerate(inner):
             place = folder / f"inner{number + 1}"

@@ -34,9 +34,15 @@ class TrainingRecipe(Section):
         1, ge=1, le=65_536, description="batches a step; its loss is the mean over the clips of all of them"
     )
     optimizer: Literal["adam", "adamw", "sgd", "lbfgs"] = Field(
-        "adam", description="the optimiser; lbfgs: logistic regression solved in one go, for model.name = linear"
+        "adam",
+        description="the optimiser; lbfgs: a head fitted in one go, see head_fit, for model.name = linear",
     )
-    c: float = Field(0.01, gt=0, le=1e6, description="lbfgs: weight of the data against the size of the weights")
+    head_fit: Literal["logistic", "discriminant"] = Field(
+        "logistic",
+        description="how a linear head is fitted in one go; logistic: regression, see c; discriminant: linear "
+        "discriminant analysis, shrunk and as sure as recordings that it has not met allow",
+    )
+    c: float = Field(0.01, gt=0, le=1e6, description="logistic: weight of the data against the size of the weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: Nesterov's momentum; 0: none")
     weight_decay: float = Field(
         0.0, ge=0, le=10, description="adamw, sgd: weights shrink by rate times this; biases and normalisation do not"
@@ -68,6 +74,11 @@ class TrainingRecipe(Section):
     )
     anchor: float = Field(
         0.0, ge=0, le=100, description="weight of half the squared distance to the starting weights in the loss"
+    )
+    trial: bool = Field(
+        False,
+        description="for model.start = probe: learn on only if that pays on a fifth of the training recordings that a "
+        "first training leaves out; else the network stays as it began",
     )
     clip_norm: float = Field(0.0, ge=0, le=1e6, description="largest norm of a step's gradient; 0: any")
     average: float = Field(

@@ -7,6 +7,7 @@ from soundfold.training.host import give_back_freed_memory
 from soundfold.training.launch import Fitted, Hardware, fit, is_main_process, take_part
 from soundfold.training.loop import CHECKPOINT_NAME, FitJob, epoch_generator, fit_in_process
 from soundfold.training.scoring import clip_probabilities
+from soundfold.training.trial import forget_trial
 
 __all__ = [
     "CHECKPOINT_NAME",
@@ -22,6 +23,7 @@ __all__ = [
     "epoch_generator",
     "fit",
     "fit_in_process",
+    "forget_trial",
     "give_back_freed_memory",
     "is_main_process",
     "load_checkpoint",

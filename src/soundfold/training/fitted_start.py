@@ -1,11 +1,12 @@
-"""What of a network is fitted in one go before its training begins: a linear layer, by logistic regression.
+"""What a network is before its training begins: its pretrained weights, and what is fitted in one go, a linear layer.
 
 A network that begins at the answer of the preset `probe` has a pretrained network's views under that layer. The views
 of all windows are computed once and kept beside the features; every fold and every seed begins from them.
 """
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +15,58 @@ from filelock import FileLock
 from torch import Tensor
 
 from soundfold.atomic import replacing
-from soundfold.models import Classifier, ProbedNetwork, TexturedNet
-from soundfold.training.feature_cache import FeatureCache
+from soundfold.models import Classifier, ProbedNetwork, TexturedNet, build_classifier
+from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
 from soundfold.training.fitting import FitJob
-from soundfold.training.linear_fit import fit_head, fit_views, standardise, training_windows
+from soundfold.training.history import EpochRecord
+from soundfold.training.linear_fit import fit_head, leave_fitted, solve, standardise, training_windows
 
-__all__ = ["begin_fitted"]
+__all__ = ["begin_classifier", "heard_windows", "leave_as_begun"]
 
 _BATCH = 64
 
 
-def begin_fitted(classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
-    """Set a network's fitted part to what logistic regression finds on the training clips; most networks have none.
+def begin_classifier(job: FitJob, cache: FeatureCache, *, fitted: bool = True) -> Classifier:
+    """Return a training's classifier before its first step, on the CPU.
 
     Args:
-        classifier: new, with its pretrained weights and the training clips' statistics; changed in place.
-        job: what to learn; its recipe's `training.c` and the clips' weights are the regression's.
+        job: what to learn; of a network with a part that is fitted in one go, its recipe's `training.head_fit`,
+            `training.c` and the clips' weights are that fit's. Most networks have none.
         cache: the features of all clips.
+        fitted: do the fit; not needed where a checkpoint is restored.
     """
+    first, count = heard_windows(job, cache)
+    classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed, job.weights_file)
+    statistics = cache.statistics(runs_of(first, count), per_band=job.recipe.features.per_band)
+    classifier.standardise.set_statistics(*statistics)
     network = classifier.network
-    if isinstance(network, TexturedNet):
+    if fitted and isinstance(network, TexturedNet):
         fit_head(network.regression, classifier, job, cache)
-    if isinstance(network, ProbedNetwork):
+    if fitted and isinstance(network, ProbedNetwork):
         _begin_at_probe(network, classifier, job, cache)
+    return classifier
+
+
+def leave_as_begun(job: FitJob, path_name: str, on_epoch: Callable[[EpochRecord], None]) -> None:
+    """Leave a training's classifier as it begins, as if it were finished; see `leave_fitted`."""
+    started = time.perf_counter()
+    cache = open_feature_cache(job.features)
+    classifier = begin_classifier(job, cache)
+    leave_fitted(classifier, job, cache, path_name, time.perf_counter() - started, on_epoch)
+
+
+def heard_windows(job: FitJob, cache: FeatureCache) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first window of each training clip and how many of its windows a training may hear, (n,) each."""
+    first, count = cache.windows_of(job.train)
+    return first, np.ones_like(count) if job.recipe.augment.crop == "start" else count
 
 
 def _begin_at_probe(network: ProbedNetwork, classifier: Classifier, job: FitJob, cache: FeatureCache) -> None:
     views = _kept_views(classifier, network, job.features, cache)
-    rows, labels, counts = training_windows(job, cache)
-    values = views[rows]
+    windows = training_windows(job, cache)
+    values = views[windows.rows]
     mean, std = standardise(values)
-    weight, bias = fit_views(values, network.views, labels, counts, job.n_labels, job.recipe.training.c)
+    weight, bias = solve(values, network.views, windows, job)
     mean_, std_, weight_, bias_ = (torch.from_numpy(part).float() for part in (mean, std, weight, bias))
     network.set_head(mean_, std_, weight_, bias_)
 

@@ -38,6 +38,7 @@ class FitJob:
         weights_file: pretrained weights, for a recipe that starts from any.
         store: decoded sounds, for a recipe that varies waveforms.
         backgrounds: .npy of what may sound behind them; None for nothing.
+        train_recordings: (n,) number of the recording of each training clip; None where each clip stands for one.
     """
 
     recipe: Recipe
@@ -52,11 +53,17 @@ class FitJob:
     weights_file: Path | None = None
     store: WaveformStore | None = None
     backgrounds: Path | None = None
+    train_recordings: np.ndarray | None = None
 
     @property
     def several(self) -> bool:
         """Whether clips bear any number of labels, each an answer of its own, in place of one class."""
         return self.train_labels.ndim == 2
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether learning has to pay in a trial first, a choice that only a network has which begins as a probe."""
+        return self.recipe.training.trial and self.recipe.model.start == "probe"
 
     @property
     def weights(self) -> np.ndarray | None:

@@ -18,6 +18,7 @@ from soundfold.errors import RunError, SoundfoldError, did_you_mean
 from soundfold.models import build_classifier
 from soundfold.quiet import quiet_loggers
 from soundfold.training.checkpoint import load_checkpoint
+from soundfold.training.fitted_start import leave_as_begun
 from soundfold.training.fitting import FitJob
 from soundfold.training.forward_pass import has_map_of_one_frame, operations, prepared_clip
 from soundfold.training.history import EpochRecord
@@ -25,6 +26,7 @@ from soundfold.training.host import native_precision
 from soundfold.training.linear_fit import fit_linear
 from soundfold.training.loop import CHECKPOINT_NAME, fit_in_process
 from soundfold.training.together import can_step_together, is_plain
+from soundfold.training.trial import Trial, hold_trial, trial_in
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -82,10 +84,11 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training left: the classifier's state dict, and the history."""
+    """What training left: the classifier's state dict, the history, and what a trial found where one was held."""
 
     state: dict[str, Tensor]
     history: list[EpochRecord]
+    trial: Trial | None = None
 
 
 def _started_outside() -> bool:
@@ -174,7 +177,8 @@ def _tell_of(numbers: Sequence[int], on_epoch: Callable[[int, EpochRecord], None
 def _left_by(job: FitJob) -> Fitted:
     """Return what a finished training has left in its folder."""
     last = load_checkpoint(job.folder / CHECKPOINT_NAME)
-    return Fitted(last.result, [EpochRecord(**record) for record in last.history])  # type: ignore[arg-type]
+    history = [EpochRecord(**record) for record in last.history]  # type: ignore[arg-type]
+    return Fitted(last.result, history, trial_in(job.folder))
 
 
 def _is_done(job: FitJob) -> bool:
@@ -193,6 +197,12 @@ def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord],
         if is_main_process():
             fit_linear(job, CHECKPOINT_NAME, on_epoch)
         return
+    if job.on_trial:
+        learn = partial(take_part, hardware=hardware, on_epoch=lambda _: None)
+        if not hold_trial(job, learn, writes=is_main_process()).pays:
+            if is_main_process():
+                leave_as_begun(job, CHECKPOINT_NAME, on_epoch)
+            return
     fabric = _fabric(job, hardware)
     if hardware.devices * hardware.num_nodes > 1 and not _launched_outside(hardware):
         _launch_spawned(fabric, job, on_epoch)

@@ -18,14 +18,13 @@ import torch
 from torch import Tensor
 
 from soundfold.errors import DataError, RunError
-from soundfold.models import build_classifier
 from soundfold.training.anchoring import Anchor
 from soundfold.training.averaging import WeightAverage
 from soundfold.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from soundfold.training.epoch import batch_bounds, epoch_chance, epoch_generator, hear, plan_epoch, step_bounds
-from soundfold.training.feature_cache import FeatureCache, open_feature_cache, runs_of
+from soundfold.training.feature_cache import FeatureCache, open_feature_cache
 from soundfold.training.feature_source import Source, source_of
-from soundfold.training.fitted_start import begin_fitted
+from soundfold.training.fitted_start import begin_classifier, heard_windows
 from soundfold.training.fitting import FitJob, Fitting
 from soundfold.training.history import EpochRecord, History, epoch_record
 from soundfold.training.host import keep_freed_memory
@@ -137,15 +136,9 @@ def _sounds_of(job: FitJob, cache: FeatureCache, device: torch.device) -> Sounds
 
 def _begin(fabric: "Fabric", job: FitJob, cache: FeatureCache, source: Source, sounds: Sounds | None) -> Fitting:
     """Build what a training needs, or restore it from the run's checkpoint."""
-    first, count = cache.windows_of(job.train)
-    if job.recipe.augment.crop == "start":
-        count = np.ones_like(count)
-    classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed, job.weights_file)
-    statistics = cache.statistics(runs_of(first, count), per_band=job.recipe.features.per_band)
-    classifier.standardise.set_statistics(*statistics)
+    first, count = heard_windows(job, cache)
     path = job.folder / CHECKPOINT_NAME
-    if not path.exists():
-        begin_fitted(classifier, job, cache)
+    classifier = begin_classifier(job, cache, fitted=not path.exists())
     if fabric.world_size > 1:
         share_batch_norm(classifier)
     elif fabric.device.type == "cpu":
