@@ -26,11 +26,11 @@ from soundfold.jobs.reporting import Silent
 from soundfold.jobs.weighting import clip_weights
 from soundfold.models import build_classifier, to_probabilities
 from soundfold.recipe import load_recipe
-from soundfold.training import Hardware, fit
+from soundfold.training import FitJob, Hardware, fit
 from soundfold.training.epoch import _order
 from soundfold.training.fitting import judge
 from soundfold.training.launch import fit_together
-from soundfold.training.linear_fit import fit_views
+from soundfold.training.linear_fit import Windows, solve
 
 TONES = {"low": 300.0, "high": 1500.0}
 LEARNING = (*SMALL, "training.epochs=12", "training.validate_every=6", "training.lr=0.01")
@@ -328,11 +328,15 @@ def test_a_regression_a_label_and_mixed_targets_learn_too(tones: Path, cache: Pa
     assert (result.mean_average_precision or 0) > 0.9
 
 
-def test_a_label_that_is_always_or_never_there_gets_no_regression() -> None:
+@pytest.mark.parametrize("head_fit", ["logistic", "discriminant"])
+def test_a_label_that_is_always_or_never_there_is_always_or_never_told(tmp_path: Path, head_fit: str) -> None:
     generator = np.random.default_rng(0)
     values = generator.normal(size=(30, 4)).astype(np.float32)
     labels = np.stack([values[:, 0] > 0, np.zeros(30), np.ones(30)], axis=1).astype(np.float32)
-    weights, bias = fit_views(values, [(0, 2), (2, 4)], labels, np.ones(30), 3, 1.0)
+    windows = Windows(np.arange(30), labels, np.ones(30), np.arange(30))
+    recipe = load_recipe("probe", [f"head_fit={head_fit}", "c=1"])
+    job = FitJob(recipe, 3, tmp_path, windows.rows, labels, windows.rows[:0], labels[:0], tmp_path)
+    weights, bias = solve(values, [(0, 2), (2, 4)], windows, job)
     told = values @ weights.T + bias
     assert ((told > 0) == (labels > 0.5)).all(axis=0).tolist()[1:] == [True, True]
     assert ((told[:, 0] > 0) == (labels[:, 0] > 0.5)).mean() > 0.8

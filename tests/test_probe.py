@@ -141,7 +141,7 @@ def test_the_head_is_the_mean_of_a_regression_a_view(
     small_data: Path, changes: list[str], cache: Path, tmp_path: Path
 ) -> None:
     soundfold.train(
-        small_data, recipe="probe", changes=[*changes, "training.weighting=none"], test_fold=3,
+        small_data, recipe="probe", changes=[*changes, "weighting=none", "head_fit=logistic"], test_fold=3,
         out=tmp_path / "run", cache=cache,
     )  # fmt: skip
     recipe = load_recipe(tmp_path / "run" / "recipe.yaml")

@@ -211,7 +211,7 @@ def test_loss_that_is_no_number_is_told(jobs: list[FitJob], tmp_path: Path, monk
             classifier.network.head.bias.data.fill_(float("nan"))  # type: ignore[union-attr]
         return classifier
 
-    monkeypatch.setattr("soundfold.training.loop.build_classifier", broken)
+    monkeypatch.setattr("soundfold.training.fitted_start.build_classifier", broken)
     with pytest.raises(DataError, match=r"the loss must stay a number, got nan in epoch 1\. Lower training\.lr"):
         together(jobs, tmp_path)
 

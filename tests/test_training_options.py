@@ -187,7 +187,7 @@ def test_frozen_stages_stay_as_they_are(job: FitJob, tmp_path: Path) -> None:
 
 
 def test_batches_of_a_step_are_one_batch(job: FitJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundfold.training.loop.build_classifier", without_norm)
+    monkeypatch.setattr("soundfold.training.fitted_start.build_classifier", without_norm)
     weighted = {**DESCENT, "weighting": "classes", "label_smoothing": 0.1}
     whole = run(job, tmp_path / "whole", batch_size=8, **weighted)
     close(whole, run(job, tmp_path / "parts", batch_size=4, accumulate=2, **weighted))
@@ -215,7 +215,7 @@ def test_a_clip_of_double_weight_counts_as_two(job: FitJob, tmp_path: Path, monk
         weighted, right = judge(logits, told, torch.tensor([2.0, 2.0, 1.0, 1.0, 1.0]), smoothing=0.2)
         torch.testing.assert_close(weighted, twice)
         assert right == judge(logits, told)[1]
-    monkeypatch.setattr("soundfold.training.loop.build_classifier", without_norm)
+    monkeypatch.setattr("soundfold.training.fitted_start.build_classifier", without_norm)
     double = dataclasses.replace(job, train_weights=np.full(len(job.train), 2.0))
     slow = run(double, tmp_path / "slow", weighting="classes", **DESCENT)
     fast = run(job, tmp_path / "fast", **{**DESCENT, "lr": 0.1})
