@@ -422,10 +422,23 @@ def test_only_what_it_was_begun_with_is_continued(
         soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space=space, out=run, resume=True, **QUICK)
     (tmp_path / "cv").mkdir()
     (tmp_path / "cv" / "run.json").write_text(json.dumps({"verb": "cv"}))
-    with pytest.raises(RunError, match="cv: is not a search that could be continued. Choose another --out"):
+    with pytest.raises(RunError, match="cv: was begun with verb = cv, got tune. Continue with the same settings"):
         soundfold.tune(
             small_data, recipe="tutorial", changes=SMALL, space=space, out=tmp_path / "cv", resume=True, **QUICK
         )
+
+
+def test_a_search_that_was_begun_before_there_was_a_setting_is_continued(
+    small_data: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, lambda *_: 0.5)
+    search_only(monkeypatch, small_data, tmp_path / "run", space=space, trials=2)
+    begun = tmp_path / "run" / "run.json"
+    identity = json.loads(begun.read_text())
+    del identity["recipe"]["model"]["texture_apart"]
+    begun.write_text(json.dumps(identity))
+    more = search_only(monkeypatch, small_data, tmp_path / "run", space=space, trials=3, resume=True)
+    assert [len(trials) for trials in more.trials.values()] == [3, 3]
 
 
 def test_a_line_that_a_kill_cut_short_is_cut_off(

@@ -28,6 +28,7 @@ from soundfold.jobs.run_folder import begin, check_out, next_free
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.runtime import load
+from soundfold.runtime.run_mark import MARK_NAME
 from soundfold.training import Hardware
 
 __all__ = ["ladder"]
@@ -172,7 +173,7 @@ class _Climb:
     def _learn(self, recipe: Recipe, folder: Path) -> None:
         cross_validate(
             self.data, recipe=recipe, folds=self.folds, device=self.device, jobs=self.jobs, out=folder,
-            where=self.where, cache=self.cache, resume=self.resume and (folder / "run.json").exists(),
+            where=self.where, cache=self.cache, resume=self.resume and (folder / MARK_NAME).exists(),
             reporter=self.reporter,
         )  # fmt: skip
 

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from soundfold.audio.source import AUDIO_SUFFIXES
 from soundfold.errors import ModelFileError, PathError
-from soundfold.runtime.run_mark import HOLDERS, begun_in, continuing, identity_of, is_of_a_run
+from soundfold.runtime.run_mark import HOLDERS, METRICS_NAME, begun_in, continuing, identity_of, is_of_a_run
 from soundfold.wording import natural_order
 
 __all__ = ["find_model"]
 
 _NAME = "model.onnx"
-_FINISHED = "metrics.json"  # stands in the folder of a run that is
 
 
 def find_model(path: Path) -> Path:
@@ -42,7 +41,7 @@ def find_model(path: Path) -> Path:
 
 def _what_else(path: Path) -> str:
     """Return what a folder without a model file is in its place, and what to do about it."""
-    verb, finished = identity_of(path).get("verb"), (path / _FINISHED).is_file()
+    verb, finished = identity_of(path).get("verb"), (path / METRICS_NAME).is_file()
     training = f"soundfold train DATA --all --recipe {path / 'recipe.yaml'}"
     if verb in HOLDERS:
         inner = _with_models(path, "*/fold*")

@@ -4,19 +4,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HOLDERS", "begun_in", "continuing", "identity_of", "is_of_a_run"]
+__all__ = ["HOLDERS", "MARK_NAME", "METRICS_NAME", "begun_in", "continuing", "identity_of", "is_of_a_run"]
 
-_NAME = "run.json"  # stands in every folder of a run, from its first moment
-_PARTS = "log.csv"  # and this in that of each training, a fold's too
+MARK_NAME = "run.json"
+"""Stands in every folder of a run, from its first moment."""
+
+METRICS_NAME = "metrics.json"
+"""Stands in the folder of a run, or of a training that is a part of one, that is finished."""
+
+_PARTS = "log.csv"  # stands in the folder of each training, a fold's too
 
 HOLDERS = {"tune": "a search of soundfold tune's", "ladder": "a ladder with a run a rung"}
 """Verbs whose work is no run and holds several, each with what it is called."""
 
 
 def identity_of(folder: Path) -> dict[str, Any]:
-    """Return what a folder's work was begun with; empty where it does not say."""
+    """Return what a folder's work was begun with; empty where it does not say, or cannot be read."""
     try:
-        identity = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        identity = json.loads((folder / MARK_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return identity if isinstance(identity, dict) else {}
@@ -24,7 +29,7 @@ def identity_of(folder: Path) -> dict[str, Any]:
 
 def is_of_a_run(folder: Path) -> bool:
     """Return whether a folder is that of a run or of a part of one, such as a fold, finished or not."""
-    return any((folder / name).is_file() for name in (_NAME, _PARTS))
+    return any((folder / name).is_file() for name in (MARK_NAME, _PARTS))
 
 
 def begun_in(folder: Path) -> Path | None:
