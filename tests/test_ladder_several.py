@@ -180,6 +180,8 @@ def test_where_no_tested_clip_bears_a_label_there_is_no_score(
     arguments = ["ladder", str(tones.with_name("silent.csv")), "--only", "majority", "--out", str(tmp_path / "out")]
     assert main([*arguments, "--folds", "3"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["majority", *"––––––"]
+    assert main([*arguments[:-1], str(tmp_path / "two"), "--folds", "1,2,3"]) == 0
+    assert "mean ± deviation over 2 folds;" in capsys.readouterr().out
     page = soundfold.report(tmp_path / "out" / "majority", clips=0).read_text(encoding="utf-8")
     assert "clips that were held out bears a label, so there is no score." in page
 
