@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def a_run(folder: Path, verb: str, *files: str) -> Path:
         (
             "cv", ["metrics.json", "fold10/model.onnx", "fold2/model.onnx"], "",
             "is a cross-validation with a model a fold. Name one ({run}/fold2), or train the one to use with: "
-            "soundfold train DATA --all --recipe {run}/recipe.yaml. Their mean is made by the command that made the "
+            "soundfold train /sounds --all --recipe {run}/recipe.yaml. Their mean is made by the command that made the "
             "run, with --out {run} --ensemble --resume",
         ),
         ("tune", ["search.log"], "", "is a search of soundfold tune's that is not finished. {continue}"),
@@ -48,12 +49,12 @@ def a_run(folder: Path, verb: str, *files: str) -> Path:
         (
             "tune", ["metrics.json"], "",
             "is a search of soundfold tune's, which keeps a recipe. Train the model to use with: "
-            "soundfold train DATA --all --recipe {run}/recipe.yaml",
+            "soundfold train /sounds --all --recipe {run}/recipe.yaml",
         ),
         (
             "tune", ["metrics.json", "tuned/fold_1/model.onnx", "untuned/fold1/model.onnx"], "",
             "is a search of soundfold tune's, which keeps a recipe. Train the model to use with: "
-            "soundfold train DATA --all --recipe {run}/recipe.yaml. Or name a fold's model: {run}/tuned/fold_1",
+            "soundfold train /sounds --all --recipe {run}/recipe.yaml. Or name a fold's model: {run}/tuned/fold_1",
         ),
         ("tune", ["tuned/fold_1/model.onnx"], "tuned", "holds a model a fold. Name one: {run}/tuned/fold_1"),
         (
@@ -77,3 +78,23 @@ def test_a_training_inside_a_search_s_folder_is_continued_by_itself(tmp_path: Pa
     mine = a_run(a_run(tmp_path / "search", "tune") / "model", "train", "log.csv")
     with pytest.raises(ModelFileError, match=f"soundfold train DATA … --out {re.escape(str(mine))} --resume$"):
         load(mine)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")
+@pytest.mark.parametrize(("verb", "model"), [("tune", "tuned/fold_1"), ("cv", "fold1")])
+def test_the_training_that_is_told_is_of_the_same_clips_and_can_be_taken_as_it_stands(
+    verb: str, model: str, tmp_path: Path
+) -> None:
+    run = a_run(tmp_path / "my runs" / "run", verb, "metrics.json", f"{model}/model.onnx")
+    identity = {"verb": verb, "data": "/my sounds", "where": {"a b": "c d"}, "seeds": 3}
+    (run / "run.json").write_text(json.dumps(identity))
+    told = f"soundfold train '/my sounds' --all --seeds 3 --recipe '{run}/recipe.yaml' --where 'a b=c d'"
+    with pytest.raises(ModelFileError, match=re.escape(told)):
+        load(run)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")
+def test_the_command_that_goes_on_can_be_taken_as_it_stands(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "my runs", "train", "log.csv")
+    with pytest.raises(ModelFileError, match=re.escape(f"--out '{run}' --resume")):
+        load(run)

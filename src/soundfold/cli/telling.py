@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from soundfold.cli.next_step import train_on_all
+from soundfold.runtime.command_line import train_on_all
 from soundfold.wording import counted, format_interval, format_percent, on_one_line
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import typer
 
 from soundfold.cli.early import refuse_early
 from soundfold.cli.loading import loading
-from soundfold.cli.next_step import train_on_all
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -27,6 +26,7 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
+from soundfold.runtime.command_line import train_on_all
 from soundfold.wording import format_percent, on_one_line
 
 if TYPE_CHECKING:

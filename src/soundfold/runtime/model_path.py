@@ -1,9 +1,12 @@
 """Where a model file lies: what a person named is the file itself, or the folder of the run that made it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from soundfold.audio.source import AUDIO_SUFFIXES
 from soundfold.errors import ModelFileError, PathError
+from soundfold.runtime.command_line import as_typed, train_on_all
 from soundfold.runtime.run_mark import HOLDERS, METRICS_NAME, begun_in, continuing, identity_of, is_of_a_run
 from soundfold.wording import natural_order
 
@@ -41,8 +44,8 @@ def find_model(path: Path) -> Path:
 
 def _what_else(path: Path) -> str:
     """Return what a folder without a model file is in its place, and what to do about it."""
-    verb, finished = identity_of(path).get("verb"), (path / METRICS_NAME).is_file()
-    training = f"soundfold train DATA --all --recipe {path / 'recipe.yaml'}"
+    begun, finished = identity_of(path), (path / METRICS_NAME).is_file()
+    verb, training = begun.get("verb"), _training(begun, path / "recipe.yaml")
     if verb in HOLDERS:
         inner = _with_models(path, "*/fold*")
         if verb == "tune" and finished:
@@ -51,19 +54,30 @@ def _what_else(path: Path) -> str:
         if verb == "ladder" and inner:
             return f"is {HOLDERS[verb]}. Name the model of a rung's fold: {inner[0]}"
         return f"is {HOLDERS[verb]} that is not finished. {continuing(path)}"
-    folds = _with_models(path, "fold*")
+    folds, joining = _with_models(path, "fold*"), as_typed("--out", path, "--ensemble", "--resume")
     if folds and verb is None and begun_in(path) is not None:  # what a search tuned
         return f"holds a model a fold. Name one: {folds[0]}"
     if folds and (finished or verb is None):
         return (
             f"is a cross-validation with a model a fold. Name one ({folds[0]}), or train the one to use with: "
-            f"{training}. Their mean is made by the command that made the run, with --out {path} --ensemble --resume"
+            f"{training}. Their mean is made by the command that made the run, with {joining}"
         )
     if folds:
         return f"is a cross-validation that is not finished. {continuing(path)}. Or name a fold's model: {folds[0]}"
     if is_of_a_run(path):
         return f"holds no finished model. {continuing(path)}"
     return "is no model file and no run. Name one, or train one with: soundfold train DATA --out RUN"
+
+
+def _training(begun: Mapping[str, Any], recipe: Path) -> str:
+    """Return the command that trains the model to use by a run's recipe, on what the run says it was begun with."""
+    data, where, seeds = (begun.get(name) for name in ("data", "where", "seeds"))
+    return train_on_all(
+        Path(data) if isinstance(data, str) else Path("DATA"),
+        recipe,
+        where if isinstance(where, Mapping) else {},
+        seeds=seeds if isinstance(seeds, int) else 1,
+    )
 
 
 def _with_models(folder: Path, pattern: str) -> list[Path]:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from soundfold.runtime.command_line import as_typed
+
 __all__ = ["HOLDERS", "MARK_NAME", "METRICS_NAME", "begun_in", "continuing", "identity_of", "is_of_a_run"]
 
 MARK_NAME = "run.json"
@@ -52,4 +54,4 @@ def continuing(folder: Path) -> str:
         return "Continue what made it with --resume"
     begun = identity_of(whole)
     data = f", with the data in {begun['data']}" if isinstance(begun.get("data"), str) else ""
-    return f"Continue it{data}: soundfold {begun['verb']} DATA … --out {whole} --resume"
+    return f"Continue it{data}: soundfold {begun['verb']} DATA … {as_typed('--out', whole, '--resume')}"
