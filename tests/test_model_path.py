@@ -61,6 +61,11 @@ def a_run(folder: Path, verb: str, *files: str) -> Path:
             "ladder", ["probe/fold1/model.onnx"], "",
             "is a ladder with a run a rung. Name the model of a rung's fold: {run}/probe/fold1",
         ),
+        (
+            "ladder", ["ladder.json", "majority/metrics.json"], "",
+            "is a ladder with a run a rung, none of which has a model file. Train one with: "
+            "soundfold train /sounds --all",
+        ),
         ("ladder", ["probe/log.csv"], "", "is a ladder with a run a rung that is not finished. {continue}"),
     ],
 )  # fmt: skip
@@ -78,6 +83,18 @@ def test_a_training_inside_a_search_s_folder_is_continued_by_itself(tmp_path: Pa
     mine = a_run(a_run(tmp_path / "search", "tune") / "model", "train", "log.csv")
     with pytest.raises(ModelFileError, match=f"soundfold train DATA … --out {re.escape(str(mine))} --resume$"):
         load(mine)
+
+
+@pytest.mark.parametrize("files", [[], ["metrics.json"]])
+def test_a_majority_run_has_no_model_because_it_hears_nothing(files: list[str], tmp_path: Path) -> None:
+    rung = a_run(a_run(tmp_path / "run", "ladder", "ladder.json") / "majority", "cv", *files)
+    (rung / "run.json").write_text(json.dumps({"verb": "cv", "data": "/sounds", "recipe": {"name": "majority"}}))
+    with pytest.raises(ModelFileError) as caught:
+        load(rung)
+    assert str(caught.value) == (
+        f"{rung}: is a run of majority, which hears nothing and has no model file. "
+        f"Train one with: soundfold train /sounds --all"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")

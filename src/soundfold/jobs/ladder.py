@@ -28,12 +28,11 @@ from soundfold.jobs.run_folder import begin, check_out, next_free
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.runtime import load
-from soundfold.runtime.run_mark import MARK_NAME
+from soundfold.runtime.run_mark import LADDER_NAME, MARK_NAME
 from soundfold.training import Hardware
 
 __all__ = ["ladder"]
 
-RESULT_NAME = "ladder.json"
 _LISTENS_S = 0.5  # in all, to a model file, for its latency
 _LEAST_TIMES = 11
 
@@ -110,7 +109,7 @@ def ladder(
         versions=versions(),
         hardware=hardware_line(),
     )
-    write_text(folder / RESULT_NAME, result.model_dump_json(indent=2) + "\n")
+    write_text(folder / LADDER_NAME, result.model_dump_json(indent=2) + "\n")
     return result
 
 

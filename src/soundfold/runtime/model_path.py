@@ -7,7 +7,15 @@ from typing import Any
 from soundfold.audio.source import AUDIO_SUFFIXES
 from soundfold.errors import ModelFileError, PathError
 from soundfold.runtime.command_line import as_typed, train_on_all
-from soundfold.runtime.run_mark import HOLDERS, METRICS_NAME, begun_in, continuing, identity_of, is_of_a_run
+from soundfold.runtime.run_mark import (
+    HOLDERS,
+    LADDER_NAME,
+    METRICS_NAME,
+    begun_in,
+    continuing,
+    identity_of,
+    is_of_a_run,
+)
 from soundfold.wording import natural_order
 
 __all__ = ["find_model"]
@@ -44,7 +52,8 @@ def find_model(path: Path) -> Path:
 
 def _what_else(path: Path) -> str:
     """Return what a folder without a model file is in its place, and what to do about it."""
-    begun, finished = identity_of(path), (path / METRICS_NAME).is_file()
+    begun = identity_of(path)
+    finished = any((path / name).is_file() for name in (METRICS_NAME, LADDER_NAME))
     verb, training = begun.get("verb"), _training(begun, path / "recipe.yaml")
     if verb in HOLDERS:
         inner = _with_models(path, "*/fold*")
@@ -53,7 +62,13 @@ def _what_else(path: Path) -> str:
             return f"is {HOLDERS[verb]}, which keeps a recipe. Train the model to use with: {training}{other}"
         if verb == "ladder" and inner:
             return f"is {HOLDERS[verb]}. Name the model of a rung's fold: {inner[0]}"
+        if verb == "ladder" and finished:
+            return f"is {HOLDERS[verb]}, none of which has a model file. Train one with: {_training(begun, None)}"
         return f"is {HOLDERS[verb]} that is not finished. {continuing(path)}"
+    if (name := _hears_nothing(begun)) is not None:
+        return (
+            f"is a run of {name}, which hears nothing and has no model file. Train one with: {_training(begun, None)}"
+        )
     folds, joining = _with_models(path, "fold*"), as_typed("--out", path, "--ensemble", "--resume")
     if folds and verb is None and begun_in(path) is not None:  # what a search tuned
         return f"holds a model a fold. Name one: {folds[0]}"
@@ -69,7 +84,13 @@ def _what_else(path: Path) -> str:
     return "is no model file and no run. Name one, or train one with: soundfold train DATA --out RUN"
 
 
-def _training(begun: Mapping[str, Any], recipe: Path) -> str:
+def _hears_nothing(begun: Mapping[str, Any]) -> str | None:
+    """Return the name of a run that learns from no sound, so that its recipe has no settings; None for any other."""
+    recipe = begun.get("recipe")
+    return str(recipe["name"]) if isinstance(recipe, Mapping) and recipe.keys() == {"name"} else None
+
+
+def _training(begun: Mapping[str, Any], recipe: Path | None) -> str:
     """Return the command that trains the model to use by a run's recipe, on what the run says it was begun with."""
     data, where, seeds = (begun.get(name) for name in ("data", "where", "seeds"))
     return train_on_all(

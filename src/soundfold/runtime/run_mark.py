@@ -6,13 +6,25 @@ from typing import Any
 
 from soundfold.runtime.command_line import as_typed
 
-__all__ = ["HOLDERS", "MARK_NAME", "METRICS_NAME", "begun_in", "continuing", "identity_of", "is_of_a_run"]
+__all__ = [
+    "HOLDERS",
+    "LADDER_NAME",
+    "MARK_NAME",
+    "METRICS_NAME",
+    "begun_in",
+    "continuing",
+    "identity_of",
+    "is_of_a_run",
+]
 
 MARK_NAME = "run.json"
 """Stands in every folder of a run, from its first moment."""
 
 METRICS_NAME = "metrics.json"
 """Stands in the folder of a run, or of a training that is a part of one, that is finished."""
+
+LADDER_NAME = "ladder.json"
+"""And in that of a ladder that is."""
 
 _PARTS = "log.csv"  # stands in the folder of each training, a fold's too
 
