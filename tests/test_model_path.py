@@ -85,6 +85,13 @@ def test_a_training_inside_a_search_s_folder_is_continued_by_itself(tmp_path: Pa
         load(mine)
 
 
+@pytest.mark.parametrize("verb", [["x"], 5, None, {"a": 1}])
+def test_a_mark_made_by_hand_names_no_command(verb: object, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"verb": verb, "data": "/sounds"}))
+    with pytest.raises(ModelFileError, match="holds no finished model. Continue what made it with --resume$"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("files", [[], ["metrics.json"]])
 def test_a_majority_run_has_no_model_because_it_hears_nothing(files: list[str], tmp_path: Path) -> None:
     rung = a_run(a_run(tmp_path / "run", "ladder", "ladder.json") / "majority", "cv", *files)

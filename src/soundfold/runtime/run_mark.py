@@ -33,12 +33,17 @@ HOLDERS = {"tune": "a search of soundfold tune's", "ladder": "a ladder with a ru
 
 
 def identity_of(folder: Path) -> dict[str, Any]:
-    """Return what a folder's work was begun with; empty where it does not say, or cannot be read."""
+    """Return what a folder's work was begun with; empty where it does not say, or cannot be read.
+
+    Where there is a `verb`, it is a text: a file that was made by hand may hold anything.
+    """
     try:
         identity = json.loads((folder / MARK_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return identity if isinstance(identity, dict) else {}
+    if not isinstance(identity, dict):
+        return {}
+    return {name: value for name, value in identity.items() if name != "verb" or isinstance(value, str)}
 
 
 def is_of_a_run(folder: Path) -> bool:
