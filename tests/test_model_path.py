@@ -85,6 +85,27 @@ def test_a_training_inside_a_search_s_folder_is_continued_by_itself(tmp_path: Pa
         load(mine)
 
 
+@pytest.mark.parametrize("fold", ["", "fold1"])
+@pytest.mark.parametrize(
+    ("holder", "name", "data", "part"),
+    [
+        ("tune", "mine", "/sounds", False),
+        ("tune", "untuned", "/sounds", True),
+        ("tune", "untuned", "/others", False),
+        ("ladder", "probe", "/sounds", True),
+        ("ladder", "probe", "/others", False),
+    ],
+)
+def test_a_cross_validation_is_continued_by_what_it_is_a_part_of(
+    holder: str, name: str, data: str, part: bool, fold: str, tmp_path: Path
+) -> None:
+    run = a_run(a_run(tmp_path / "whole", holder) / name, "cv", "fold1/log.csv")
+    (run / "run.json").write_text(json.dumps({"verb": "cv", "data": data}))
+    verb, whole = (holder, run.parent) if part else ("cv", run)
+    with pytest.raises(ModelFileError, match=f"soundfold {verb} DATA … --out {re.escape(str(whole))} --resume$"):
+        load(run / fold)
+
+
 @pytest.mark.parametrize("verb", [["x"], 5, None, {"a": 1}])
 def test_a_mark_made_by_hand_names_no_command(verb: object, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"verb": verb, "data": "/sounds"}))

@@ -11,6 +11,7 @@ __all__ = [
     "LADDER_NAME",
     "MARK_NAME",
     "METRICS_NAME",
+    "UNTUNED_NAME",
     "begun_in",
     "continuing",
     "identity_of",
@@ -25,6 +26,9 @@ METRICS_NAME = "metrics.json"
 
 LADDER_NAME = "ladder.json"
 """And in that of a ladder that is."""
+
+UNTUNED_NAME = "untuned"
+"""The folder, in that of a search, of the cross-validation by the recipe as it was."""
 
 _PARTS = "log.csv"  # stands in the folder of each training, a fold's too
 
@@ -57,11 +61,21 @@ def begun_in(folder: Path) -> Path | None:
     A fold's folder lies in its cross-validation's, a rung's in its ladder's, a tuned fold's two levels below its
     search's.
     """
-    if identity_of(folder).get("verb") == "train":  # which is a part of nothing, wherever it was put
-        return folder
-    above = folder.absolute().parents[:2]
-    holder = next((place for place in reversed(above) if identity_of(place).get("verb") in HOLDERS), None)
-    return holder or next((place for place in (folder, *above) if "verb" in identity_of(place)), None)
+    own = next((place for place in (folder, *folder.absolute().parents[:2]) if "verb" in identity_of(place)), None)
+    return None if own is None else _holder_of(own) or own
+
+
+def _holder_of(run: Path) -> Path | None:
+    """Return the folder of the work that a run is a part of; None for one of its own, wherever it was put.
+
+    A search has one cross-validation, of the recipe as it was; a ladder one a rung. All are of the same data.
+    """
+    begun, above = identity_of(run), run.absolute().parent
+    holder = identity_of(above)
+    if begun.get("verb") != "cv" or holder.get("data") != begun.get("data"):
+        return None
+    is_part = holder.get("verb") == "ladder" or (holder.get("verb") == "tune" and run.absolute().name == UNTUNED_NAME)
+    return above if is_part else None
 
 
 def continuing(folder: Path) -> str:
