@@ -199,3 +199,14 @@ def test_a_verdict_on_rankings_is_in_points_of_map() -> None:
     found = compare_predictions(a, b, names=("cheap", "dear"))
     told = f"(dear {100 * found.difference:+.1f} points of mAP, p = "
     assert told in verdict(["cheap", "dear"], [found])
+
+
+def test_all_pairs_of_rungs_are_compared_on_exchanges_drawn_for_all(
+    climbed: LadderResult, tones: Path, recipes: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundfold.evaluation.multi_label._MOST_CELLS", 1)
+    monkeypatch.setattr("soundfold.evaluation.comparison_of_several._FEWEST_EACH", 100)
+    only, cache = ["majority", *recipes.values()], Path(climbed.out).parent / "cache"
+    again = soundfold.ladder(tones, epochs=1, only=only, out=climbed.out, cache=cache, resume=True)
+    for found in again.comparisons:
+        assert any("rests on 300 exchanges drawn at random" in note for note in found.notes)
