@@ -634,7 +634,14 @@ def test_people_are_told_in_a_few_lines(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")
-def test_the_next_command_that_is_told_makes_a_model_of_the_recipe_to_keep(
+@pytest.mark.parametrize(
+    ("verb", "job", "recipe"),
+    [("tune", "tune.tune", "tutorial-tuned"), ("cv", "cross_validate.cross_validate", "tutorial")],
+)
+def test_the_next_command_that_is_told_makes_a_model_of_the_recipe_that_was_scored(
+    verb: str,
+    job: str,
+    recipe: str,
     tuned: tuple[TuneResult, dict[str, Any]],
     small_data: Path,
     tmp_path: Path,
@@ -643,17 +650,18 @@ def test_the_next_command_that_is_told_makes_a_model_of_the_recipe_to_keep(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     result, _ = tuned
+    scored = result if verb == "tune" else result.untuned.model_copy(update={"calibration": None})  # of too few clips
     monkeypatch.chdir(tmp_path)
     shutil.copytree(small_data, "my sounds")
     with monkeypatch.context() as patched:
-        patched.setattr("soundfold.jobs.tune.tune", lambda *_, **__: result)
-        assert main(["tune", "my sounds", "--where", "fold=1"]) == 0
+        patched.setattr(f"soundfold.jobs.{job}", lambda *_, **__: scored)
+        assert main([verb, "my sounds", "--where", "fold=1"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    heading, verb, *words = shlex.split(last)
-    assert (heading, verb) == ("next:", "soundfold")
+    heading, program, *words = shlex.split(last)
+    assert (heading, program) == ("next:", "soundfold")
     assert main([*words, "--out", "made"]) == 0
     made = TrainResult.model_validate_json(Path("made", "metrics.json").read_text())
-    assert made.recipe["name"] == "tutorial-tuned"
+    assert made.recipe["name"] == recipe
     assert made.split.n_train == 12, "of the part that was asked for"
 
 
