@@ -18,8 +18,9 @@ from soundfold.atomic import write_text
 from soundfold.data.leaks import Leaks
 from soundfold.data.splits import fold_splits
 from soundfold.evaluation import CvResult, predictions_table, score_folds, write_predictions
+from soundfold.jobs.cross_validate import summarise_folds
 from soundfold.jobs.prepare import Prepared
-from soundfold.jobs.reporting import summarise_folds, told
+from soundfold.jobs.reporting import told
 from soundfold.jobs.run_folder import METRICS_NAME, begin
 from soundfold.jobs.surroundings import hardware_line, versions
 
