@@ -56,6 +56,12 @@ def test_the_table_of_rooms_names_all_that_each_imports() -> None:
         assert told.startswith("all") or found - {room} <= set(re.findall(r"\w+", told)), room
 
 
+def test_no_test_module_imports_from_another() -> None:
+    """What several share stands in a plain module beside them, so that each can be run, moved and removed alone."""
+    for file in Path(__file__).parent.glob("*.py"):
+        assert not re.findall(r"^\s*(?:from|import) test_\w+", file.read_text(encoding="utf-8"), re.MULTILINE), file
+
+
 def test_help_and_predict_work_without_them() -> None:
     code = f"{BLOCK}\nfrom soundfold.cli import main\nsys.exit(main(sys.argv[1:]))"
     for verb in ("--help", "train --help", "cv --help", "predict --help", "data --help", "evaluate --help"):

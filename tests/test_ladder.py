@@ -11,7 +11,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import soundfold
-from conftest import SMALL
+from conftest import SMALL, SOUND
 from soundfold.cli import main
 from soundfold.data import open_store, read_clips
 from soundfold.errors import PathError, RecipeError, RunError
@@ -23,8 +23,6 @@ from soundfold.jobs.reporting import Silent
 from soundfold.models import LinearNet
 from soundfold.recipe import load_recipe, preset_names, save_recipe
 from soundfold.training import build_feature_cache, open_feature_cache
-
-SOUND = [change for change in SMALL if not change.startswith("training")]
 
 
 @pytest.fixture(scope="module")

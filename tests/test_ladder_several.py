@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import soundfold
-from conftest import SMALL
+from conftest import SMALL, SOUND
 from soundfold.cli import main
 from soundfold.data import read_clips
 from soundfold.errors import RecipeError, RunError
@@ -18,8 +18,7 @@ from soundfold.evaluation.comparison import compare_predictions
 from soundfold.evaluation.ladder import LadderResult, verdict
 from soundfold.recipe import load_recipe, save_recipe
 from soundfold.training import FitJob, fit
-from test_ladder import SOUND
-from test_multilabel import write_tones
+from tone_tables import write_tones
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 import soundfold
 from conftest import RATE, SMALL, write_folders
+from searches import QUICK, pretend, search_only
 from soundfold.cli import main
 from soundfold.data.splits import fold_splits
 from soundfold.errors import DataError, MissingExtraError, PathError, RecipeError, RunError, SoundfoldError
 from soundfold.evaluation import CvResult, TrainResult, read_predictions
-from soundfold.jobs import tuning_end, tuning_trial, tuning_workers
+from soundfold.jobs import tuning_trial, tuning_workers
 from soundfold.jobs.reporting import Silent
 from soundfold.jobs.tuning_plan import plan_searches
 from soundfold.jobs.tuning_result import TuneResult
@@ -34,9 +35,7 @@ from soundfold.jobs.tuning_workers import Task, search_all
 from soundfold.recipe import Recipe, load_recipe, preset_names
 from soundfold.recipe.space import Choices, Range, load_space, space_names
 from soundfold.training import EpochRecord, FitJob, Fitted
-from soundfold.training.history import epoch_record
 
-QUICK = {"trials": 4, "inner": 2, "folds": [1], "jobs": 1}
 LR = "training.lr: {low: 0.0003, high: 0.02, log: true}\n"
 
 
@@ -45,45 +44,6 @@ def space(tmp_path: Path) -> Path:
     path = tmp_path / "space.yaml"
     path.write_text(LR + "features.n_mels: [16, 24]\naugment.time_shift: {low: 0.0, high: 1.0}\n")
     return path
-
-
-class SearchedError(Exception):
-    """Raised in place of the end's trainings, with the searches as they stand then."""
-
-    def __init__(self, task: Task, studies: list[Study]) -> None:
-        super().__init__()
-        self.task = task
-        self.trials = {study.search.name: study.trials() for study in studies}
-
-
-def search_only(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, **more: Any) -> SearchedError:
-    """Search, and leave before anything is trained on all clips and scored."""
-
-    def stop(task: Task, studies: list[Study], *_: object) -> None:
-        raise SearchedError(task, studies)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(tuning_end, "score_searches", stop)
-        with pytest.raises(SearchedError) as told:
-            soundfold.tune(data, recipe="tutorial", out=out, **(QUICK | {"changes": SMALL} | more))
-    return told.value
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, score: Callable[[Recipe, int], float]) -> list[FitJob]:
-    """Put a training in place whose held-out score after each epoch is given; return what it was asked to train."""
-    asked: list[FitJob] = []
-
-    def fit(job: FitJob, _: object, on_epoch: Callable[[EpochRecord], None]) -> Fitted:
-        asked.append(job)
-        records = []
-        for epoch in range(1, job.recipe.training.epochs + 1):
-            held_out = 1.0, score(job.recipe, epoch)
-            records.append(epoch_record(epoch, (1.0, 0.5), held_out, 0.001, 0.0, several=job.several))
-            on_epoch(records[-1])
-        return Fitted({}, records)
-
-    monkeypatch.setattr(tuning_trial, "fit", fit)
-    return asked
 
 
 # what may be searched
