@@ -8,7 +8,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from soundfold.runtime.command_line import train_on_all
 from soundfold.wording import counted, format_interval, format_percent, on_one_line
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ def tell_train(result: "TrainResult") -> None:
 def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
     """Print what came of a cross-validation of some data, and how to make the model that it speaks of."""
     from soundfold.evaluation.measured import fold_values, headline, measured, value_of
+    from soundfold.runtime.command_line import train_on_all
 
     console = _console()
     several = result.confusion is None

@@ -26,7 +26,6 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
-from soundfold.runtime.command_line import train_on_all
 from soundfold.wording import format_percent, on_one_line
 
 if TYPE_CHECKING:
@@ -110,6 +109,8 @@ def tune(
     if json_:
         print_json(result.model_dump_json(indent=2))
     else:
+        from soundfold.runtime.command_line import train_on_all
+
         _tell(result, train_on_all(data, Path(result.keep.recipe), parse_where(where)))
 
 
