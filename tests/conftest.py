@@ -69,6 +69,9 @@ SMALL = (
 )  # fmt: skip
 """Changes that make the tutorial's recipe run in a moment."""
 
+SOUND = tuple(change for change in SMALL if not change.startswith("training"))
+"""Those of sound and features alone, for recipes that are fitted at once."""
+
 STILL = ("augment.place=centre", "augment.time_shift=0", "augment.time_masks=0", "augment.frequency_masks=0")
 """Changes that switch off what the tutorial's recipe varies."""
 

@@ -45,6 +45,23 @@ def test_room_works_where_torch_and_tables_are_not_installed(room: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_table_of_rooms_names_all_that_each_imports() -> None:
+    source = Path(soundfold.__file__).parent
+    page = (source.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", page, re.MULTILINE)
+    assert len(rows) > 15
+    for room, told in rows:
+        files = [*(source / room).rglob("*.py")] or [source / f"{room}.py"]
+        found = {name for file in files for name in re.findall(r"^\s*from soundfold\.(\w+)", file.read_text(), re.M)}
+        assert told.startswith("all") or found - {room} <= set(re.findall(r"\w+", told)), room
+
+
+def test_no_test_module_imports_from_another() -> None:
+    """What several share stands in a plain module beside them, so that each can be run, moved and removed alone."""
+    for file in Path(__file__).parent.glob("*.py"):
+        assert not re.findall(r"^\s*(?:from|import) test_\w+", file.read_text(encoding="utf-8"), re.MULTILINE), file
+
+
 def test_help_and_predict_work_without_them() -> None:
     code = f"{BLOCK}\nfrom soundfold.cli import main\nsys.exit(main(sys.argv[1:]))"
     for verb in ("--help", "train --help", "cv --help", "predict --help", "data --help", "evaluate --help"):

@@ -492,11 +492,18 @@ for verb in ("train", "cv", "tune"):
     assert main([verb, sys.argv[1], "-r", "tutorial", "--set", "epochs=many"]) == 2
     assert main([verb, sys.argv[1], "--set", "epoch=3"]) == 2
     assert main([verb, sys.argv[2], "-r", "tutorial"]) == 2
+    assert main([verb, sys.argv[1], "--weights", "a", "--set", "model.weights=b"]) == 2
     assert "torch" not in sys.modules
 """
     done = subprocess.run(
         [sys.executable, "-c", script, small_data, tmp_path / "none"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for told in ("no recipe 'turorial'", "a whole number, got 'many'", "no setting 'epoch'", "no such file or folder"):
+    for told in (
+        "no recipe 'turorial'",
+        "a whole number, got 'many'",
+        "no setting 'epoch'",
+        "no such file or folder",
+        "both name",
+    ):
         assert done.stderr.count(told) == 3

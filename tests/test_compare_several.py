@@ -15,7 +15,8 @@ from soundfold.evaluation import CvResult, SplitSummary, score_folds
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.predictions import predictions_table
 from soundfold.evaluation.predictions_file import write_predictions
-from soundfold.jobs.compare import compare
+from soundfold.evaluation.report import ReportRun, render_page
+from soundfold.jobs.compare import FinishedRun, compare, compare_runs
 
 LABELS = ("bark", "horn", "siren")
 
@@ -111,6 +112,25 @@ def test_of_many_comparisons_at_once_each_can_be_beyond_chance(monkeypatch: pyte
     found = correct_for_many([compare_predictions(a, b, at_once=pairs)] * pairs)
     assert found[0].p_corrected == pytest.approx(pairs / 841)
     assert found[0].beyond_chance
+
+
+def three_runs() -> list[tuple[pd.DataFrame, CvResult]]:
+    tables = [table(truths(60), skill, seed) for seed, skill in enumerate((0.0, 4.0, 8.0))]
+    account = {"recipe": {}, "split": SplitSummary(name="folds", kind="fold", n_test=60), "seconds": 1.0}
+    return [(each, CvResult(**dict(score_folds(each)), **account)) for each in tables]
+
+
+def test_whoever_compares_several_runs_draws_exchanges_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundfold.evaluation.multi_label._MOST_CELLS", 1)
+    monkeypatch.setattr("soundfold.evaluation.comparison_of_several._FEWEST_EACH", 150)
+    runs = three_runs()
+    finished = [FinishedRun(Path(f"/{k}"), f"{k}", result, each, None) for k, (each, result) in enumerate(runs)]
+    told = "The p-value rests on 300 exchanges drawn at random"
+    assert all(any(told in note for note in found.notes) for found in compare_runs(finished).comparisons)
+    page = render_page(
+        [ReportRun(name=f"{k}", path="x", result=result, predictions=each) for k, (each, result) in enumerate(runs)]
+    )
+    assert told in page
 
 
 def test_a_fold_in_which_no_clip_bears_a_label_is_not_counted() -> None:

@@ -11,7 +11,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import soundfold
-from conftest import SMALL
+from conftest import SMALL, SOUND
 from soundfold.cli import main
 from soundfold.data import open_store, read_clips
 from soundfold.errors import PathError, RecipeError, RunError
@@ -19,11 +19,10 @@ from soundfold.evaluation import predictions_table, read_predictions
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.ladder import LadderResult, cheapest_unbeaten, verdict
 from soundfold.features import with_deltas
+from soundfold.jobs.reporting import Silent
 from soundfold.models import LinearNet
 from soundfold.recipe import load_recipe, preset_names, save_recipe
 from soundfold.training import build_feature_cache, open_feature_cache
-
-SOUND = [change for change in SMALL if not change.startswith("training")]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +111,28 @@ def test_a_ladder_goes_on_where_it_stopped(
         soundfold.ladder(small_data, folds=[1], epochs=2, only=only, out=climbed.out, cache=cache)
     with pytest.raises(RunError, match="was begun with verb = cv, got ladder"):
         soundfold.ladder(small_data, out=climbed.rungs[1].out, resume=True)
+
+
+def test_a_rung_goes_on_with_the_recipe_that_it_was_begun_with(
+    climbed: LadderResult, small_data: Path, recipes: dict[str, Path], tmp_path: Path
+) -> None:
+    """A preset may have changed since."""
+    said: list[str] = []
+
+    class Notes(Silent):
+        def note(self, sentence: str) -> None:
+            said.append(sentence)
+
+    changed = tmp_path / "mfcc.yaml"
+    save_recipe(load_recipe(recipes["mfcc"], ["training.c=0.5"]), changed)
+    cache = Path(climbed.out).parent / "cache"
+    again = soundfold.ladder(
+        small_data, folds=[1], epochs=2, only=[changed, recipes["tutorial"]], out=climbed.out, cache=cache, resume=True,
+        reporter=Notes(),
+    )  # fmt: skip
+    assert [rung.accuracy_mean for rung in again.rungs] == [rung.accuracy_mean for rung in climbed.rungs[1:]]
+    told = "rung mfcc: goes on with the recipe it was begun with, which is another one today"
+    assert [sentence for sentence in said if "begun with" in sentence] == [told]
 
 
 def test_majority_is_the_training_sides(small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

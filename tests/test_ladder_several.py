@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import soundfold
-from conftest import SMALL
+from conftest import SMALL, SOUND
 from soundfold.cli import main
 from soundfold.data import read_clips
 from soundfold.errors import RecipeError, RunError
@@ -18,8 +18,7 @@ from soundfold.evaluation.comparison import compare_predictions
 from soundfold.evaluation.ladder import LadderResult, verdict
 from soundfold.recipe import load_recipe, save_recipe
 from soundfold.training import FitJob, fit
-from test_ladder import SOUND
-from test_multilabel import write_tones
+from tone_tables import write_tones
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +179,8 @@ def test_where_no_tested_clip_bears_a_label_there_is_no_score(
     arguments = ["ladder", str(tones.with_name("silent.csv")), "--only", "majority", "--out", str(tmp_path / "out")]
     assert main([*arguments, "--folds", "3"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["majority", *"––––––"]
+    assert main([*arguments[:-1], str(tmp_path / "two"), "--folds", "1,2,3"]) == 0
+    assert "mean ± deviation over 2 folds;" in capsys.readouterr().out
     page = soundfold.report(tmp_path / "out" / "majority", clips=0).read_text(encoding="utf-8")
     assert "clips that were held out bears a label, so there is no score." in page
 
@@ -197,3 +198,14 @@ def test_a_verdict_on_rankings_is_in_points_of_map() -> None:
     found = compare_predictions(a, b, names=("cheap", "dear"))
     told = f"(dear {100 * found.difference:+.1f} points of mAP, p = "
     assert told in verdict(["cheap", "dear"], [found])
+
+
+def test_all_pairs_of_rungs_are_compared_on_exchanges_drawn_for_all(
+    climbed: LadderResult, tones: Path, recipes: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundfold.evaluation.multi_label._MOST_CELLS", 1)
+    monkeypatch.setattr("soundfold.evaluation.comparison_of_several._FEWEST_EACH", 100)
+    only, cache = ["majority", *recipes.values()], Path(climbed.out).parent / "cache"
+    again = soundfold.ladder(tones, epochs=1, only=only, out=climbed.out, cache=cache, resume=True)
+    for found in again.comparisons:
+        assert any("rests on 300 exchanges drawn at random" in note for note in found.notes)

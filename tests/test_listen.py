@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from clicks import clicks_of
 from model_files import MEL_MODEL, TINY_MODEL, write_tiny_model
 from soundfold.cli import main
 from soundfold.errors import AudioError, MissingExtraError
@@ -414,7 +415,5 @@ def test_latency_over_a_minute(tmp_path: Path, rate: int, own_rate: int) -> None
 
 @pytest.mark.long
 def test_an_hour_at_odd_rates_does_not_drift() -> None:
-    from test_stream import clicks_of
-
     for rate in (44_100, 11_025):
         assert clicks_of(rate, 8_000, 3_600, 60) <= 1.5 / 8_000

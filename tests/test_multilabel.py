@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score
 
 import soundfold
-from conftest import RATE, SMALL, tone
+from conftest import RATE, SMALL
 from soundfold.cli import main
 from soundfold.data import by_recording, fold_splits, random_split, read_clips
 from soundfold.errors import DataError, RunError
@@ -31,23 +31,9 @@ from soundfold.training.epoch import _order
 from soundfold.training.fitting import judge
 from soundfold.training.launch import fit_together
 from soundfold.training.linear_fit import Windows, solve
+from tone_tables import write_tones
 
-TONES = {"low": 300.0, "high": 1500.0}
 LEARNING = (*SMALL, "training.epochs=12", "training.validate_every=6", "training.lr=0.01")
-
-
-def write_tones(folder: Path, clips: int = 48) -> Path:
-    """Write clips with none, either, or both of two independent tones, two a recording, in three folds; as a table."""
-    folder.mkdir(parents=True)
-    lines = ["path,label,fold,group"]
-    for clip in range(clips):
-        borne = [label for bit, label in enumerate(TONES) if clip >> bit & 1]
-        sound = sum((tone(TONES[label], 0.5, 10 * clip + k) for k, label in enumerate(borne)), np.zeros(RATE // 2))
-        sound = sound + np.random.default_rng(clip).normal(0, 0.02, RATE // 2)
-        soundfile.write(folder / f"{clip}.wav", sound * 0.5, RATE, subtype="PCM_16")
-        lines.append(f"{clip}.wav,{';'.join(borne)},{clip // 4 % 3 + 1},r{clip // 2}")
-    (folder / "clips.csv").write_text("\n".join(lines))
-    return folder / "clips.csv"
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,9 @@ def test_mistakes_are_told_before_any_work(
     assert "'--weights': must not be empty" in told("--weights", "")
     twice = told("-r", "finetune", "--weights", weights, "--set", f"model.weights={weights}")
     assert "--weights and --set model.weights both name published weights" in twice
+    assert f"holds no {PUBLISHED['mn10'].file}" in told(
+        "-r", "probe", "--set", "network=mn10", "--weights", weights, "--set", "features.weights=null"
+    ), "which names none"
     assert not (tmp_path / "run").exists()
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from chromium import browser, until, watched
+from made_up_runs import ODD, made_up
 from soundfold.evaluation import CvResult, SeedScore, SeedScores, score_folds
 from soundfold.evaluation.report import RATE_HZ, Curve, ReportRun, embed_sound, render_page
-from test_report import ODD, made_up
 
 SECTIONS = ["Scores", "By fold", "By class", "How far to trust the probabilities", "Who is taken for whom", "Training",
             "What leaked", "Surest and wrong", "Recipe", "Cost"]  # fmt: skip

@@ -26,6 +26,7 @@ from soundfold.evaluation import (
     score_folds,
     write_predictions,
 )
+from soundfold.evaluation.result_model import Frozen, OnlySome
 
 LABELS = ("dog", "cat")
 
@@ -190,6 +191,18 @@ def test_results_are_frozen_and_strict_about_names() -> None:
         FoldScore(fold="1", accuracy=0.5, macro_f1=0.5, n=2, macro=1)  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="finite"):
         FoldScore(fold="1", accuracy=float("nan"), macro_f1=0.5, n=2)
+
+
+def test_only_what_is_marked_so_is_left_out_of_the_json_and_names_decide_nothing() -> None:
+    class Earlier(Frozen):
+        average_precision: float | None = None
+        ranked: OnlySome[float] = None
+
+    class Later(Earlier):
+        seeds: float | None = None
+
+    assert json.loads(Later().model_dump_json()) == {"average_precision": None, "seeds": None}
+    assert json.loads(Later(ranked=0.5).model_dump_json())["ranked"] == 0.5
 
 
 def test_all_lists_the_public_names() -> None:

@@ -86,4 +86,5 @@ def test_the_title_of_several_labels_leaves_out_folds_in_which_no_clip_bears_any
     predictions.loc[last, [name for name in predictions if name.startswith("t:")]] = 0
     predictions.loc[last, "label"] = ""
     told = drawn_title(monkeypatch, tmp_path, predictions)
+    assert drawn_title(monkeypatch, tmp_path, predictions[last])[0] == "Mean average precision –"
     assert told[2] == "2 folds: 100.0 ± 0.0 %, lowest 100.0 %, highest 100.0 %"

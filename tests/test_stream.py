@@ -7,10 +7,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from model_files import LABELS, MEL_MODEL, SAMPLE_RATE, TINY_MODEL, tiny_probabilities
+from clicks import clicks_of
+from model_files import MEL_MODEL, SAMPLE_RATE, TINY_MODEL, tiny_probabilities
 from soundfold.audio import fit_length, resample, resampled_length
 from soundfold.errors import AudioError
-from soundfold.runtime import Event, EventJoiner, Gap, Joining, Model, ModelCard, Span, Stream, load
+from soundfold.runtime import Event, EventJoiner, Gap, Joining, Model, Span, Stream, load
 
 pytestmark = pytest.mark.runtime
 hypothesis = pytest.importorskip("hypothesis")
@@ -107,36 +108,6 @@ def test_latency_counts_from_the_last_sample_of_the_window(tiny: Model) -> None:
     assert told[0].latency_s == pytest.approx(2.5, abs=0.2), "it had waited 2 s, with 0.5 s of sound after the window"
     assert "latency_s" in told[0].as_dict()
     assert "latency_s" not in tiny.predict(noise(1.5, SAMPLE_RATE), SAMPLE_RATE).timeline[0].as_dict()
-
-
-class Clock:
-    """A model that hears where a click is: the probability is the click's place in the window."""
-
-    def __init__(self, sample_rate: int, window: int) -> None:
-        self.card = ModelCard(
-            format_version=1, soundfold_version="0", labels=LABELS, sample_rate=sample_rate, channels=1,
-            downmix="mean", window=window,
-        )  # fmt: skip
-
-    def probabilities(self, batch: np.ndarray) -> np.ndarray:
-        place = np.abs(batch[:, 0]).argmax(axis=1) / batch.shape[2]
-        return np.stack([place, 1 - place], axis=1)
-
-
-def clicks_of(rate: int, new_rate: int, seconds: int, every_s: int) -> float:
-    """Return by how many seconds the farthest click was heard away from its place, in a stream of that length."""
-    stream = Stream(Clock(new_rate, new_rate), rate)
-    block = np.zeros(rate * every_s, np.float32)
-    block[rate // 2] = 1.0
-    worst, heard = 0.0, 0
-    for told in stream.hear(itertools.repeat(block, seconds // every_s)):
-        at_s = told.start_s + told.probabilities[LABELS[0]]
-        if told.start_s % every_s == 0:
-            worst = max(worst, abs(at_s - told.start_s - (rate // 2) / rate))
-            heard += 1
-    assert heard == seconds // every_s
-    assert told.end_s == seconds
-    return worst
 
 
 @pytest.mark.parametrize(("rate", "new_rate"), [(44_100, 8_000), (11_025, 8_000), (7_919, 8_000)])

@@ -7,10 +7,20 @@ import pandas as pd
 import pytest
 import soundfile
 
-from soundfold.cli.telling import tell_audit, tell_evaluate
+from soundfold.cli.telling import tell_audit, tell_cv, tell_evaluate, tell_train
 from soundfold.data.audit import audit
 from soundfold.data.reading import read_clips
-from soundfold.evaluation import EvaluateResult, SplitSummary, predictions_table, score, score_title, unit_of
+from soundfold.evaluation import (
+    CvResult,
+    EvaluateResult,
+    SplitSummary,
+    TrainResult,
+    predictions_table,
+    score,
+    score_folds,
+    score_title,
+    unit_of,
+)
 from soundfold.evaluation.report import ReportRun, render_page
 
 
@@ -26,6 +36,44 @@ def evaluated(labels: list[str], groups_known: bool = True) -> EvaluateResult:
     return EvaluateResult(
         **dict(scores), recipe={}, split=SplitSummary(name="all clips", kind="all", n_test=n), leaks={}, seconds=1.0
     )
+
+
+def borne_by(*folds: str) -> pd.DataFrame:
+    """Return answers on clips of which several may bear a label each, in three folds; in others than these none does.
+
+    The answers are right.
+    """
+    borne = [("a", "b", "a;b", "")[k % 4] if str(k // 4) in folds else "" for k in range(12)]
+    clips = pd.DataFrame({
+        "path": [f"{k}.wav" for k in range(12)], "fold": [str(k // 4) for k in range(12)], "label": borne,
+        "group": [f"r{k}" for k in range(12)],
+    })  # fmt: skip
+    answers = np.array([[0.9 if name in label else 0.1 for name in "ab"] for label in borne])
+    return predictions_table(clips, ("a", "b"), answers, several=True)
+
+
+ACCOUNT = {"recipe": {}, "split": SplitSummary(name="folds", kind="fold", n_train=9, n_test=12), "seconds": 1.0}
+
+
+def test_what_has_no_score_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_cv(CvResult(**dict(score_folds(borne_by())), **ACCOUNT), Path("data"), {})
+    told = capsys.readouterr().out
+    assert "mean:       –  no held-out clip bears a label\n" in told
+    assert "pooled:     –\nmacro F1:   –\n" in told
+    assert all(line.split()[1:3] == ["–", "–"] for line in told.splitlines()[1:4])
+    tell_train(TrainResult(**dict(score(borne_by())), **ACCOUNT))
+    assert "mAP:        –\nmacro F1:   –\n" in capsys.readouterr().out
+
+
+def test_a_fold_without_a_label_is_none_that_the_mean_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    result = CvResult(**dict(score_folds(borne_by("0", "2"))), **ACCOUNT)
+    tell_cv(result, Path("data"), {})
+    told = capsys.readouterr().out
+    assert "mean:       100.0 ± 0.0 %  over 2 folds\n" in told
+    assert told.splitlines()[2].split()[:3] == ["1", "–", "–"]
+    page = render_page([ReportRun(name="x", path="x", result=result)])
+    assert "the mean over 2 folds" in page
+    assert "mean\u00a0±\u00a0deviation over 2 folds" in page or "mean ± deviation over 2 folds" in page
 
 
 @pytest.mark.parametrize("n", [1, 2, 1200])

@@ -207,6 +207,12 @@ def test_the_regression_is_that_of_the_preset_and_stays(small_data: Path, tmp_pa
 @pytest.mark.parametrize(
     ("recipe", "change", "message"),
     [
+        ("tutorial", "model.texture_apart=true", r"model\.texture_apart must be false unless model\.pool is texture"),
+        (
+            "mfcc",
+            "model.texture_apart=true",
+            r"model\.texture_apart must be false .* with mean_std and linear",
+        ),
         ("tutorial", "model.texture=true", r"model\.texture must be false unless model\.name is residual"),
         ("probe", "model.pool=texture", r"model\.pool must be none unless model\.name is linear and features\.kind"),
     ],

@@ -25,7 +25,6 @@ from soundfold.recipe import load_recipe
 from soundfold.training import (
     EpochRecord,
     FitJob,
-    Fitted,
     Hardware,
     build_feature_cache,
     epoch_generator,
@@ -37,6 +36,7 @@ from soundfold.training.events import EventsFile
 from soundfold.training.history import History
 from soundfold.training.loop import CHECKPOINT_NAME, batch_bounds
 from soundfold.training.shared_norm import share_batch_norm
+from trainings import broken_off, run, same
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +57,6 @@ def job(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> FitJob:
         held_out_labels=ids[test],
         folder=tmp_path_factory.mktemp("unused"),
     )
-
-
-def run(job: FitJob, folder: Path, hardware: Hardware = Hardware("cpu"), **changes: object) -> Fitted:  # noqa: B008
-    folder.mkdir(exist_ok=True)
-    training = job.recipe.training.model_copy(update=changes)
-    recipe = job.recipe.model_copy(update={"training": training})
-    return fit(dataclasses.replace(job, recipe=recipe, folder=folder), hardware, lambda _: None)
-
-
-def same(first: Fitted, second: Fitted) -> bool:
-    return all(torch.equal(first.state[name], second.state[name]) for name in first.state)
 
 
 def test_learns(job: FitJob, tmp_path: Path) -> None:
@@ -195,28 +184,6 @@ def test_batches_cover_every_clip_once_and_none_is_left_alone(count: int, batch_
     assert [clip for start, stop in bounds for clip in range(start, stop)] == list(range(count))
     if batch_size > 1 and count > 1:
         assert all(stop - start > 1 for start, stop in bounds)
-
-
-class PowerCutError(Exception):
-    """What a test raises in the middle of a training."""
-
-
-def broken_off(job: FitJob, folder: Path, after: int, **changes: object) -> FitJob:
-    """Begin a training, break it off after some epochs, and return its job."""
-    folder.mkdir()
-    training = job.recipe.training.model_copy(update=changes)
-    recipe = job.recipe.model_copy(update={"training": training})
-    broken = dataclasses.replace(job, recipe=recipe, folder=folder)
-
-    def cut(record: EpochRecord) -> None:
-        if record.epoch == after + 1:
-            raise PowerCutError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("soundfold.training.loop._CHECKPOINT_EVERY_S", 0.0)
-        with pytest.raises(PowerCutError):
-            fit(broken, Hardware("cpu"), cut)
-    return broken
 
 
 def test_resumed_run_ends_with_the_very_weights(job: FitJob, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from soundfold.training.fitting import Fitting, judge
 from soundfold.training.launch import fit_together, networks_at_once
 from soundfold.training.loop import CHECKPOINT_NAME
 from soundfold.training.together import can_step_together
-from test_training import broken_off, run, same
+from trainings import broken_off, run, same
 
 CPU = Hardware("cpu")
 ALL = {

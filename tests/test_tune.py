@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 import soundfold
 from conftest import RATE, SMALL, write_folders
+from searches import QUICK, pretend, search_only
 from soundfold.cli import main
 from soundfold.data.splits import fold_splits
 from soundfold.errors import DataError, MissingExtraError, PathError, RecipeError, RunError, SoundfoldError
 from soundfold.evaluation import CvResult, TrainResult, read_predictions
-from soundfold.jobs import tuning_end, tuning_trial, tuning_workers
+from soundfold.jobs import tuning_trial, tuning_workers
 from soundfold.jobs.reporting import Silent
 from soundfold.jobs.tuning_plan import plan_searches
 from soundfold.jobs.tuning_result import TuneResult
@@ -34,9 +35,7 @@ from soundfold.jobs.tuning_workers import Task, search_all
 from soundfold.recipe import Recipe, load_recipe, preset_names
 from soundfold.recipe.space import Choices, Range, load_space, space_names
 from soundfold.training import EpochRecord, FitJob, Fitted
-from soundfold.training.history import epoch_record
 
-QUICK = {"trials": 4, "inner": 2, "folds": [1], "jobs": 1}
 LR = "training.lr: {low: 0.0003, high: 0.02, log: true}\n"
 
 
@@ -45,45 +44,6 @@ def space(tmp_path: Path) -> Path:
     path = tmp_path / "space.yaml"
     path.write_text(LR + "features.n_mels: [16, 24]\naugment.time_shift: {low: 0.0, high: 1.0}\n")
     return path
-
-
-class SearchedError(Exception):
-    """Raised in place of the end's trainings, with the searches as they stand then."""
-
-    def __init__(self, task: Task, studies: list[Study]) -> None:
-        super().__init__()
-        self.task = task
-        self.trials = {study.search.name: study.trials() for study in studies}
-
-
-def search_only(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, **more: Any) -> SearchedError:
-    """Search, and leave before anything is trained on all clips and scored."""
-
-    def stop(task: Task, studies: list[Study], *_: object) -> None:
-        raise SearchedError(task, studies)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(tuning_end, "score_searches", stop)
-        with pytest.raises(SearchedError) as told:
-            soundfold.tune(data, recipe="tutorial", out=out, **(QUICK | {"changes": SMALL} | more))
-    return told.value
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, score: Callable[[Recipe, int], float]) -> list[FitJob]:
-    """Put a training in place whose held-out score after each epoch is given; return what it was asked to train."""
-    asked: list[FitJob] = []
-
-    def fit(job: FitJob, _: object, on_epoch: Callable[[EpochRecord], None]) -> Fitted:
-        asked.append(job)
-        records = []
-        for epoch in range(1, job.recipe.training.epochs + 1):
-            held_out = 1.0, score(job.recipe, epoch)
-            records.append(epoch_record(epoch, (1.0, 0.5), held_out, 0.001, 0.0, several=job.several))
-            on_epoch(records[-1])
-        return Fitted({}, records)
-
-    monkeypatch.setattr(tuning_trial, "fit", fit)
-    return asked
 
 
 # what may be searched
@@ -422,10 +382,23 @@ def test_only_what_it_was_begun_with_is_continued(
         soundfold.tune(small_data, recipe="tutorial", changes=SMALL, space=space, out=run, resume=True, **QUICK)
     (tmp_path / "cv").mkdir()
     (tmp_path / "cv" / "run.json").write_text(json.dumps({"verb": "cv"}))
-    with pytest.raises(RunError, match="cv: is not a search that could be continued. Choose another --out"):
+    with pytest.raises(RunError, match="cv: was begun with verb = cv, got tune. Continue with the same settings"):
         soundfold.tune(
             small_data, recipe="tutorial", changes=SMALL, space=space, out=tmp_path / "cv", resume=True, **QUICK
         )
+
+
+def test_a_search_that_was_begun_before_there_was_a_setting_is_continued(
+    small_data: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, lambda *_: 0.5)
+    search_only(monkeypatch, small_data, tmp_path / "run", space=space, trials=2)
+    begun = tmp_path / "run" / "run.json"
+    identity = json.loads(begun.read_text())
+    del identity["recipe"]["model"]["texture_apart"]
+    begun.write_text(json.dumps(identity))
+    more = search_only(monkeypatch, small_data, tmp_path / "run", space=space, trials=3, resume=True)
+    assert [len(trials) for trials in more.trials.values()] == [3, 3]
 
 
 def test_a_line_that_a_kill_cut_short_is_cut_off(
@@ -621,7 +594,14 @@ def test_people_are_told_in_a_few_lines(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")
-def test_the_next_command_that_is_told_makes_a_model_of_the_recipe_to_keep(
+@pytest.mark.parametrize(
+    ("verb", "job", "recipe"),
+    [("tune", "tune.tune", "tutorial-tuned"), ("cv", "cross_validate.cross_validate", "tutorial")],
+)
+def test_the_next_command_that_is_told_makes_a_model_of_the_recipe_that_was_scored(
+    verb: str,
+    job: str,
+    recipe: str,
     tuned: tuple[TuneResult, dict[str, Any]],
     small_data: Path,
     tmp_path: Path,
@@ -630,17 +610,18 @@ def test_the_next_command_that_is_told_makes_a_model_of_the_recipe_to_keep(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     result, _ = tuned
+    scored = result if verb == "tune" else result.untuned.model_copy(update={"calibration": None})  # of too few clips
     monkeypatch.chdir(tmp_path)
     shutil.copytree(small_data, "my sounds")
     with monkeypatch.context() as patched:
-        patched.setattr("soundfold.jobs.tune.tune", lambda *_, **__: result)
-        assert main(["tune", "my sounds", "--where", "fold=1"]) == 0
+        patched.setattr(f"soundfold.jobs.{job}", lambda *_, **__: scored)
+        assert main([verb, "my sounds", "--where", "fold=1"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    heading, verb, *words = shlex.split(last)
-    assert (heading, verb) == ("next:", "soundfold")
+    heading, program, *words = shlex.split(last)
+    assert (heading, program) == ("next:", "soundfold")
     assert main([*words, "--out", "made"]) == 0
     made = TrainResult.model_validate_json(Path("made", "metrics.json").read_text())
-    assert made.recipe["name"] == "tutorial-tuned"
+    assert made.recipe["name"] == recipe
     assert made.split.n_train == 12, "of the part that was asked for"
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 
 import soundfold
 from conftest import SMALL
+from searches import QUICK, pretend, search_only
 from soundfold.cli import main
 from soundfold.data.reading import read_clips
 from soundfold.data.splits import fold_splits
@@ -20,8 +21,7 @@ from soundfold.evaluation import CvResult, read_predictions
 from soundfold.jobs import tuning_trial
 from soundfold.jobs.tuning_result import TuneResult
 from soundfold.training import FitJob
-from test_multilabel import write_tones
-from test_tune import QUICK, pretend, search_only
+from tone_tables import write_tones
 
 Trained = list[tuple[FitJob, float]]
 """What trials trained, and the mean average precision of what they held out."""

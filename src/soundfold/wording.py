@@ -78,13 +78,13 @@ def counted(n: int, one: str, more: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else more or one + 's'}"
 
 
-def format_percent(fraction: float) -> str:
-    """Return a fraction as people read it; for the screen and for figures, never for JSON.
+def format_percent(fraction: float | None) -> str:
+    """Return a fraction as people read it, a dash for what there is not; for screen and figures, never for JSON.
 
-    >>> format_percent(0.7143)
-    '71.4 %'
+    >>> format_percent(0.7143), format_percent(None)
+    ('71.4 %', '–')
     """
-    return f"{100 * fraction:.1f} %"
+    return "–" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def format_interval(low: float, high: float) -> str:

@@ -21,10 +21,10 @@ def refuse_early(
         SoundfoldError: one of them is mistyped.
     """
     # with pydantic, which the help does without
-    from soundfold.recipe.files import changed_names, load_recipe
-    from soundfold.recipe.published import name_weights
+    from soundfold.recipe.files import changed_values, load_recipe
+    from soundfold.recipe.published import check_named_once, name_weights
 
-    changed_names(changes)
+    check_named_once(weights, changed_values(changes))
     if recipe is not None:
         settings = load_recipe(recipe, changes)
         if weights is not None:

@@ -95,6 +95,7 @@ def _tell(result: "LadderResult") -> None:
     from rich.console import Console
 
     from soundfold.cli.columns import print_columns, print_line
+    from soundfold.evaluation.measured import fold_values
     from soundfold.jobs.majority import MAJORITY
 
     console = Console(highlight=False)
@@ -109,7 +110,8 @@ def _tell(result: "LadderResult") -> None:
     for found in result.comparisons:
         if (found.a, found.b) in steps:
             print_line(console, f"step:      {found.sentence}")
-    over = f"mean ± deviation over {counted(len(first.folds), 'fold')}; {counted(first.n, 'clip')}"
+    folds = counted(len(fold_values(first.folds)), "fold")
+    over = f"mean ± deviation over {folds}; {counted(first.n, 'clip')}"
     print_line(console, f"{measure + ':':10} {over}")
     if first.of_several and MAJORITY in names:
         print_line(console, f"{MAJORITY}:  {_OF_SHARES}")
@@ -130,7 +132,7 @@ def _row(rung: "Rung") -> tuple[str, ...]:
     return (
         rung.name,
         "–" if mean is None else f"{100 * mean:.1f}{spread} %",
-        "–" if pooled is None else format_percent(pooled),
+        format_percent(pooled),
         "–" if ci95 is None else f"{100 * ci95[0]:.1f} to {100 * ci95[1]:.1f}",
         _duration(rung.train_s) if rung.train_s else "–",
         "–" if rung.file_bytes is None else f"{rung.file_bytes / 1e6:.1f} MB",

@@ -8,7 +8,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from soundfold.cli.next_step import train_on_all
 from soundfold.wording import counted, format_interval, format_percent, on_one_line
 
 if TYPE_CHECKING:
@@ -42,20 +41,22 @@ def tell_train(result: "TrainResult") -> None:
 
 def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
     """Print what came of a cross-validation of some data, and how to make the model that it speaks of."""
+    from soundfold.evaluation.measured import fold_values, headline, measured, value_of
+    from soundfold.runtime.command_line import train_on_all
+
     console = _console()
     several = result.confusion is None
     rows: list[tuple[str, ...]] = [("fold", "mAP" if several else "accuracy", "macro F1", "clips", "training")]
     for fold in result.folds:
         seconds = "" if fold.train_s is None else f"{fold.train_s:.0f} s"
-        reached = fold.mean_average_precision if several else fold.accuracy
-        found = "–" if reached is None else format_percent(reached)
-        rows.append((str(fold.fold), found, format_percent(fold.macro_f1), f"{fold.n:,}", seconds))
+        reached = value_of(fold)
+        macro_f1 = format_percent(None if reached is None else fold.macro_f1)
+        rows.append((str(fold.fold), format_percent(reached), macro_f1, f"{fold.n:,}", seconds))
     _table(console, rows)
     _one_network(console, result)
-    mean = result.mean_average_precision if several else result.accuracy_mean
-    std = result.mean_average_precision_std if several else result.accuracy_std
-    spread = "" if std is None else f" ± {100 * std:.1f}"
-    _say(console, f"mean:       {100 * (mean or 0):.1f}{spread} %  over {counted(len(result.folds), 'fold')}")
+    over = counted(len(fold_values(result.folds)), "fold")
+    mean = "–  no held-out clip bears a label" if measured(result) is None else f"{headline(result)}  over {over}"
+    _say(console, f"mean:       {mean}")
     _scores(console, result, pooled=True)
     _trust(console, result)
     _classes(console, result)
@@ -152,17 +153,16 @@ def _say(console: Console, text: str) -> None:
 
 
 def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult", pooled: bool = False) -> None:
-    several = result.confusion is None
-    name = "mean_average_precision" if several else "accuracy"
-    reached = getattr(result, f"{name}_pooled", getattr(result, name)) or 0.0
-    interval, between = "", getattr(result, f"{name}_ci95")
-    if between is not None:
-        low, high = between
+    from soundfold.evaluation.measured import measured
+
+    found, interval = measured(result), ""
+    if found is not None and found.interval is not None:
+        low, high = found.interval
         over = counted(result.n_recordings or 0, result.interval_over.removesuffix("s"))
         interval = f"  95 % interval over {over}: {100 * low:.1f} to {100 * high:.1f} %"
-    heading = "pooled:  " if pooled else "mAP:     " if several else "accuracy:"
-    _say(console, f"{heading}   {format_percent(reached)}{interval}")
-    _say(console, f"macro F1:   {format_percent(result.macro_f1 or 0.0)}")
+    heading = "pooled:  " if pooled else "mAP:     " if result.confusion is None else "accuracy:"
+    _say(console, f"{heading}   {format_percent(found.pooled if found else None)}{interval}")
+    _say(console, f"macro F1:   {format_percent(result.macro_f1 if found else None)}")
     for name, part in (("foreground", result.foreground), ("background", result.background)):
         if part is not None:
             _say(console, f"{name}: {format_percent(part.accuracy)}  of {counted(part.n, 'clip')}")
@@ -204,7 +204,7 @@ def _thresholds(console: Console, told: "CalibrationScores") -> None:
     rows: list[tuple[str, ...]] = [("class", "told from", "precision", "95 % interval", "recall", "without")]
     for one in told.thresholds:
         start = "never" if one.threshold is None else format_percent(one.threshold)
-        reached = "–" if one.precision is None else format_percent(one.precision)
+        reached = format_percent(one.precision)
         interval = "" if one.precision_ci95 is None else format_interval(*one.precision_ci95)
         rows.append(
             (one.label, start, reached, interval, format_percent(one.recall), format_percent(one.recall_without))
@@ -216,14 +216,15 @@ def _thresholds(console: Console, told: "CalibrationScores") -> None:
 
 def _met_and_not(console: Console, result: "EvaluateResult") -> None:
     """Print the scores of recordings that the model was trained on, and of the others, where it knows a part."""
+    from soundfold.evaluation.measured import value_of
+
     if result.met is None or result.met.n == result.n:
         return
     for name, side in (("not met", result.not_met), ("met", result.met)):
         if side is not None:
-            reached = side.mean_average_precision if result.confusion is None else side.accuracy
             over = counted(side.n_recordings, result.interval_over.removesuffix("s"))
             what = "that the model was" if name == "met" else "that it was not"
-            found = "–" if reached is None else format_percent(reached)
+            found = format_percent(value_of(side))
             told = f"{name}:".ljust(11)
             _say(console, f"{told} {found}  of {counted(side.n, 'clip')} from {over} {what} trained on")
 
@@ -247,8 +248,8 @@ def _classes(console: Console, result: "TrainResult | CvResult | EvaluateResult"
     for row in classes:
         found = format_percent(row.recall), format_percent(row.precision), format_percent(row.f1)
         shares = found if row.n else ("–", found[1], "–")
-        precision = "–" if row.average_precision is None else format_percent(row.average_precision)
-        rows.append((row.label, *((precision,) if ranked else ()), *shares, f"{row.n:,}", f"{row.recordings:,}"))
+        precision = (format_percent(row.average_precision),) if ranked else ()
+        rows.append((row.label, *precision, *shares, f"{row.n:,}", f"{row.recordings:,}"))
     _table(console, rows)
 
 

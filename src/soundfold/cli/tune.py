@@ -7,7 +7,6 @@ import typer
 
 from soundfold.cli.early import refuse_early
 from soundfold.cli.loading import loading
-from soundfold.cli.next_step import train_on_all
 from soundfold.cli.options import (
     DEVICE,
     Cache,
@@ -27,10 +26,10 @@ from soundfold.cli.options import (
     parse_where,
 )
 from soundfold.cli.printing import print_json
-from soundfold.wording import on_one_line
+from soundfold.wording import format_percent, on_one_line
 
 if TYPE_CHECKING:
-    from soundfold.jobs.tuning_result import TuneResult
+    from soundfold.jobs.tuning_result import Kept, TunedFold, TuneResult
 
 __all__ = ["tune"]
 
@@ -110,6 +109,8 @@ def tune(
     if json_:
         print_json(result.model_dump_json(indent=2))
     else:
+        from soundfold.runtime.command_line import train_on_all
+
         _tell(result, train_on_all(data, Path(result.keep.recipe), parse_where(where)))
 
 
@@ -118,19 +119,21 @@ def _tell(result: "TuneResult", following: str) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from soundfold.evaluation.measured import headline, value_of
+
     console = Console(highlight=False)
     measure = "mAP " if result.gain.of_several else ""
     lines = []
     for fold in result.folds:
+        tuned, untuned = value_of(fold), _either(fold.accuracy_untuned, fold.mean_average_precision_untuned)
+        inside, before = _inside(fold)
         lines.append(
-            f"fold {fold.fold}: {measure}tuned {_reached(fold, 'accuracy')}, untuned "
-            f"{_reached(fold, 'accuracy_untuned')}; inside the search {_reached(fold, 'inner_accuracy')} and "
-            f"{_reached(fold, 'inner_accuracy_untuned')} ({fold.trials:,} trials, {fold.pruned:,} given up early)"
+            f"fold {fold.fold}: {measure}tuned {format_percent(tuned)}, untuned {format_percent(untuned)}; inside the "
+            f"search {inside} and {before} ({fold.trials:,} trials, {fold.pruned:,} given up early)"
         )
         lines.append(f"        {_changes(fold.changes)}")
-    std = result.mean_average_precision_std if result.gain.of_several else result.accuracy_std
     lines += [
-        f"mean:   {measure}tuned {_reached(result, 'accuracy', std)}, untuned {_reached(result.untuned, 'accuracy')}",
+        f"mean:   {measure}tuned {headline(result.tuned)}, untuned {format_percent(value_of(result.untuned))}",
         f"gain:   {result.sentence}",
         *(f"note:   {note}" for note in dict.fromkeys((*result.notes, *result.gain.notes))),
         f"keep:   {result.keep.recipe}",
@@ -150,19 +153,23 @@ def _of_many(result: "TuneResult") -> list[str]:
     if not keep.changes:
         return []
     measure = "mAP " if result.gain.of_several else ""
-    inside, before = _reached(keep, "inner_accuracy"), _reached(keep, "inner_accuracy_untuned")
+    inside, before = _inside(keep)
     return [
         f"        inside its search {measure}{inside}, as it was {before}: too high, as it is the best of many; expect "
         f"the gain above"
     ]
 
 
-def _reached(part: object, name: str, std: float | None = None) -> str:
-    """Return an accuracy in words, or of several labels the mean average precision that stands in its place."""
-    spread = "" if std is None else f" ± {100 * std:.1f}"
-    several = name.replace("accuracy", "mean_average_precision")
-    reached = next((value for value in (getattr(part, name), getattr(part, several)) if value is not None), None)
-    return "–" if reached is None else f"{100 * reached:.1f}{spread} %"
+def _inside(part: "TunedFold | Kept") -> tuple[str, str]:
+    """Return what a search saw of what it found, and of the recipe as it was."""
+    found = _either(part.inner_accuracy, part.inner_mean_average_precision)
+    before = _either(part.inner_accuracy_untuned, part.inner_mean_average_precision_untuned)
+    return format_percent(found), format_percent(before)
+
+
+def _either(accuracy: float | None, precision: float | None) -> float | None:
+    """Return an accuracy, or of several labels the mean average precision that stands in its place."""
+    return precision if accuracy is None else accuracy
 
 
 def _changes(changes: dict[str, object]) -> str:

@@ -37,11 +37,12 @@ _TICKED = 60  # beyond so many classes only every second, third… is named
 
 
 def score_title(
-    score: float, interval: tuple[float, float] | None, n: int, n_recordings: int | None = None,
+    score: float | None, interval: tuple[float, float] | None, n: int, n_recordings: int | None = None,
     what: str = "Accuracy", *, unit: str = "recording",
 ) -> str:  # fmt: skip
     """Return the title of a figure: the score, how sure it is, and how much it rests on; two lines.
 
+    `score` is None where there is none, as no clip bears a label.
     `unit` is what is drawn anew for the interval: "recording", or "file" where nothing tells recordings apart.
 
     >>> print(score_title(0.7143, (0.682, 0.7451), 888, 120))

@@ -10,13 +10,13 @@ from pydantic import Field
 
 from soundfold.evaluation.comparison import p_in_words
 from soundfold.evaluation.comparison_result import Comparison
-from soundfold.evaluation.result_model import Frozen, FrozenScores
+from soundfold.evaluation.result_model import Frozen, OnlySome
 from soundfold.evaluation.results import FoldScore, Interval
 
 __all__ = ["LadderResult", "LeftOutRung", "Rung", "cheapest_unbeaten", "verdict"]
 
 
-class Rung(FrozenScores):
+class Rung(Frozen):
     """One recipe's cross-validation, and what it costs.
 
     Accuracies are null where clips bear several labels, and mean average precisions are left out where they do not.
@@ -34,11 +34,11 @@ class Rung(FrozenScores):
     """Right clips over all clips."""
     accuracy_ci95: Interval | None
     """95 % interval of the pooled accuracy, drawing recordings anew."""
-    mean_average_precision: float | None = None
+    mean_average_precision: OnlySome[float] = None
     """Mean over folds; left out too where no clip bears a label. This and the next three as those of accuracy."""
-    mean_average_precision_std: float | None = None
-    mean_average_precision_pooled: float | None = None
-    mean_average_precision_ci95: Interval | None = None
+    mean_average_precision_std: OnlySome[float] = None
+    mean_average_precision_pooled: OnlySome[float] = None
+    mean_average_precision_ci95: OnlySome[Interval] = None
     macro_f1: float
     folds: tuple[FoldScore, ...]
     n: int

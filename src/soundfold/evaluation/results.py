@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from soundfold.evaluation.calibration_result import CalibrationScores
-from soundfold.evaluation.result_model import FrozenScores
+from soundfold.evaluation.result_model import Frozen, OnlySome
 
 __all__ = [
     "ClassScore",
@@ -59,7 +59,7 @@ IntervalOver = Literal["recordings", "files"]
 Matrix = tuple[tuple[int, ...], ...]
 
 
-class ClassScore(FrozenScores):
+class ClassScore(Frozen):
     """Scores of one label, by scikit-learn's convention: a quotient whose divisor is zero is 0.
 
     With `n` = 0 nothing was there to be found: recall and F1 are then 0 by that convention and say nothing.
@@ -76,35 +76,35 @@ class ClassScore(FrozenScores):
     """95 % interval of the recall, drawing recordings anew; null with fewer than two of the label, and in results of
     earlier versions."""
     f1: float
-    average_precision: float | None = None
+    average_precision: OnlySome[float] = None
     """Of clips that bear several labels: how well this label's probabilities rank; null where no clip bears it."""
 
 
-class PartScore(FrozenScores):
+class PartScore(Frozen):
     """Accuracy over a part of the clips."""
 
     accuracy: float
     n: int
 
 
-class MetScore(FrozenScores):
+class MetScore(Frozen):
     """Scores of the clips whose recordings a model was trained on, or of the others alone; as in `_Scored`."""
 
     accuracy: float | None
     accuracy_ci95: Interval | None
-    mean_average_precision: float | None = None
-    mean_average_precision_ci95: Interval | None = None
+    mean_average_precision: OnlySome[float] = None
+    mean_average_precision_ci95: OnlySome[Interval] = None
     macro_f1: float
     n: int
     n_recordings: int
 
 
-class FoldScore(FrozenScores):
+class FoldScore(Frozen):
     """Scores of one fold, by the network that was trained on the others."""
 
     fold: Fold
     accuracy: float | None
-    mean_average_precision: float | None = None
+    mean_average_precision: OnlySome[float] = None
     macro_f1: float
     """Over the classes that occur in this fold."""
     n: int
@@ -112,7 +112,7 @@ class FoldScore(FrozenScores):
     """Seconds that training took; null when it was not measured."""
 
 
-class SeedScore(FrozenScores):
+class SeedScore(Frozen):
     """What one network alone reaches on a split: mean and sample deviation (divided by seeds - 1) over the seeds."""
 
     fold: Fold | None
@@ -120,7 +120,7 @@ class SeedScore(FrozenScores):
     std: float
 
 
-class SeedScores(FrozenScores):
+class SeedScores(Frozen):
     """What one network alone is worth, where several that differ in their seed give the answer together."""
 
     seeds: tuple[int, ...]
@@ -135,14 +135,14 @@ class SeedScores(FrozenScores):
     folds: tuple[SeedScore, ...]
 
 
-class LeftOutClip(FrozenScores):
+class LeftOutClip(Frozen):
     """A clip that was not used, and why."""
 
     path: str
     reason: str
 
 
-class SplitSummary(FrozenScores):
+class SplitSummary(Frozen):
     """Which clips trained and which were scored."""
 
     name: str
@@ -154,17 +154,17 @@ class SplitSummary(FrozenScores):
     n_test: int
 
 
-class _Scored(FrozenScores):
+class _Scored(Frozen):
     accuracy: float | None
     """Right clips over all clips; null where clips bear several labels. In cross-validation the headline: the mean over
     folds, as `accuracy_mean`."""
     accuracy_ci95: Interval | None
     """95 % interval of the accuracy over all clips (in cross-validation the pooled one), drawing recordings anew; null
     with fewer than two recordings. It holds the trained network fixed."""
-    mean_average_precision: float | None = None
+    mean_average_precision: OnlySome[float] = None
     """Of clips that bear several labels: mean of the average precisions of the labels that occur in the truth. In
     cross-validation the headline: the mean over folds."""
-    mean_average_precision_ci95: Interval | None = None
+    mean_average_precision_ci95: OnlySome[Interval] = None
     """As `accuracy_ci95`, of the mean average precision (in cross-validation the pooled one)."""
     n: int
     n_recordings: int
@@ -194,13 +194,13 @@ class _Scored(FrozenScores):
     """Sentences for the user: what was assumed, and what the numbers do not say."""
 
 
-class _MaybeScored(FrozenScores):
+class _MaybeScored(Frozen):
     """As `_Scored`, for a run that may have scored nothing; each field means the same."""
 
     accuracy: float | None = None
     accuracy_ci95: Interval | None = None
-    mean_average_precision: float | None = None
-    mean_average_precision_ci95: Interval | None = None
+    mean_average_precision: OnlySome[float] = None
+    mean_average_precision_ci95: OnlySome[Interval] = None
     n: int = 0
     n_recordings: int | None = None
     interval_over: IntervalOver = "recordings"
@@ -222,13 +222,13 @@ class _CvScored(_Scored):
     """Sample deviation over folds (divided by folds - 1); null for a single fold."""
     accuracy_pooled: float | None
     """Right clips over all clips, all folds together."""
-    mean_average_precision_std: float | None = None
+    mean_average_precision_std: OnlySome[float] = None
     """This and the next as those of accuracy."""
-    mean_average_precision_pooled: float | None = None
+    mean_average_precision_pooled: OnlySome[float] = None
     folds: tuple[FoldScore, ...]
 
 
-class _Account(FrozenScores):
+class _Account(Frozen):
     recipe: dict[str, Any]
     """Every setting of the run."""
     split: SplitSummary
@@ -261,9 +261,9 @@ class CvScores(_CvScored):
 class TrainResult(_Account, _MaybeScored):
     """What `soundfold train` answers; the scores are null when all clips were trained on and none was held out."""
 
-    seeds: SeedScores | None = None
+    seeds: OnlySome[SeedScores] = None
     """Of several networks, whose mean answer is scored in the other fields: what one of them alone is worth."""
-    calibration: CalibrationScores | None = None
+    calibration: OnlySome[CalibrationScores] = None
     """What the model was calibrated by, on the answers of the cross-validation that `--calibrate` named."""
 
 
@@ -280,8 +280,8 @@ class EvaluateResult(_Account, _Scored):
 class CvResult(_Account, _CvScored):
     """What `soundfold cv` answers."""
 
-    seeds: SeedScores | None = None
-    calibration: CalibrationScores | None = None
+    seeds: OnlySome[SeedScores] = None
+    calibration: OnlySome[CalibrationScores] = None
     """How far its probabilities can be trusted, and by which temperature they could be more."""
     model: str | None = None
     """The model file that joins the folds' networks, where one was asked for."""

@@ -14,6 +14,7 @@ from soundfold.data.splits import Split, check_classes_left, fold_splits
 from soundfold.errors import RunError
 from soundfold.evaluation import (
     CvResult,
+    SplitSummary,
     TrainResult,
     calibrate,
     read_predictions,
@@ -24,7 +25,7 @@ from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of, scor
 from soundfold.jobs.fold_ensemble import is_joined, join_folds
 from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
-from soundfold.jobs.reporting import Reporter, Silent, summarise_folds, told
+from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
 from soundfold.jobs.score_figure import save_score_figure
 from soundfold.jobs.side_by_side import Lesson
@@ -34,7 +35,7 @@ from soundfold.jobs.training_clock import TrainingClock
 from soundfold.recipe import Recipe
 from soundfold.training import Hardware
 
-__all__ = ["cross_validate"]
+__all__ = ["cross_validate", "summarise_folds"]
 
 
 def cross_validate(
@@ -199,6 +200,18 @@ def _pool(
         hardware=hardware_line(),
         calibration=calibrate(table) if scores.n_recordings > 1 else None,
     )
+
+
+def summarise_folds(splits: Sequence[Split], n_test: int) -> SplitSummary:
+    """Return the splits of a cross-validation as results tell them.
+
+    Args:
+        splits: one a tested fold, all of one kind.
+        n_test: clips that were tested, over all folds.
+    """
+    kind, parts = splits[0].kind, ", ".join(str(split.fold) for split in splits)
+    name = f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording"
+    return SplitSummary(name=name, kind=kind, n_test=n_test)
 
 
 def _joined_leaks(splits: list[Split]) -> Leaks:

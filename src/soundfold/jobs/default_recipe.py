@@ -9,7 +9,7 @@ from soundfold.models import find_weights
 from soundfold.recipe import Recipe, build_recipe, load_recipe
 from soundfold.runtime.run_mark import identity_of
 
-__all__ = ["WITHOUT_WEIGHTS", "WITH_WEIGHTS", "default_recipe"]
+__all__ = ["WITHOUT_WEIGHTS", "WITH_WEIGHTS", "default_recipe", "kept_recipe"]
 
 WITH_WEIGHTS, WITHOUT_WEIGHTS = "finetune", "scratch"
 
@@ -34,11 +34,10 @@ def default_recipe(
     Raises:
         RecipeError: the run to continue was begun with settings that this version does not know.
     """
-    begun = {} if continued is None else identity_of(Path(continued)).get("recipe")
-    if begun and isinstance(begun, dict):
-        recipe = build_recipe(begun, f"{continued}: was begun with a recipe that is not this version's")
-        reporter.note(f"recipe: {recipe.name}, as the run was begun with")
-        return recipe
+    kept = None if continued is None else kept_recipe(Path(continued))
+    if kept is not None:
+        reporter.note(f"recipe: {kept.name}, as the run was begun with")
+        return kept
     pretrained = load_recipe(WITH_WEIGHTS)
     if weights is not None:
         reporter.note(f"recipe: {WITH_WEIGHTS}, as pretrained weights are named")
@@ -51,3 +50,15 @@ def default_recipe(
         return load_recipe(WITHOUT_WEIGHTS)
     reporter.note(f"recipe: {WITH_WEIGHTS}, as the pretrained weights of {network} are at hand")
     return pretrained
+
+
+def kept_recipe(run: Path) -> Recipe | None:
+    """Return the recipe that a run was begun with, all that was changed of it included; None where none was begun.
+
+    Raises:
+        RecipeError: it has settings that this version does not know.
+    """
+    begun = identity_of(run).get("recipe")
+    if not begun or not isinstance(begun, dict):
+        return None
+    return build_recipe(begun, f"{run}: was begun with a recipe that is not this version's")

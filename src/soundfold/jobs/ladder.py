@@ -20,7 +20,7 @@ from soundfold.evaluation.comparison_result import Comparison
 from soundfold.evaluation.ladder import LadderResult, LeftOutRung, Rung, cheapest_unbeaten, verdict
 from soundfold.jobs.compare import FinishedRun, compare_two, read_run
 from soundfold.jobs.cross_validate import cross_validate
-from soundfold.jobs.ladder_rungs import Rungs, choose_rungs, name_rungs_weights, why_not
+from soundfold.jobs.ladder_rungs import Rungs, choose_rungs, continue_rungs, name_rungs_weights, why_not
 from soundfold.jobs.majority import MAJORITY, majority_cross_validate
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, SaidOnce, Silent
@@ -28,11 +28,11 @@ from soundfold.jobs.run_folder import begin, check_out, next_free
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.runtime import load
+from soundfold.runtime.run_mark import LADDER_NAME, MARK_NAME
 from soundfold.training import Hardware
 
 __all__ = ["ladder"]
 
-RESULT_NAME = "ladder.json"
 _LISTENS_S = 0.5  # in all, to a model file, for its latency
 _LEAST_TIMES = 11
 
@@ -63,7 +63,8 @@ def ladder(
         only: rungs to try: names of `LADDER`, of other presets, YAML files or recipes; None for all of `LADDER`.
         weights: file or folder of the published weights, for the rungs that take some and name none themselves.
         out: gets a run's folder a rung; None for the next free one under `runs/`.
-        resume: continue the ladder in `out` if there is one; rungs may be added to it.
+        resume: continue the ladder in `out` if there is one, each rung by the recipe it was begun with; rungs may be
+            added to it.
         device, jobs, where, cache, reporter: as `soundfold.cross_validate`.
 
     Returns:
@@ -82,6 +83,8 @@ def ladder(
         raise RunError("--resume must be told which ladder to continue. Name its folder with --out")
     folder = Path(out) if out is not None else next_free(plain_name(f"{Path(data).absolute().stem}-ladder"))
     check_out(folder, resume=resume, reporter=reporter)
+    if resume:
+        rungs = continue_rungs(rungs, folder, reporter)
     asked = None if folds is None else [str(fold) for fold in folds]
     climb = _Climb(
         data=data, folds=asked, seed=seed, device=device, jobs=jobs, where=where, cache=cache, resume=resume,
@@ -109,7 +112,7 @@ def ladder(
         versions=versions(),
         hardware=hardware_line(),
     )
-    write_text(folder / RESULT_NAME, result.model_dump_json(indent=2) + "\n")
+    write_text(folder / LADDER_NAME, result.model_dump_json(indent=2) + "\n")
     return result
 
 
@@ -172,7 +175,7 @@ class _Climb:
     def _learn(self, recipe: Recipe, folder: Path) -> None:
         cross_validate(
             self.data, recipe=recipe, folds=self.folds, device=self.device, jobs=self.jobs, out=folder,
-            where=self.where, cache=self.cache, resume=self.resume and (folder / "run.json").exists(),
+            where=self.where, cache=self.cache, resume=self.resume and (folder / MARK_NAME).exists(),
             reporter=self.reporter,
         )  # fmt: skip
 

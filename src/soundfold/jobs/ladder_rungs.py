@@ -5,13 +5,14 @@ from pathlib import Path
 
 from soundfold.atomic import plain_name
 from soundfold.errors import DownloadError, MissingExtraError, PathError, RecipeError
+from soundfold.jobs.default_recipe import kept_recipe
 from soundfold.jobs.majority import MAJORITY
 from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter
 from soundfold.models.pretrained import PUBLISHED, load_efficientat
 from soundfold.recipe import Recipe, load_recipe, name_weights, preset_names, published_network
 
-__all__ = ["LADDER", "Rungs", "choose_rungs", "name_rungs_weights", "why_not"]
+__all__ = ["LADDER", "Rungs", "choose_rungs", "continue_rungs", "name_rungs_weights", "why_not"]
 
 LADDER = (MAJORITY, "mfcc", "texture", "tutorial", "probe", "scratch", "finetune")
 """The rungs from cheap to dear; those that are no preset of this version are passed over."""
@@ -78,6 +79,33 @@ def name_rungs_weights(rungs: Rungs, weights: str | Path, cache: str | Path | No
             f"itself, got {weights}. Leave it out, or add probe or finetune to --only"
         )
     return named
+
+
+def continue_rungs(rungs: Rungs, folder: Path, reporter: Reporter) -> Rungs:
+    """Return the rungs, of which those that were begun in a folder keep the recipe that they were begun with.
+
+    A preset may have changed since, and a ladder has no option to change it back. Weights stay for the work to refuse
+    where they are others than those it was begun with: who names them means them.
+
+    Args:
+        folder: the ladder's.
+        reporter: hears of each whose recipe is another one today.
+
+    Raises:
+        RecipeError: a rung was begun with settings that this version does not know.
+    """
+    continued = dict(rungs)
+    for name, recipe in rungs.items():
+        kept = None if recipe is None else kept_recipe(folder / plain_name(name))
+        if recipe is None or kept is None or kept == recipe or _weights_of(kept) != _weights_of(recipe):
+            continue
+        reporter.note(f"rung {name}: goes on with the recipe it was begun with, which is another one today")
+        continued[name] = kept
+    return continued
+
+
+def _weights_of(recipe: Recipe) -> tuple[str | None, str | None]:
+    return recipe.features.weights, recipe.model.weights
 
 
 def why_not(recipe: Recipe | None, cache: str | Path | None, reporter: Reporter) -> str | None:

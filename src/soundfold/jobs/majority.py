@@ -7,7 +7,6 @@ Where clips bear several labels, it tells those that more than half of the train
 stand at one place in its ranking, so its average precision of a label is the share of the fold's clips that bear it.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,10 @@ from soundfold.atomic import write_text
 from soundfold.data.leaks import Leaks
 from soundfold.data.splits import fold_splits
 from soundfold.evaluation import CvResult, predictions_table, score_folds, write_predictions
+from soundfold.jobs.cross_validate import summarise_folds
 from soundfold.jobs.prepare import Prepared
-from soundfold.jobs.reporting import summarise_folds, told
-from soundfold.jobs.run_folder import METRICS_NAME
+from soundfold.jobs.reporting import told
+from soundfold.jobs.run_folder import METRICS_NAME, begin
 from soundfold.jobs.surroundings import hardware_line, versions
 
 __all__ = ["MAJORITY", "majority_cross_validate"]
@@ -40,6 +40,9 @@ def majority_cross_validate(
         seed: of the folds, where the data set has none of its own.
         where: which part of the data set this is, for the run's account of itself.
         folder: gets predictions.parquet, metrics.json and run.json; what an earlier run left is written anew.
+
+    Raises:
+        RunError: the folder was begun with other data or folds.
     """
     started = time.perf_counter()
     clips, borne = prepared.clips, prepared.clips.membership()
@@ -65,7 +68,6 @@ def majority_cross_validate(
         versions=versions(),
         hardware=hardware_line(),
     )
-    folder.mkdir(parents=True, exist_ok=True)
     identity = {
         "verb": "cv",
         "data": str(clips.root.resolve()),
@@ -73,7 +75,7 @@ def majority_cross_validate(
         "split": ", ".join(split.name for split in splits),
         "recipe": {"name": MAJORITY},
     }
-    write_text(folder / "run.json", json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
+    begin(folder, identity)
     write_predictions(folder / "predictions.parquet", table)
     write_text(folder / METRICS_NAME, result.model_dump_json(indent=2) + "\n")
     return result

@@ -1,16 +1,14 @@
 """What a job tells while it works; the command line draws it, a script may listen or not."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from soundfold.data.clips import LeftOut
-from soundfold.data.splits import Split
-from soundfold.evaluation import LeftOutClip, SplitSummary
+from soundfold.evaluation import LeftOutClip
 
 if TYPE_CHECKING:
     from soundfold.training import EpochRecord
 
-__all__ = ["Reporter", "SaidOnce", "Silent", "summarise_folds", "told"]
+__all__ = ["Reporter", "SaidOnce", "Silent", "told"]
 
 
 class Reporter(Protocol):
@@ -51,18 +49,6 @@ class SaidOnce:
         if sentence not in self._said:
             self._said.add(sentence)
             self._reporter.note(sentence)
-
-
-def summarise_folds(splits: Sequence[Split], n_test: int) -> SplitSummary:
-    """Return the splits of a cross-validation as results tell them.
-
-    Args:
-        splits: one a tested fold, all of one kind.
-        n_test: clips that were tested, over all folds.
-    """
-    kind, parts = splits[0].kind, ", ".join(str(split.fold) for split in splits)
-    name = f"official folds {parts}" if kind == "fold" else f"parts {parts}, which share no recording"
-    return SplitSummary(name=name, kind=kind, n_test=n_test)
 
 
 def told(left_out: tuple[LeftOut, ...]) -> tuple[LeftOutClip, ...]:

@@ -17,14 +17,13 @@ from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe, save_recipe, with_defaults
+from soundfold.runtime.run_mark import MARK_NAME, METRICS_NAME, identity_of
 
 __all__ = ["METRICS_NAME", "RECIPE_NAME", "begin", "check_out", "next_free", "read_result", "run_folder"]
 
 Result = TypeVar("Result", bound=BaseModel)
 
-METRICS_NAME = "metrics.json"
 RECIPE_NAME = "recipe.yaml"
-_IDENTITY_NAME = "run.json"
 _LOCK_NAME = ".lock"
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # as `atomic.replacing` names them
 
@@ -69,7 +68,7 @@ def check_out(path: Path, *, resume: bool, reporter: Reporter | None = None) -> 
     if all(entry.name.startswith(".") for entry in path.iterdir()):
         _tell_if_new(path, resume, reporter)
         return
-    begun = (path / _IDENTITY_NAME).exists()
+    begun = (path / MARK_NAME).exists()
     if not resume:
         mend = "Choose another --out, or continue the run with --resume" if begun else "Choose another --out"
         raise PathError(f"{path}: is not empty. {mend}")
@@ -93,12 +92,12 @@ def begin(folder: Path, identity: Mapping[str, Any]) -> None:
     Raises:
         RunError: it was begun with other settings, or what it was begun with is damaged.
     """
-    begun = folder / _IDENTITY_NAME
+    begun = folder / MARK_NAME
     if begun.exists():
-        then = _read_identity(begun)
-        if isinstance(then.get("recipe"), Mapping):
-            then = {**then, "recipe": with_defaults(then["recipe"])}
-        _check_same(folder, then, identity)
+        then = identity_of(folder)
+        if not then:
+            raise RunError(f"{begun}: is damaged, so the run cannot be continued. Choose another --out")
+        _check_same(folder, _whole(then), _whole(identity))
         return
     folder.mkdir(parents=True, exist_ok=True)
     _clear_parts(folder, f".{begun.name}.*.part")
@@ -123,7 +122,7 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
     try:
         path.mkdir(parents=True, exist_ok=True)
         with _held(path):
-            continued = (path / _IDENTITY_NAME).exists()
+            continued = (path / MARK_NAME).exists()
             begin(path, {**identity, "recipe": recipe.as_dict()})
             if continued:
                 _clear_parts(path, ".*.part", "*/.*.part")
@@ -155,14 +154,10 @@ def _clear_parts(path: Path, *patterns: str) -> None:
                 part.unlink(missing_ok=True)
 
 
-def _read_identity(path: Path) -> dict[str, Any]:
-    try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        identity = None
-    if not isinstance(identity, dict):
-        raise RunError(f"{path}: is damaged, so the run cannot be continued. Choose another --out")
-    return identity
+def _whole(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run was begun with, with the settings of the recipe that came later at their defaults."""
+    recipe = identity.get("recipe")
+    return {**identity, "recipe": with_defaults(recipe)} if isinstance(recipe, Mapping) else dict(identity)
 
 
 def read_result(path: Path, kind: type[Result]) -> Result:

@@ -11,6 +11,7 @@ from soundfold.evaluation import (
     score_title,
     unit_of,
 )
+from soundfold.evaluation.measured import fold_values, headline, measured
 from soundfold.wording import counted, format_percent
 
 __all__ = ["has_score_figure", "save_score_figure"]
@@ -30,22 +31,19 @@ def save_score_figure(folder: Path, scores: Scores | CvScores) -> None:
         folder: gets confusion.png, or average_precision.png where clips bear several labels.
         scores: of all clips that were held out.
     """
-    pooled, average = scores.accuracy, scores.mean_average_precision
-    if isinstance(scores, CvScores):
-        pooled, average = scores.accuracy_pooled, scores.mean_average_precision_pooled
-    rests, unit = (scores.n, scores.n_recordings), unit_of(scores)
+    found, what = measured(scores), "Mean average precision" if scores.confusion is None else "Accuracy"
+    reached, interval = (None, None) if found is None else (found.pooled, found.interval)
+    title = score_title(reached, interval, scores.n, scores.n_recordings, what, unit=unit_of(scores))
+    title += _by_fold(scores)
     if scores.confusion is None:
-        told = "Mean average precision"
-        title = score_title(average or 0.0, scores.mean_average_precision_ci95, *rests, told, unit=unit)
         figure = draw_average_precisions(
             [each.label for each in scores.per_class],
             [each.average_precision for each in scores.per_class],
             [each.n / scores.n for each in scores.per_class],
-            title=title + _by_fold(scores),
+            title=title,
         )
         save_png(folder / _PRECISIONS, figure)
     else:
-        title = score_title(pooled or 0.0, scores.accuracy_ci95, *rests, unit=unit) + _by_fold(scores)
         save_png(folder / _CONFUSION, draw_confusion(scores.confusion, scores.labels, title=title))
 
 
@@ -53,13 +51,8 @@ def _by_fold(scores: Scores | CvScores) -> str:
     """Return a line of a title on how far the folds of a cross-validation lie apart; nothing where there is none."""
     if not isinstance(scores, CvScores):
         return ""
-    several = scores.confusion is None
-    reached = [fold.mean_average_precision if several else fold.accuracy for fold in scores.folds]
-    values = [value for value in reached if value is not None]
-    mean, std = scores.accuracy_mean, scores.accuracy_std
-    if several:
-        mean, std = scores.mean_average_precision, scores.mean_average_precision_std
-    if mean is None or std is None:  # one fold has no spread
+    values = fold_values(scores.folds)
+    if len(values) < 2:  # one fold has no spread
         return ""
     ends = f"lowest {format_percent(min(values))}, highest {format_percent(max(values))}"
-    return f"\n{counted(len(values), 'fold')}: {100 * mean:.1f} ± {100 * std:.1f} %, {ends}"
+    return f"\n{counted(len(values), 'fold')}: {headline(scores)}, {ends}"

@@ -20,7 +20,7 @@ from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
 from soundfold.jobs.score_figure import has_score_figure, save_score_figure
-from soundfold.recipe import Recipe, changed_names, load_recipe, name_weights
+from soundfold.recipe import Recipe, changed_values, check_named_once, load_recipe, name_weights
 from soundfold.training import Hardware, is_main_process
 from soundfold.wording import counted
 
@@ -204,9 +204,7 @@ def resolve_recipe(
     Where none is named it is `default_recipe`'s, or that of the run to continue.
     """
     changes = list(changes)
-    twice = [name for name in changed_names(changes) if name.endswith(".weights")]
-    if weights is not None and twice:
-        raise RecipeError(f"--weights and --set {twice[0]} both name published weights. Leave one of them out")
+    check_named_once(weights, changed_values(changes))
     if recipe is None:
         recipe = default_recipe(cache, reporter, continued, weights)
     short = {"training.epochs": epochs, "training.seed": seed}

@@ -15,9 +15,9 @@ from soundfold.data.splits import Split, check_classes_left, fold_splits
 from soundfold.errors import RunError, needs_extra
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, Silent
-from soundfold.jobs.run_folder import check_out
+from soundfold.jobs.run_folder import begin, check_out
 from soundfold.jobs.train import choose_out, resolve_recipe
-from soundfold.jobs.tuning_folder import begin, end_lock
+from soundfold.jobs.tuning_folder import claims_lock, end_lock
 from soundfold.jobs.tuning_plan import Search, plan_searches
 from soundfold.jobs.tuning_result import TuneResult
 from soundfold.recipe import Recipe
@@ -107,7 +107,9 @@ def tune(
         "clips": prepared.digest([*outer, *(split for search in searches for split in search.inner)]),
         "sounds": prepared.store.identity,
     }
-    begin(folder, identity)
+    folder.mkdir(parents=True, exist_ok=True)
+    with claims_lock(folder):  # processes that start together
+        begin(folder, identity)
     limit = _TRIALS if trials is None and minutes is None else trials
     task = tuning_workers.Task(
         folder=folder, data=data, where=where, cache=cache, digest=material.digest, hardware=hardware,

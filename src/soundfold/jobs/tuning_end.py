@@ -31,6 +31,7 @@ from soundfold.jobs.tuning_study import Study
 from soundfold.jobs.tuning_trial import Material
 from soundfold.jobs.tuning_workers import Task
 from soundfold.recipe import Recipe, load_recipe, save_recipe
+from soundfold.runtime.run_mark import UNTUNED_NAME
 from soundfold.wording import counted
 
 __all__ = ["score_searches"]
@@ -55,9 +56,10 @@ def score_searches(
     folder = task.folder
     untuned = cross_validate(
         task.data, recipe=task.recipe, folds=[str(split.fold) for split in outer], device=task.hardware.device,
-        jobs=jobs, out=folder / "untuned", resume=True, where=task.where, cache=task.cache, reporter=_Quiet(reporter),
+        jobs=jobs, out=folder / UNTUNED_NAME, resume=True, where=task.where, cache=task.cache,
+        reporter=_Quiet(reporter),
     )  # fmt: skip
-    before = read_predictions(folder / "untuned" / "predictions.parquet")
+    before = read_predictions(folder / UNTUNED_NAME / "predictions.parquet")
     tables, train_s = [], {}
     for study, split in zip(studies, outer, strict=False):
         table, seconds = _learn(task, study, split, material, before, untuned, reporter)

@@ -10,13 +10,13 @@ from pydantic import Field
 
 from soundfold.evaluation import CvResult, CvScores
 from soundfold.evaluation.comparison_result import Comparison
-from soundfold.evaluation.result_model import FrozenScores
+from soundfold.evaluation.result_model import Frozen, OnlySome
 from soundfold.evaluation.results import Fold, Interval
 
 __all__ = ["Kept", "SearchCost", "TuneResult", "TunedFold"]
 
 
-class TunedFold(FrozenScores):
+class TunedFold(Frozen):
     """One outer test fold: what a search that never saw it found, and how that did on it."""
 
     fold: Fold
@@ -28,18 +28,18 @@ class TunedFold(FrozenScores):
     inner_accuracy: float | None
     """What the search saw of the recipe that was found; the best of many, so too high."""
     inner_accuracy_untuned: float | None
-    mean_average_precision: float | None = None
+    mean_average_precision: OnlySome[float] = None
     """This and the next three as those of accuracy; of the fold also null where no clip of it bears a label."""
-    mean_average_precision_untuned: float | None = None
-    inner_mean_average_precision: float | None = None
-    inner_mean_average_precision_untuned: float | None = None
+    mean_average_precision_untuned: OnlySome[float] = None
+    inner_mean_average_precision: OnlySome[float] = None
+    inner_mean_average_precision_untuned: OnlySome[float] = None
     changes: dict[str, Any]
     """The settings that were found; empty where nothing was better inside than the recipe as it was."""
     trials: int
     pruned: int
 
 
-class SearchCost(FrozenScores):
+class SearchCost(Frozen):
     """What all searches cost together."""
 
     trials: int
@@ -54,7 +54,7 @@ class SearchCost(FrozenScores):
     """Seconds that trials took, summed over all processes; what a kill cut off is not counted."""
 
 
-class Kept(FrozenScores):
+class Kept(Frozen):
     """The recipe to keep, from a search over all folds."""
 
     recipe: str
@@ -62,13 +62,13 @@ class Kept(FrozenScores):
     inner_accuracy: float | None
     """Cross-validated within that search; OPTIMISTIC, as it is the best of many. The honest score is the result's."""
     inner_accuracy_untuned: float | None
-    inner_mean_average_precision: float | None = None
+    inner_mean_average_precision: OnlySome[float] = None
     """This and the next as those of accuracy."""
-    inner_mean_average_precision_untuned: float | None = None
+    inner_mean_average_precision_untuned: OnlySome[float] = None
     changes: dict[str, Any]
 
 
-class TuneResult(FrozenScores):
+class TuneResult(Frozen):
     """What `soundfold tune` answers. The headline is of recipes that were found without the fold that scores them."""
 
     accuracy: float | None
@@ -77,11 +77,11 @@ class TuneResult(FrozenScores):
     accuracy_std: float | None
     accuracy_pooled: float | None
     accuracy_ci95: Interval | None
-    mean_average_precision: float | None = None
+    mean_average_precision: OnlySome[float] = None
     """Mean over the outer folds; this and the next three as `tuned` has them."""
-    mean_average_precision_std: float | None = None
-    mean_average_precision_pooled: float | None = None
-    mean_average_precision_ci95: Interval | None = None
+    mean_average_precision_std: OnlySome[float] = None
+    mean_average_precision_pooled: OnlySome[float] = None
+    mean_average_precision_ci95: OnlySome[Interval] = None
     folds: tuple[TunedFold, ...]
     tuned: CvScores
     """All scores of what was found, as `cv` tells them."""

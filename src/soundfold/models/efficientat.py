@@ -20,10 +20,13 @@ from torch import Tensor, nn
 from soundfold.errors import ModelFileError, RecipeError, did_you_mean
 from soundfold.models.batch_statistics import hold_statistics
 
-__all__ = ["EFFICIENTAT_WIDTHS", "EfficientAT", "build_efficientat", "load_state"]
+__all__ = ["ALL_VIEWS", "EFFICIENTAT_WIDTHS", "FEW_VIEWS", "EfficientAT", "build_efficientat", "load_state"]
 
 EFFICIENTAT_WIDTHS = {"mn04": 0.4, "mn05": 0.5, "mn10": 1.0, "mn20": 2.0}
 """Network's name → what the channels of MobileNetV3-Large are multiplied by."""
+
+FEW_VIEWS, ALL_VIEWS = 3, 4
+"""How many views of a network may be asked for: the few are the first of all, so who keeps all keeps them too."""
 
 
 class _Layout(NamedTuple):
@@ -87,8 +90,7 @@ class EfficientAT(nn.Module):
         for layout in _BLOCKS:
             block = _InvertedResidual(channels, layout, width_mult)
             blocks.append(block)
-            channels = block.channels
-            made.append(channels)
+            made.append(channels := block.channels)
         self._n_labels, self._channels = n_labels, made
         self.width = 6 * channels
         blocks.append(_convolution(channels, self.width, 1, nn.Hardswish))
@@ -119,33 +121,31 @@ class EfficientAT(nn.Module):
         """Return the embedding (batch, width) of what `features` gave: its mean over bands and time."""
         return maps.mean(dim=(-2, -1))
 
-    def views(self, spectrogram: Tensor, count: int = 3) -> list[Tensor]:
+    def views(self, spectrogram: Tensor, count: int = FEW_VIEWS) -> list[Tensor]:
         """Return descriptions of each clip for linear probes, the answers of which are best averaged.
 
         Each errs in its own way: the embedding, its square root taken with the sign, as single values stand out; the
         logits, which name AudioSet's classes, as long as the published head is in place; the mean of the last
         residual block, which has few values; and, as a fourth, the means of the two blocks before the last stage,
-        which know less of AudioSet's classes and more of how a sound is made. The first three are the same however many
-        are asked for.
+        which know less of AudioSet's classes and more of how a sound is made.
 
         Args:
             spectrogram: (batch, 1, 128, frames), or what the blocks before gave where `features` has lost its first.
-            count: 3 or 4.
+            count: `FEW_VIEWS` or `ALL_VIEWS`.
 
         Returns:
             (batch, width), (batch, n_labels), (batch, channels of block 15): 384, 527 and 64 for mn04; of four,
             (batch, channels of blocks 11 and 12) too, 96.
         """
-        *middle, block, last = self.layer_maps(spectrogram, (*(_MIDDLE if count == 4 else ()), -2, -1))
+        *middle, block, last = self.layer_maps(spectrogram, (*(_MIDDLE if count == ALL_VIEWS else ()), -2, -1))
         embedding = self.embed(last)
         root = embedding.sign() * (embedding.abs() + _TINY).sqrt()
         views = [root, self.classifier(last), block.mean(dim=(-2, -1))]
         return [*views, torch.cat([maps.mean(dim=(-2, -1)) for maps in middle], dim=1)] if middle else views
 
-    def view_sizes(self, count: int = 3) -> list[int]:
+    def view_sizes(self, count: int = FEW_VIEWS) -> list[int]:
         """Return how many values each of so many views has."""
-        sizes = [self.width, self._n_labels, self._channels[-1]]
-        return [*sizes, sum(self._channels[layer + 1] for layer in _MIDDLE)] if count == 4 else sizes
+        return [self.width, self._n_labels, self._channels[-1], sum(self._channels[at + 1] for at in _MIDDLE)][:count]
 
     def layer_maps(self, spectrogram: Tensor, layers: Iterable[int]) -> list[Tensor]:
         """Return the maps that some blocks of `features` give, for probes that look at more than the last one.

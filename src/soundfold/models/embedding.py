@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from soundfold.features import LogMel, Mfcc, Pcen, build_features
 from soundfold.features.audioset_mel import AudiosetMel
-from soundfold.models.efficientat import build_efficientat, load_state
+from soundfold.models.efficientat import FEW_VIEWS, build_efficientat, load_state
 from soundfold.models.encoder_files import ENCODER_PREFIX
 from soundfold.models.fine_tuned import FrozenBlocks
 from soundfold.models.pretrained import read_weights
@@ -28,7 +28,7 @@ class Embedding(nn.Module):
 
     Args:
         name: of the pretrained network.
-        views: how many, 3 or 4.
+        views: how many; see `EfficientAT.views`.
         portable: with the front end's operations as a model file can hold them.
 
     Attributes:
@@ -38,7 +38,7 @@ class Embedding(nn.Module):
 
     sample_rate = AudiosetMel.sample_rate
 
-    def __init__(self, name: str, views: int = 3, *, portable: bool = False) -> None:
+    def __init__(self, name: str, views: int = FEW_VIEWS, *, portable: bool = False) -> None:
         super().__init__()
         self.mel = AudiosetMel(portable=portable)
         self.network = build_efficientat(name).eval().requires_grad_(requires_grad=False)

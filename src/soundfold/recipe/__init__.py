@@ -5,7 +5,7 @@ from soundfold.recipe.feature_section import FeatureRecipe
 from soundfold.recipe.files import (
     build_recipe,
     change_recipe,
-    changed_names,
+    changed_values,
     load_recipe,
     preset_names,
     recipe_keys,
@@ -14,7 +14,7 @@ from soundfold.recipe.files import (
     with_defaults,
 )
 from soundfold.recipe.model_section import ModelRecipe
-from soundfold.recipe.published import name_weights, published_network
+from soundfold.recipe.published import check_named_once, name_weights, published_network
 from soundfold.recipe.schema import Recipe
 from soundfold.recipe.sound_section import SoundRecipe
 from soundfold.recipe.training_section import TrainingRecipe
@@ -28,7 +28,8 @@ __all__ = [
     "TrainingRecipe",
     "build_recipe",
     "change_recipe",
-    "changed_names",
+    "changed_values",
+    "check_named_once",
     "load_recipe",
     "name_weights",
     "preset_names",

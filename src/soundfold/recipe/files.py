@@ -21,7 +21,7 @@ from soundfold.wording import counted
 __all__ = [
     "build_recipe",
     "change_recipe",
-    "changed_names",
+    "changed_values",
     "load_recipe",
     "preset_names",
     "recipe_keys",
@@ -103,16 +103,8 @@ def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     5
     """
     values = recipe.as_dict()
-    keys = list(recipe_keys())
-    changed = list(changes)
-    for text in changed:
-        full, raw = _name_and_value(text, keys)
-        try:
-            value = parse(raw)
-        except UNREADABLE:
-            raise RecipeError(
-                f"{full} must be a number, a word, or null, got '{raw}'. See its row in docs/recipes.md"
-            ) from None
+    changed = changed_values(changes)
+    for full, value in changed.items():
         *sections, last = full.split(".")
         target = values
         for section in sections:
@@ -121,14 +113,26 @@ def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     return build_recipe(values, "--set") if changed else recipe
 
 
-def changed_names(changes: Iterable[str]) -> list[str]:
-    """Return the full names of the settings that texts like `lr=0.01` change.
+def changed_values(changes: Iterable[str]) -> dict[str, Any]:
+    """Return what texts like `lr=0.01` change: full names of settings, each with its plain value.
 
-    >>> changed_names(["lr=0.01"])
-    ['training.lr']
+    Raises:
+        RecipeError: there is no such setting, or the value cannot be read.
+
+    >>> changed_values(["lr=0.01"])
+    {'training.lr': 0.01}
     """
     keys = list(recipe_keys())
-    return [_name_and_value(text, keys)[0] for text in changes]
+    found: dict[str, Any] = {}
+    for text in changes:
+        full, raw = _name_and_value(text, keys)
+        try:
+            found[full] = parse(raw)
+        except UNREADABLE:
+            raise RecipeError(
+                f"{full} must be a number, a word, or null, got '{raw}'. See its row in docs/recipes.md"
+            ) from None
+    return found
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:

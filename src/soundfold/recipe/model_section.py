@@ -102,6 +102,12 @@ def check_model(model: ModelRecipe, sound: SoundRecipe, features: FeatureRecipe,
             f"model.texture must be false unless model.name is residual and features.kind has frames, got true with "
             f"{model.name} and {features.kind}. Say model.texture=false or model.name=residual"
         )
+    # without its texture a residual network may keep what is said of it, so that one setting takes it away
+    if model.texture_apart and model.pool != "texture" and model.name != "residual":
+        raise ValueError(
+            f"model.texture_apart must be false unless model.pool is texture or model.name is residual, got true with "
+            f"{model.pool} and {model.name}. Say model.texture_apart=false"
+        )
     timm = model.name.startswith(_TIMM)
     if timm and (model.start == "probe" or model.kept_blocks):
         name, value = ("start", "probe") if model.start == "probe" else ("kept_blocks", model.kept_blocks)

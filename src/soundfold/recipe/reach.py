@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 from soundfold.recipe.schema import Recipe
 from soundfold.recipe.space import KEPT, Choices, Plain, Range, Space, is_searched, value_of
@@ -36,22 +38,59 @@ def reach(space: Space, recipe: Recipe) -> Reach:
     Reach(settings=('features.views', 'training.c', 'training.weighting'), kinds=2)
     """
     plain = recipe.as_dict()
-    kept = [name for name in space.settings if name.startswith(KEPT)]
-    drawn_so_far: set[tuple[tuple[str, Plain], ...]] = {()}
-    settings = []
+    groups = [_reach_of(names, space, plain) for names in _linked(space)]
+    drawn = {name for group in groups for name in group.drawn}
+    kinds = prod(group.kinds for group in groups) + (not all(group.has_own for group in groups))
+    return Reach(tuple(name for name in space.settings if name in drawn), kinds)
+
+
+@dataclass(frozen=True)
+class _OfGroup:
+    """What draws of one group can come to.
+
+    Attributes:
+        drawn: names of the settings that can be.
+        kinds: different values of those that features are kept for.
+        has_own: whether the recipe's own values are among them.
+    """
+
+    drawn: set[str]
+    kinds: int
+    has_own: bool
+
+
+def _linked(space: Space) -> list[list[str]]:
+    """Return the settings in groups, in the order of the space: no `when` of one group asks after another.
+
+    So what is drawn of one says nothing of another, and their kinds multiply: going through all of them together would
+    take as many steps as there are kinds.
+    """
+    groups: list[set[str]] = []
     for name, allowed in space.settings.items():
+        linked = {name} | (allowed.when.keys() & space.settings.keys())
+        apart = [group for group in groups if not group & linked]
+        groups = [*apart, linked.union(*(group for group in groups if group & linked))]
+    return [[name for name in space.settings if name in group] for group in groups]
+
+
+def _reach_of(names: list[str], space: Space, plain: dict[str, Any]) -> _OfGroup:
+    drawn_so_far: set[tuple[tuple[str, Plain], ...]] = {()}
+    settings = set()
+    for name in names:
+        allowed = space.settings[name]
         matters = _values_that_matter(name, allowed, space)
         following = set()
         for drawn in drawn_so_far:
             if is_searched(allowed, dict(drawn), plain):
-                settings.append(name)
+                settings.add(name)
                 following |= {(*drawn, (name, value)) for value in matters} or {drawn}
             else:
                 following.add(drawn)
         drawn_so_far = following
+    kept = [name for name in names if name.startswith(KEPT)]
     own = {name: value_of(plain, name) for name in kept}
-    kinds = {tuple({**own, **dict(drawn)}[name] for name in kept) for drawn in (*drawn_so_far, ())}
-    return Reach(tuple(dict.fromkeys(settings)), len(kinds))
+    kinds = {tuple({**own, **dict(drawn)}[name] for name in kept) for drawn in drawn_so_far}
+    return _OfGroup(settings, len(kinds), tuple(own.values()) in kinds)
 
 
 def _values_that_matter(name: str, allowed: Choices | Range, space: Space) -> Iterable[Plain]:

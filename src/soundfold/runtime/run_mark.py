@@ -4,27 +4,55 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HOLDERS", "begun_in", "continuing", "identity_of", "is_of_a_run"]
+from soundfold.runtime.command_line import as_typed
 
-_NAME = "run.json"  # stands in every folder of a run, from its first moment
-_PARTS = "log.csv"  # and this in that of each training, a fold's too
+__all__ = [
+    "HOLDERS",
+    "LADDER_NAME",
+    "MARK_NAME",
+    "METRICS_NAME",
+    "UNTUNED_NAME",
+    "begun_in",
+    "continuing",
+    "identity_of",
+    "is_of_a_run",
+]
+
+MARK_NAME = "run.json"
+"""Stands in every folder of a run, from its first moment."""
+
+METRICS_NAME = "metrics.json"
+"""Stands in the folder of a run, or of a training that is a part of one, that is finished."""
+
+LADDER_NAME = "ladder.json"
+"""And in that of a ladder that is."""
+
+UNTUNED_NAME = "untuned"
+"""The folder, in that of a search, of the cross-validation by the recipe as it was."""
+
+_PARTS = "log.csv"  # stands in the folder of each training, a fold's too
 
 HOLDERS = {"tune": "a search of soundfold tune's", "ladder": "a ladder with a run a rung"}
 """Verbs whose work is no run and holds several, each with what it is called."""
 
 
 def identity_of(folder: Path) -> dict[str, Any]:
-    """Return what a folder's work was begun with; empty where it does not say."""
+    """Return what a folder's work was begun with; empty where it does not say, or cannot be read.
+
+    Where there is a `verb`, it is a text: a file that was made by hand may hold anything.
+    """
     try:
-        identity = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        identity = json.loads((folder / MARK_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return identity if isinstance(identity, dict) else {}
+    if not isinstance(identity, dict):
+        return {}
+    return {name: value for name, value in identity.items() if name != "verb" or isinstance(value, str)}
 
 
 def is_of_a_run(folder: Path) -> bool:
     """Return whether a folder is that of a run or of a part of one, such as a fold, finished or not."""
-    return any((folder / name).is_file() for name in (_NAME, _PARTS))
+    return any((folder / name).is_file() for name in (MARK_NAME, _PARTS))
 
 
 def begun_in(folder: Path) -> Path | None:
@@ -33,11 +61,21 @@ def begun_in(folder: Path) -> Path | None:
     A fold's folder lies in its cross-validation's, a rung's in its ladder's, a tuned fold's two levels below its
     search's.
     """
-    if identity_of(folder).get("verb") == "train":  # which is a part of nothing, wherever it was put
-        return folder
-    above = folder.absolute().parents[:2]
-    holder = next((place for place in reversed(above) if identity_of(place).get("verb") in HOLDERS), None)
-    return holder or next((place for place in (folder, *above) if "verb" in identity_of(place)), None)
+    own = next((place for place in (folder, *folder.absolute().parents[:2]) if "verb" in identity_of(place)), None)
+    return None if own is None else _holder_of(own) or own
+
+
+def _holder_of(run: Path) -> Path | None:
+    """Return the folder of the work that a run is a part of; None for one of its own, wherever it was put.
+
+    A search has one cross-validation, of the recipe as it was; a ladder one a rung. All are of the same data.
+    """
+    begun, above = identity_of(run), run.absolute().parent
+    holder = identity_of(above)
+    if begun.get("verb") != "cv" or holder.get("data") != begun.get("data"):
+        return None
+    is_part = holder.get("verb") == "ladder" or (holder.get("verb") == "tune" and run.absolute().name == UNTUNED_NAME)
+    return above if is_part else None
 
 
 def continuing(folder: Path) -> str:
@@ -47,4 +85,4 @@ def continuing(folder: Path) -> str:
         return "Continue what made it with --resume"
     begun = identity_of(whole)
     data = f", with the data in {begun['data']}" if isinstance(begun.get("data"), str) else ""
-    return f"Continue it{data}: soundfold {begun['verb']} DATA … --out {whole} --resume"
+    return f"Continue it{data}: soundfold {begun['verb']} DATA … {as_typed('--out', whole, '--resume')}"

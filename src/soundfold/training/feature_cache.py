@@ -25,6 +25,7 @@ from torch import Tensor
 from soundfold.audio import fit_length, windows
 from soundfold.data.store import WaveformStore, forget_pages
 from soundfold.models import build_front_end, hop_of
+from soundfold.models.efficientat import ALL_VIEWS, FEW_VIEWS
 from soundfold.models.encoder_files import weights_digest
 from soundfold.recipe import Recipe
 
@@ -154,7 +155,7 @@ def build_feature_cache(
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
             try:
-                wider = _folder(store, recipe, weights, views=4)
+                wider = _folder(store, recipe, weights, views=ALL_VIEWS)
                 if recipe.features.kind == "embedding" and _is_whole(wider):
                     _cut(open_feature_cache(wider), build_front_end(recipe).shape, part)
                 else:
@@ -171,7 +172,7 @@ def _folder(store: WaveformStore, recipe: Recipe, weights: Path | None, views: i
     count = views or recipe.features.views
     # what has nothing to do with the values is left out: the same ones would be computed anew, and kept beside these
     spared = {"deltas", "weights"}
-    if recipe.features.kind != "embedding" or count == 3:
+    if recipe.features.kind != "embedding" or count == FEW_VIEWS:
         spared.add("views")
     decides: dict[str, object] = {
         "format": _FORMAT,
@@ -275,7 +276,7 @@ def _compute(
 
 
 def _cut(kept: FeatureCache, shape: tuple[int, int, int], folder: Path) -> None:
-    """Keep the first views of embeddings that are kept with one more, in place of asking the network again."""
+    """Keep the few views of embeddings that all are kept of, in place of asking the network again."""
     with (folder / "values.bin").open("wb") as file:
         for first in range(0, len(kept), _BATCH):
             rows = np.arange(first, min(first + _BATCH, len(kept)))

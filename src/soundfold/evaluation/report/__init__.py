@@ -15,8 +15,8 @@ page.py       the whole page, and its rules for browsers
 page.html, report.css
 """
 
+from soundfold.evaluation.measured import is_of_several_labels, measured
 from soundfold.evaluation.report.material import CURVE_LINES, Curve, ReportClip, ReportRun, Sound
-from soundfold.evaluation.report.measured import is_of_several_labels, measured
 from soundfold.evaluation.report.mistakes import surest_mistakes
 from soundfold.evaluation.report.page import is_ours, render_page
 from soundfold.evaluation.report.sounds import RATE_HZ, embed_sound

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from soundfold.evaluation.measured import Result
 from soundfold.evaluation.report.markup import Child, Html, element, facts, join, name, table
-from soundfold.evaluation.report.material import ReportRun, Result
+from soundfold.evaluation.report.material import ReportRun
 from soundfold.evaluation.results import EvaluateResult
 from soundfold.recipe import Recipe, recipe_keys
 from soundfold.wording import counted

@@ -1,15 +1,13 @@
 """What a report is made of: runs with their results, curves and files, and clips with their sounds. Values only."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import pandas as pd
 
-from soundfold.evaluation.results import CvResult, EvaluateResult, TrainResult
+from soundfold.evaluation.measured import Result
 
-__all__ = ["CURVE_LINES", "Curve", "ReportClip", "ReportRun", "Result", "Sound"]
+__all__ = ["CURVE_LINES", "Curve", "ReportClip", "ReportRun", "Sound"]
 
-Result: TypeAlias = TrainResult | CvResult | EvaluateResult
 CURVE_LINES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_map")
 """What a curve can tell, by the names of a log's columns."""
 

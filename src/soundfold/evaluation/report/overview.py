@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from soundfold.errors import DataError
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.comparison_result import Comparison
+from soundfold.evaluation.measured import headline, is_of_several_labels, measured
 from soundfold.evaluation.report.account import changed_settings, format_bytes, setting
 from soundfold.evaluation.report.charts import SCALE, barred_percent, strip
 from soundfold.evaluation.report.markup import Html, element, join, name, section, table
 from soundfold.evaluation.report.material import ReportRun
-from soundfold.evaluation.report.measured import headline, is_of_several_labels, measured
 from soundfold.evaluation.report.verdict import kind_of
 from soundfold.evaluation.results import ClassScore
 from soundfold.recipe import Recipe

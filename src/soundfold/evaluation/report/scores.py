@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 
-from soundfold.evaluation.metrics import score
-from soundfold.evaluation.report.charts import SCALE, barred_percent, curves, strip
-from soundfold.evaluation.report.confusion import confusion_matrix, frequent_mistakes
-from soundfold.evaluation.report.markup import Html, element, facts, join, name, table
-from soundfold.evaluation.report.material import Curve, ReportRun, Result
-from soundfold.evaluation.report.measured import (
+from soundfold.evaluation.measured import (
     Measured,
+    Result,
+    fold_values,
     headline,
     interval_of,
     is_of_several_labels,
     measured,
     value_of,
 )
+from soundfold.evaluation.metrics import score
+from soundfold.evaluation.report.charts import SCALE, barred_percent, curves, strip
+from soundfold.evaluation.report.confusion import confusion_matrix, frequent_mistakes
+from soundfold.evaluation.report.markup import Html, element, facts, join, name, table
+from soundfold.evaluation.report.material import Curve, ReportRun
 from soundfold.evaluation.report.verdict import unbroken
 from soundfold.evaluation.results import CvResult, EvaluateResult, MetScore, Scores, SeedScores, unit_of
 from soundfold.wording import counted, format_interval, format_percent
@@ -73,15 +75,15 @@ def by_fold(run: ReportRun) -> Html | None:
     for fold in result.folds:
         found = _scores_of(run, str(fold.fold))
         interval = interval_of(found) if found else None
-        one = alone.get(fold.fold)
+        one, reached = alone.get(fold.fold), value_of(fold)
         rows.append(
             (
                 name(fold.fold),
-                format_percent(value_of(fold)),
-                strip(value_of(fold), interval),
+                format_percent(reached),
+                "" if reached is None else strip(reached, interval),
                 _bare_interval(interval),
                 *(("" if one is None else f"{100 * one.mean:.1f} ± {100 * one.std:.1f} %",) if alone else ()),
-                format_percent(fold.macro_f1),
+                format_percent(None if reached is None else fold.macro_f1),
                 f"{fold.n:,}",
                 f"{found.n_recordings:,}" if found else "",
                 "" if fold.train_s is None else f"{fold.train_s:,.0f} s",
@@ -203,8 +205,8 @@ def _tile(what: str, value: str, note: str) -> Html:
 
 
 def _note(result: Result, found: Measured) -> str:
-    if isinstance(result, CvResult) and len(result.folds) > 1:
-        return f"mean ± deviation over {counted(len(result.folds), 'fold')}"
+    if isinstance(result, CvResult) and found.std is not None:
+        return f"mean ± deviation over {counted(len(fold_values(result.folds)), 'fold')}"
     return _between(found.interval)
 
 
@@ -230,8 +232,8 @@ def _bare_interval(interval: tuple[float, float] | None) -> str:
 
 
 def _marks(run: ReportRun) -> list[float]:
-    folds = run.result.folds if isinstance(run.result, CvResult) else ()
-    return [value_of(fold) for fold in folds] if len(folds) > 1 else []
+    values = fold_values(run.result.folds) if isinstance(run.result, CvResult) else []
+    return values if len(values) > 1 else []
 
 
 def _scores_of(run: ReportRun, fold: str) -> Scores | None:

@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 
-from soundfold.evaluation.report.material import ReportRun, Result
-from soundfold.evaluation.report.measured import Measured, headline, is_of_several_labels, measured
+from soundfold.evaluation.measured import (
+    Measured,
+    Result,
+    fold_values,
+    headline,
+    is_of_several_labels,
+    measured,
+)
+from soundfold.evaluation.report.material import ReportRun
 from soundfold.evaluation.results import CvResult, EvaluateResult, unit_of
 from soundfold.wording import counted, format_interval, format_percent
 
@@ -24,7 +31,7 @@ def verdict(result: Result) -> str:
     if is_of_several_labels(result):
         sentence = f"Mean average precision of {told} over {counted(_labels(result), 'label')}, on {of_what}"
     if isinstance(result, CvResult):
-        folds = len(result.folds)
+        folds = len(fold_values(result.folds))
         sentence += f", the mean over {counted(folds, 'fold')}" if folds > 1 else ", in one fold"
     return unbroken(f"{sentence}{_interval(result, found)}. {_beside_chance(found)}{_before_believing(result)}")
 

@@ -1,12 +1,33 @@
 """What a run is scored by: accuracy, or mean average precision where clips bear several labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
-from soundfold.evaluation.report.material import Result
-from soundfold.evaluation.results import CvResult, FoldScore, MetScore, Scores, known
+from soundfold.evaluation.results import (
+    CvResult,
+    CvScores,
+    EvaluateResult,
+    FoldScore,
+    MetScore,
+    Scores,
+    TrainResult,
+    known,
+)
 from soundfold.wording import format_percent
 
-__all__ = ["Measured", "headline", "interval_of", "is_of_several_labels", "measured", "value_of"]
+__all__ = [
+    "Measured",
+    "Result",
+    "fold_values",
+    "headline",
+    "interval_of",
+    "is_of_several_labels",
+    "measured",
+    "value_of",
+]
+
+Result: TypeAlias = TrainResult | CvResult | EvaluateResult
 
 _PRECISION = "mean average precision"
 
@@ -32,29 +53,37 @@ class Measured:
     chance: float
 
 
-def measured(result: Result) -> Measured | None:
-    """Return a run's score; None where nothing was held out."""
+class _Part(Protocol):
+    @property
+    def accuracy(self) -> float | None: ...
+
+    @property
+    def mean_average_precision(self) -> float | None: ...
+
+
+def measured(result: Result | Scores | CvScores) -> Measured | None:
+    """Return a run's score; None where nothing was held out, or no clip of it bears a label."""
     if result.accuracy is not None:
-        pooled = known(result.accuracy_pooled) if isinstance(result, CvResult) else result.accuracy
-        std = result.accuracy_std if isinstance(result, CvResult) else None
+        pooled = known(result.accuracy_pooled) if isinstance(result, CvResult | CvScores) else result.accuracy
+        std = result.accuracy_std if isinstance(result, CvResult | CvScores) else None
         # always answering the most frequent class
         chance = max((row.n for row in result.per_class or ()), default=0) / max(result.n, 1)
         return Measured("accuracy", result.accuracy, std, pooled, result.accuracy_ci95, chance)
     if result.mean_average_precision is None:
         return None
     value = result.mean_average_precision
-    pooled = known(result.mean_average_precision_pooled) if isinstance(result, CvResult) else value
-    std = result.mean_average_precision_std if isinstance(result, CvResult) else None
+    pooled = known(result.mean_average_precision_pooled) if isinstance(result, CvResult | CvScores) else value
+    std = result.mean_average_precision_std if isinstance(result, CvResult | CvScores) else None
     borne = [row.n / max(result.n, 1) for row in result.per_class or () if row.n]  # what ranking by chance gives
     chance = sum(borne) / max(len(borne), 1)
     return Measured(_PRECISION, value, std, pooled, result.mean_average_precision_ci95, chance)
 
 
-def headline(result: Result) -> str:
-    """Return the score as a title tells it: of a cross-validation the mean over folds and its deviation."""
+def headline(result: Result | CvScores) -> str:
+    """Return the score as a title tells it: of a cross-validation mean and deviation over folds; a dash for none."""
     found = measured(result)
     if found is None:
-        return "no score"
+        return "–"
     if found.std is not None:
         return f"{100 * found.value:.1f} ± {100 * found.std:.1f} %"
     return format_percent(found.value)
@@ -65,9 +94,14 @@ def is_of_several_labels(result: Result) -> bool:
     return result.mean_average_precision is not None
 
 
-def value_of(part: FoldScore | MetScore | Scores) -> float:
-    """Return the score of a part of a run's clips."""
-    return known(part.accuracy if part.mean_average_precision is None else part.mean_average_precision)
+def value_of(part: _Part) -> float | None:
+    """Return the score of a part of a run's clips; None where none of them bears a label."""
+    return part.mean_average_precision if part.accuracy is None else part.accuracy
+
+
+def fold_values(folds: Sequence[FoldScore]) -> list[float]:
+    """Return the scores of the folds that have one: those that the mean over folds is of."""
+    return [value for fold in folds if (value := value_of(fold)) is not None]
 
 
 def interval_of(part: MetScore | Scores) -> tuple[float, float] | None:
