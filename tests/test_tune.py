@@ -226,6 +226,16 @@ def test_what_trials_are_given_names_no_clip_of_the_outer_test_fold(
     assert any(outer & set(job.train) for job in asked)
 
 
+def test_inner_folds_are_trial_enough(
+    small_data: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each draw that does not pay would be scored as what it began as, and all of them alike."""
+    asked = pretend(monkeypatch, lambda recipe, _: recipe.training.lr)
+    search_only(monkeypatch, small_data, tmp_path / "run", space=space, changes=[*SMALL, "training.trial=true"])
+    assert asked
+    assert not any(job.recipe.training.trial for job in asked)
+
+
 # the search
 
 

@@ -35,7 +35,7 @@ def reach(space: Space, recipe: Recipe) -> Reach:
     >>> from soundfold.recipe.space import load_space
     >>> probe = load_recipe("probe")
     >>> reach(load_space("linear", probe), probe)
-    Reach(settings=('features.views', 'training.c', 'training.weighting'), kinds=2)
+    Reach(settings=('features.views', 'training.head_fit', 'training.c', 'training.weighting'), kinds=2)
     """
     plain = recipe.as_dict()
     groups = [_reach_of(names, space, plain) for names in _linked(space)]
