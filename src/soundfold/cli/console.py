@@ -112,7 +112,8 @@ class ConsoleReporter:
         if self._live:
             self._move(what, record.epoch, epochs, _count(record.epoch, epochs), told)
         elif self._due(what, record.epoch == epochs):
-            self._log(f"{what}: epoch {record.epoch}/{epochs}, {told}")
+            done = f"epoch {record.epoch}/{epochs}" if record.lr else "fitted in one go"
+            self._log(f"{what}: {done}, {told}")
 
     def _show(
         self, what: str, done: int, total: int | None, amount: str, told: str = "", at_once: bool = False
