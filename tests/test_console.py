@@ -15,7 +15,7 @@ from soundfold.cli.console import ConsoleReporter
 
 pytestmark = pytest.mark.runtime
 
-RECORD: Any = SimpleNamespace(epoch=3, train_loss=0.25, train_accuracy=0.875, val_accuracy=0.5, val_map=None)
+RECORD: Any = SimpleNamespace(epoch=3, train_loss=0.25, train_accuracy=0.875, val_accuracy=0.5, val_map=None, lr=0.001)
 
 
 def seen(work: Callable[[ConsoleReporter], None], width: int = 120) -> str:
@@ -134,6 +134,13 @@ def test_a_log_gets_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> Non
         "decoding: 1,000/1,000",
         "fold 1: epoch 3/3, loss 0.250, right 87.5 %, held out 50.0 %",
     ]
+
+
+def test_what_took_no_steps_is_called_no_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    with ConsoleReporter() as reporter:
+        reporter.epoch("fold 1", SimpleNamespace(**{**vars(RECORD), "lr": 0.0}), 3)  # type: ignore[arg-type]
+    told = capsys.readouterr().err
+    assert told == "fold 1: fitted in one go, loss 0.250, right 87.5 %, held out 50.0 %\n"
 
 
 def test_a_log_hears_of_unknown_lengths_now_and_then(
