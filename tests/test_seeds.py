@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from conftest import SMALL
 from soundfold.cli import main
 from soundfold.errors import RunError
 from soundfold.evaluation import CvResult, TrainResult, probabilities_in, read_predictions, score
+from soundfold.jobs.ensemble import score_seeds
 from soundfold.models import build_classifier
 from soundfold.recipe import load_recipe
 
@@ -135,6 +137,19 @@ def test_a_run_of_several_is_continued_with_as_many(small_data: Path, validated:
     assert (validated / "fold3" / "model.onnx").read_bytes() == model
     with pytest.raises(RunError, match="was begun with seeds = 2, got 3"):
         soundfold.cross_validate(small_data, recipe="tutorial", seeds=3, **places)  # type: ignore[arg-type]
+
+
+def test_a_fold_without_a_score_counts_in_no_mean_of_seeds() -> None:
+    """Of several labels a clip, where no held-out clip bears any."""
+
+    def results(fold: int, *reached: float | None) -> list[TrainResult]:
+        split = SimpleNamespace(fold=fold)
+        return [SimpleNamespace(accuracy=None, mean_average_precision=one, split=split) for one in reached]  # type: ignore[misc]
+
+    told = score_seeds([0, 1], [results(1, 0.5, 0.7), results(2, None, None)])
+    assert told is not None
+    assert (told.mean, told.std_folds, [fold.fold for fold in told.folds]) == (pytest.approx(0.6), None, [1])
+    assert score_seeds([0, 1], [results(2, None, None)]) is None
 
 
 def test_one_seed_is_told_as_ever(small_run: Path) -> None:

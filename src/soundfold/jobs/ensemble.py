@@ -118,17 +118,21 @@ def join_networks(
     return result
 
 
-def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) -> SeedScores:
+def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) -> SeedScores | None:
     """Return what one network alone is worth, by the headline of its results: accuracy, or mean average precision.
+
+    Splits without a score, whose held-out clips bear no label, are left out; None where no split has one.
 
     Args:
         seeds: of the networks of a split.
         results: (splits, seeds), each of a network alone.
     """
     several = results[0][0].accuracy is None
-    reached = np.array(
-        [[(one.mean_average_precision if several else one.accuracy) or 0.0 for one in split] for split in results]
-    )
+    found = [[one.mean_average_precision if several else one.accuracy for one in split] for split in results]
+    scored = [place for place, split in enumerate(found) if None not in split]
+    if not scored:
+        return None
+    reached = np.array([found[place] for place in scored], dtype=np.float64)
     by_split, by_seed = reached.mean(axis=1), reached.mean(axis=0)
     return SeedScores(
         seeds=tuple(seeds),
@@ -137,8 +141,8 @@ def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) 
         std_folds=float(by_split.std(ddof=1)) if len(by_split) > 1 else None,
         std_seeds=float(by_seed.std(ddof=1)),
         folds=tuple(
-            SeedScore(fold=split[0].split.fold, mean=float(own.mean()), std=float(own.std(ddof=1)))
-            for split, own in zip(results, reached, strict=True)
+            SeedScore(fold=results[place][0].split.fold, mean=float(own.mean()), std=float(own.std(ddof=1)))
+            for place, own in zip(scored, reached, strict=True)
         ),
     )
 
