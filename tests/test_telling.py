@@ -1,13 +1,15 @@
 """Results in words: one is told in the singular, and lengths in a unit that fits."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from rich.console import Console
 
-from soundfold.cli.telling import tell_audit, tell_cv, tell_evaluate, tell_train
+from soundfold.cli.telling import _unknown, tell_audit, tell_cv, tell_evaluate, tell_train
 from soundfold.data.audit import audit
 from soundfold.data.reading import read_clips
 from soundfold.evaluation import (
@@ -21,6 +23,7 @@ from soundfold.evaluation import (
     score_title,
     unit_of,
 )
+from soundfold.evaluation.calibration_result import UnknownScores
 from soundfold.evaluation.report import ReportRun, render_page
 
 
@@ -132,3 +135,16 @@ def test_the_length_of_all_clips_is_told_in_a_fitting_unit(
     tell_audit(audit(read_clips(tmp_path)))
     each = {999.7: "1,000", 2700: "2,700"}.get(seconds, f"{seconds:g}")
     assert f"lengths:    all {each} s; {told}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("head_fit", "hinted"), [("discriminant", True), ("logistic", False), (None, False)])
+def test_what_tells_background_worse_names_what_tells_it_better(
+    capsys: pytest.CaptureFixture[str], head_fit: str | None, hinted: bool
+) -> None:
+    unknown = UnknownScores(
+        wished_per_hour=None, false_alarms_per_hour=500.0, hours=1.0, kept=0.96, kept_ci95=None, right_before=0.7,
+        right_after=0.7, auroc=0.9, kinds={"wind": 900.0},
+    )  # fmt: skip
+    training = {} if head_fit is None else {"head_fit": head_fit}
+    _unknown(Console(), SimpleNamespace(unknown=unknown), {"training": training})
+    assert ("--set training.head_fit=logistic" in capsys.readouterr().out) == hinted

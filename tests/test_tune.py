@@ -74,7 +74,8 @@ def test_a_space_holds_the_values_of_the_presets_that_it_goes_with(recipe: str) 
     space = load_space(None, settings)
     drawn = space.draw(settings, own)
     assert space.applied(settings, drawn) == settings
-    assert ("training.c" in drawn) == (settings.model.texture or settings.training.optimizer == "lbfgs")
+    fits_at_once = settings.model.texture or settings.training.optimizer == "lbfgs"
+    assert ("training.c" in drawn) == (fits_at_once and settings.training.head_fit == "logistic")
 
 
 def test_spaces_hold_settings_beside_the_values_they_go_with(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -174,11 +174,11 @@ def _trust(console: Console, result: "TrainResult | CvResult") -> None:
     if told is not None:
         change = f"{format_percent(told.before.ece)} → {format_percent(told.after.ece)}"
         _say(console, f"calibrated: error of probabilities (ECE) {change} with temperature {told.temperature:.2f}")
-        _unknown(console, told)
+        _unknown(console, told, result.recipe)
         _thresholds(console, told)
 
 
-def _unknown(console: Console, told: "CalibrationScores") -> None:
+def _unknown(console: Console, told: "CalibrationScores", recipe: Mapping[str, Any]) -> None:
     """Print what the rule for unknown sounds does, on background and folds that it was not fitted on."""
     rule = told.unknown
     if rule is None:
@@ -194,6 +194,12 @@ def _unknown(console: Console, told: "CalibrationScores") -> None:
     if rule.kept < _FEW_KEPT:
         _say(
             console, "warning:    most clips will be called unknown. Wish for more false alarms, or leave the wish out"
+        )
+    if recipe["training"].get("head_fit") == "discriminant":  # a run of before has no such setting
+        _say(
+            console,
+            "            where background matters more than a point of accuracy: --set training.head_fit=logistic, to "
+            "cv and to train (docs/trust.md)",
         )
 
 
