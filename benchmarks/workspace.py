@@ -80,11 +80,14 @@ class Workspace:
         probe("features", **settings, device=self.device)
 
     def train(self, recipe: str, epochs: int, *options: str, verb: str = "train") -> Finished:
-        """Run `soundfold train` or `soundfold cv` on ready features; its folder is removed again."""
+        """Run `soundfold train` or `soundfold cv` on ready features; its folder is removed again.
+
+        Without a trial of whether learning pays: the epochs that are measured are to be those that were asked for.
+        """
         with self.scratch(verb) as folder:
             return soundfold(
                 verb, self.data.path, "--recipe", recipe, "--epochs", str(epochs), "--device", self.device,
-                *options, "--out", folder / "run", "--cache", self.cache, "--json",
+                "--set", "training.trial=false", *options, "--out", folder / "run", "--cache", self.cache, "--json",
             )  # fmt: skip
 
     def model(self, recipe: str = "tutorial") -> Path:
