@@ -59,12 +59,12 @@ class Trial(BaseModel):
 
     def __str__(self) -> str:
         if not self.clips:
-            return "stays as it began: no recording could be left out for a trial of learning on"
+            return "the network stays as it began: no recording could be left out for a trial of learning on"
         asked = f"{counted(self.clips, 'clip')} of {counted(self.recordings, 'recording')} left out for a trial"
         shares = f"{100 * self.began:.1f} % right before, {100 * self.learned:.1f} % after"
         if self.pays:
-            return f"learned on, as that pays: {shares}, on {asked}"
-        return f"stays as it began, as learning on does not pay beyond chance: {shares}, on {asked}"
+            return f"the network learned on, as that pays: {shares}, on {asked}"
+        return f"the network stays as it began, as learning on does not pay beyond chance: {shares}, on {asked}"
 
 
 def hold_trial(job: FitJob, learn: Callable[[FitJob], None], *, writes: bool) -> Trial:
