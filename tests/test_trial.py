@@ -109,7 +109,7 @@ def test_a_verdict_is_kept_and_a_damaged_one_is_sought_again(tmp_path: Path, mon
     assert hold_trial(job, learned.append, writes=False) == verdict
     assert len(learned) == 2
     assert trial_in(tmp_path) is None, "only the process that writes does"
-    assert "the network learned on, as that pays: 50.0 % right before, 75.0 % after, on 12 clips of 4 recordings" in str(verdict)
+    assert "the network learned on, as that pays: 50.0 % right before, 75.0 % after, on 12 clips" in str(verdict)
 
 
 @pytest.mark.parametrize("pays", [False, True])
