@@ -1,6 +1,7 @@
 """Several seeds: one model file that answers with the mean of its networks, and what one alone is worth."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,6 +138,27 @@ def test_a_run_of_several_is_continued_with_as_many(small_data: Path, validated:
     assert (validated / "fold3" / "model.onnx").read_bytes() == model
     with pytest.raises(RunError, match="was begun with seeds = 2, got 3"):
         soundfold.cross_validate(small_data, recipe="tutorial", seeds=3, **places)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("copied", "told"),
+    [("fold3/seed0", "another recipe than this run's"), ("fold1/seed1", "another split than this run's")],
+)
+def test_a_training_that_was_copied_into_the_place_of_another_is_told(
+    small_data: Path, validated: Path, tmp_path: Path, copied: str, told: str
+) -> None:
+    """Else a network counts as two, or the clips of one fold are scored twice and those of another never."""
+    run = tmp_path / "run"
+    shutil.copytree(validated, run)
+    shutil.rmtree(run / "fold3" / "seed1")
+    shutil.copytree(run / copied, run / "fold3" / "seed1")
+    for finished in (run, run / "fold3"):
+        (finished / "metrics.json").unlink()
+    with pytest.raises(RunError, match=f"seed1: holds a training of {told}. Remove that folder"):
+        soundfold.cross_validate(
+            small_data, recipe="tutorial", changes=FEW, seeds=SEEDS, folds=[1, 3], out=run,
+            cache=validated.parent / "cache", resume=True,
+        )  # fmt: skip
 
 
 def test_a_fold_without_a_score_counts_in_no_mean_of_seeds() -> None:

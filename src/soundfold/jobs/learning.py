@@ -30,7 +30,7 @@ from soundfold.export import export_model, probe_windows
 from soundfold.jobs.calibrating import Calibrated
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, told
-from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.jobs.run_folder import METRICS_NAME, read_training
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.weighting import clip_weights
 from soundfold.models import build_classifier
@@ -89,10 +89,13 @@ def learn_split(
         exporting: held while the model file is made: a lock, where several trainings end together, because an export
             takes more memory than the training did.
         calibrated: how the model's answers are calibrated; None for as the network gives them.
+
+    Raises:
+        RunError: the folder is that of another training.
     """
     finished = folder / METRICS_NAME
     if finished.exists():
-        return read_result(finished, TrainResult)
+        return read_training(finished, _summary(split), recipe)
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
     job = job_of(prepared, split, recipe, folder)

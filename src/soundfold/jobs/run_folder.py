@@ -15,11 +15,21 @@ from pydantic import BaseModel, ValidationError
 from soundfold import __version__
 from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
+from soundfold.evaluation import SplitSummary, TrainResult
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe, save_recipe, with_defaults
 from soundfold.runtime.run_mark import MARK_NAME, METRICS_NAME, identity_of
 
-__all__ = ["METRICS_NAME", "RECIPE_NAME", "begin", "check_out", "next_free", "read_result", "run_folder"]
+__all__ = [
+    "METRICS_NAME",
+    "RECIPE_NAME",
+    "begin",
+    "check_out",
+    "next_free",
+    "read_result",
+    "read_training",
+    "run_folder",
+]
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -179,6 +189,29 @@ def read_result(path: Path, kind: type[Result]) -> Result:
         raise _damaged(path) from None
     except ValueError:
         raise _damaged(path) from None
+
+
+def read_training(path: Path, split: SplitSummary, recipe: Recipe) -> TrainResult:
+    """Return the result of a finished training, which must be the one that is asked for.
+
+    A folder of another fold, seed or recipe may have been copied into its place; its clips would be scored twice.
+
+    Args:
+        path: its metrics.json.
+        split, recipe: what it was to learn.
+
+    Raises:
+        RunError: as `read_result`, or it learned something else.
+    """
+    result = read_result(path, TrainResult)
+    kept = with_defaults(result.recipe)
+    for what, then, now in (("split", result.split, split), ("recipe", kept, with_defaults(recipe.as_dict()))):
+        if then != now:
+            raise RunError(
+                f"{path.parent}: holds a training of another {what} than this run's. Remove that folder, and --resume "
+                f"trains it again"
+            )
+    return result
 
 
 def _damaged(path: Path) -> RunError:
