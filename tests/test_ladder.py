@@ -240,3 +240,12 @@ def test_pooled_head_is_a_regression_on_standardised_values(climbed: LadderResul
 def test_pooling_where_it_means_nothing_is_refused(preset: str) -> None:
     with pytest.raises(RecipeError, match="model.pool must be none unless model.name is linear and features.kind has"):
         load_recipe(preset, ["model.pool=mean_std"])
+
+
+@pytest.mark.parametrize("epochs", [0, -3])
+def test_epochs_below_one_are_refused_where_no_rung_learns_in_any(
+    small_data: Path, tmp_path: Path, epochs: int
+) -> None:
+    with pytest.raises(RecipeError, match=f"--epochs must be at least 1, got {epochs}"):
+        soundfold.ladder(small_data, only=["mfcc"], epochs=epochs, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

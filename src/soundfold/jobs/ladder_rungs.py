@@ -30,14 +30,16 @@ def choose_rungs(only: Sequence[str | Path | Recipe] | None, epochs: int | None,
         seed: of every recipe.
 
     Raises:
-        RecipeError: there is no such preset, a recipe is wrong, none is named, or two have names that folders could
-            not tell apart.
+        RecipeError: there is no such preset, a recipe is wrong, none is named, epochs are below 1, or two have names
+            that folders could not tell apart.
         PathError: a YAML file is missing.
     """
     presets = preset_names()
     asked = [name for name in LADDER if name == MAJORITY or name in presets] if only is None else list(only)
     if not asked:
         raise RecipeError("--only must name at least one rung, got none. Leave it out for all")
+    if epochs is not None and epochs < 1:  # of rungs that know no epochs no recipe would tell
+        raise RecipeError(f"--epochs must be at least 1, got {epochs}. Leave it out for each recipe's own")
     asked.sort(key=lambda source: LADDER.index(source) if source in LADDER else len(LADDER))
     rungs: Rungs = {}
     for source in asked:
