@@ -205,7 +205,7 @@ def read_training(path: Path, split: SplitSummary, recipe: Recipe) -> TrainResul
     """
     result = read_result(path, TrainResult)
     kept = with_defaults(result.recipe)
-    for what, then, now in (("split", result.split, split), ("recipe", kept, with_defaults(recipe.as_dict()))):
+    for what, then, now in (("split", result.split, split), ("recipe", kept, recipe.as_dict())):
         if then != now:
             raise RunError(
                 f"{path.parent}: holds a training of another {what} than this run's. Remove that folder, and --resume "

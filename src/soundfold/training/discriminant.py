@@ -60,8 +60,8 @@ def fit_discriminants(
     with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         fitted = list(pool.map(exam.fit, (values[:, slice(*view)] for view in views)))
         scale = exam.sureness(reduce(operator.add, [part.answers for part in fitted]))[0]
-    weights, bias = (np.concatenate([part.weights for part in fitted], axis=1), sum(part.bias for part in fitted))
-    return scale * weights, scale * bias + exam.prior
+    weights = np.concatenate([part.weights for part in fitted], axis=1)
+    return scale * weights, scale * sum(part.bias for part in fitted) + exam.prior
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class _Exam:
         borne: (windows, labels) 0 and 1.
         aims: the same, but never quite sure, as Platt (1999) has it: else sureness has no end where all is right.
         weight: (windows,) what each counts, 1 together.
-        parts: the windows that are left out together, and those that teach meanwhile.
+        parts: rows of the windows that are left out together, a part each.
         asked: (windows, labels) where there is an answer; one column for all labels if a window bears one.
         prior: (labels,) logit of how common each label is.
         several: each label is a question of its own.
@@ -185,12 +185,12 @@ class _Exam:
         several = labels.ndim == 2
         borne = labels.astype(np.float64) if several else np.eye(n_labels)[labels]
         weight = (weight / weight.sum()).astype(np.float64)
-        number = parts_of_recordings(recordings, borne)
+        number = parts_of_recordings(recordings, labels)
         parts = [np.flatnonzero(number == part) for part in range(PARTS)]
-        asked = np.zeros_like(borne, dtype=bool)
+        asked, held = np.zeros_like(borne, dtype=bool), borne.sum(axis=0)
         for rows in parts:
-            others = np.delete(borne, rows, axis=0)
-            asked[rows] = others.any(axis=0) & (~others.astype(bool).all(axis=0) | (not several))
+            met, n_met = held - borne[rows].sum(axis=0), len(borne) - len(rows)  # those that teach meanwhile
+            asked[rows] = (met > 0) & ((met < n_met) | (not several))
         if not several:
             asked = (asked & borne.astype(bool)).any(axis=1, keepdims=True)
         share = weight @ borne

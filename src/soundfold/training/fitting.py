@@ -70,7 +70,17 @@ class FitJob:
         """What each training clip counts in the loss; None where the recipe lets all count alike."""
         if self.recipe.training.weighting == "none":
             return None
+        return self.clip_weights
+
+    @property
+    def clip_weights(self) -> np.ndarray:
+        """What each training clip counts, (n,): in a fit, and where the clips are asked about."""
         return np.ones(len(self.train)) if self.train_weights is None else self.train_weights
+
+    @property
+    def recordings(self) -> np.ndarray:
+        """Number of the recording of each training clip, (n,); without known ones each clip stands for one."""
+        return np.arange(len(self.train)) if self.train_recordings is None else self.train_recordings
 
 
 @dataclass

@@ -165,13 +165,11 @@ class Windows(NamedTuple):
 
 
 def training_windows(job: FitJob, cache: FeatureCache) -> Windows:
-    """Return what a fit learns from; without known recordings each clip is one."""
+    """Return what a fit learns from."""
     first, count = cache.windows_of(job.train)
-    clips = np.arange(len(job.train))
-    owner = np.repeat(clips, count)
-    weights = np.ones(len(clips)) if job.train_weights is None else job.train_weights
-    recordings = clips if job.train_recordings is None else job.train_recordings
-    return Windows(runs_of(first, count), job.train_labels[owner], weights[owner] / count[owner], recordings[owner])
+    owner = np.repeat(np.arange(len(job.train)), count)
+    weight = job.clip_weights[owner] / count[owner]
+    return Windows(runs_of(first, count), job.train_labels[owner], weight, job.recordings[owner])
 
 
 def solve(

@@ -8,18 +8,19 @@ __all__ = ["PARTS", "parts_of_recordings"]
 PARTS = 5
 
 
-def parts_of_recordings(recordings: np.ndarray, borne: np.ndarray) -> npt.NDArray[np.int64]:
+def parts_of_recordings(recordings: np.ndarray, labels: np.ndarray) -> npt.NDArray[np.int64]:
     """Return each row's part (rows,), 0 to 4: all of a recording's are in one, and each class is in all if it can be.
 
     The same recordings and classes always give the same parts.
 
     Args:
         recordings: (rows,) number of each row's recording.
-        borne: (rows, labels) which labels each bears; a recording goes with the first of its own.
+        labels: (rows,) class numbers, or (rows, n_labels) 0 and 1; a recording goes with the first of its own.
     """
+    firsts = labels if labels.ndim == 1 else labels.argmax(axis=1)
     _, number = np.unique(recordings, return_inverse=True)
-    label = np.full(number.max() + 1, borne.shape[1])
-    np.minimum.at(label, number, borne.argmax(axis=1))
+    label = np.full(number.max() + 1, firsts.max())
+    np.minimum.at(label, number, firsts)
     shuffled = np.random.default_rng(0).permutation(len(label))  # neighbours by name are often alike
     part = np.empty_like(label)
     part[shuffled[np.argsort(label[shuffled], kind="stable")]] = np.arange(len(label)) % PARTS

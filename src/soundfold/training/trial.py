@@ -106,7 +106,7 @@ def forget_trial(folder: Path) -> None:
 
 def _trial_of(job: FitJob) -> FitJob:
     """Return the training of four fifths of the recordings, with the others held out."""
-    out = parts_of_recordings(_recordings(job), _borne(job)) == 0
+    out = _left_out(job)
     weights = job.train_weights
     if weights is not None and not out.all():
         weights = weights[~out] / weights[~out].mean()
@@ -117,7 +117,7 @@ def _trial_of(job: FitJob) -> FitJob:
         train=job.train[~out],
         train_labels=job.train_labels[~out],
         train_weights=weights,
-        train_recordings=_recordings(job)[~out],
+        train_recordings=job.recordings[~out],
         held_out=job.train[out],
         held_out_labels=job.train_labels[out],
         folder=job.folder / _FOLDER,
@@ -140,10 +140,9 @@ def _judged(job: FitJob, trial: FitJob) -> Trial:
     began = right(classifier)
     classifier.load_state_dict(load_checkpoint(trial.folder / CHECKPOINT_NAME).result)
     learned = right(classifier)
-    out = np.isin(job.train, trial.held_out)
-    weight = np.ones(len(job.train)) if job.train_weights is None else job.train_weights
-    weight = weight[out] / weight[out].sum()
-    _, number = np.unique(_recordings(job)[out], return_inverse=True)
+    out = _left_out(job)
+    weight = job.clip_weights[out] / job.clip_weights[out].sum()
+    _, number = np.unique(job.recordings[out], return_inverse=True)
     gains = np.bincount(number, weight * (learned - began))  # clips of a recording are not right by chance apart
     return Trial(
         clips=len(trial.held_out),
@@ -154,9 +153,6 @@ def _judged(job: FitJob, trial: FitJob) -> Trial:
     )
 
 
-def _recordings(job: FitJob) -> np.ndarray:
-    return np.arange(len(job.train)) if job.train_recordings is None else job.train_recordings
-
-
-def _borne(job: FitJob) -> np.ndarray:
-    return job.train_labels if job.several else np.eye(job.n_labels)[job.train_labels]
+def _left_out(job: FitJob) -> np.ndarray:
+    """Return which training clips (n,) a trial leaves out and asks about."""
+    return np.asarray(parts_of_recordings(job.recordings, job.train_labels) == 0)
