@@ -105,11 +105,21 @@ def test_a_verdict_is_kept_and_a_damaged_one_is_sought_again(tmp_path: Path, mon
     for expected in (1, 1):
         assert hold_trial(job, learned.append, writes=True) == verdict
         assert len(learned) == expected
-    (tmp_path / "trial.json").write_text('{"clips"')
-    assert hold_trial(job, learned.append, writes=False) == verdict
-    assert len(learned) == 2
-    assert trial_in(tmp_path) is None, "only the process that writes does"
+    for number, damaged in enumerate((b'{"clips"', b"\xff\xfe\x80{"), start=2):
+        (tmp_path / "trial.json").write_bytes(damaged)
+        assert hold_trial(job, learned.append, writes=False) == verdict
+        assert len(learned) == number
+        assert trial_in(tmp_path) is None, "only the process that writes does"
     assert "the network learned on, as that pays: 50.0 % right before, 75.0 % after, on 12 clips" in str(verdict)
+
+
+def test_a_process_that_comes_before_the_first_finds_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under torchrun the first process alone makes the run's folder, and need not be the first to come here."""
+    verdict = Trial(clips=12, recordings=4, began=0.5, learned=0.5, error=0.1)
+    monkeypatch.setattr(trial, "_judged", lambda *_: verdict)
+    found = []
+    hold_trial(a_job(tmp_path / "not yet"), lambda asked: found.append(asked.folder.is_dir()), writes=False)
+    assert found == [True]
 
 
 @pytest.mark.parametrize("pays", [False, True])
@@ -123,7 +133,6 @@ def test_it_ends_as_the_trial_says_and_leaves_nothing_of_it(
     pays: bool,
 ) -> None:
     if pays:
-        monkeypatch.setattr(trial, "_BEYOND_CHANCE", -1e9)
         monkeypatch.setattr(Trial, "pays", property(lambda _: True))
     changes = [*QUICK, f"model.weights={weights}"]
     train: Callable[..., soundfold.TrainResult] = soundfold.train

@@ -80,7 +80,7 @@ def hold_trial(job: FitJob, learn: Callable[[FitJob], None], *, writes: bool) ->
         return found
     trial = _trial_of(job)
     if len(trial.train) and len(trial.held_out):
-        trial.folder.mkdir(exist_ok=True)
+        trial.folder.mkdir(parents=True, exist_ok=True)  # whichever process comes first makes the run's own too
         learn(trial)
         found = _judged(job, trial)
     else:
@@ -93,7 +93,7 @@ def hold_trial(job: FitJob, learn: Callable[[FitJob], None], *, writes: bool) ->
 def trial_in(folder: Path) -> Trial | None:
     """Return what the trial of a training in this folder found; None before it has."""
     try:
-        return Trial.model_validate_json((folder / _VERDICT).read_text(encoding="utf-8"))
+        return Trial.model_validate_json((folder / _VERDICT).read_bytes())
     except (FileNotFoundError, ValidationError):  # a damaged one is held again
         return None
 
