@@ -124,10 +124,41 @@ def test_what_teaches_little_gives_a_layer_of_numbers(case: str, several: bool) 
     assert weights.shape == (CLASSES, 12)
     assert np.isfinite(weights).all()
     assert np.isfinite(bias).all()
+    if case == "an unknown class":
+        assert not weights[3].any()
+        assert weights[:3].any(axis=1).all()
+    elif case == "one clip" and not several:
+        assert not weights.any()
+        assert not bias.any()
+    elif case == "values that do not vary":
+        assert np.abs(weights).max() < 1e-6
     if case.endswith("a class"):
         logits = values @ weights.T + bias
         assert (logits.argmax(axis=1) == labels).all()
         assert np.abs(logits).max() < 60  # no more sure than a sigmoid can tell
+
+
+def test_classes_without_a_clip_make_no_answer_surer() -> None:
+    values, labels, recordings = made_up()
+    ones = np.ones(len(labels))
+    few = fit_discriminants(values, [(0, 6), (6, 12)], labels, ones, recordings, CLASSES)
+    many = fit_discriminants(values, [(0, 6), (6, 12)], 7 * labels, ones, recordings, 40)
+    met = 7 * np.arange(CLASSES)
+    np.testing.assert_array_equal(many[0][met], few[0])
+    np.testing.assert_array_equal(many[1][met], few[1])
+    assert not np.delete(many[0], met, axis=0).any()
+    assert not np.delete(many[1], met).any()
+
+
+def test_its_sureness_costs_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recordings left out want it no surer and no less sure; that a look at each scale is quick must not matter."""
+    values, labels, recordings = made_up(between=2.0)
+    found, _ = fit_discriminants(values, [(0, 12)], labels, np.ones(len(labels)), recordings, CLASSES)
+    monkeypatch.setattr(discriminant, "_NEAR_ENOUGH", 1e-6)
+    exact, _ = fit_discriminants(values, [(0, 12)], labels, np.ones(len(labels)), recordings, CLASSES)
+    scale = (found * exact).sum() / (exact * exact).sum()
+    np.testing.assert_allclose(found, scale * exact, atol=1e-9 + 1e-6 * np.abs(found).max())
+    assert scale == pytest.approx(1, abs=0.03)
 
 
 def test_where_all_is_right_sureness_has_an_end() -> None:

@@ -1,5 +1,9 @@
 """Learning on only where it pays: the trial's split, its verdict, what either answer leaves, and the second run."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +13,8 @@ import pytest
 
 import soundfold
 from chance_weights import write_chance_weights
+from soundfold.evaluation import SplitSummary, TrainResult
+from soundfold.jobs.cross_validate import _trials_in_words
 from soundfold.recipe import load_recipe
 from soundfold.training import FitJob, trial
 from soundfold.training.trial import Trial, hold_trial, trial_in
@@ -40,19 +46,30 @@ def test_a_recording_is_on_one_side_and_every_class_on_both(tmp_path: Path) -> N
     assert sorted([*asked.train, *asked.held_out]) == list(job.train)
     assert {recording[row] for row in asked.train}.isdisjoint(recording[row] for row in asked.held_out)
     assert len(asked.held_out) == len(job.train) / 5
+    assert np.bincount(asked.held_out_labels).tolist() == [6, 6]
     assert set(asked.train_labels) == set(asked.held_out_labels) == {0, 1}
     assert asked.train_weights.mean() == pytest.approx(1)
     assert not asked.on_trial
     assert job.on_trial
 
 
+def test_the_only_recording_of_a_class_is_never_left_out(tmp_path: Path) -> None:
+    job = a_job(tmp_path, recordings=20)
+    alone = np.where(job.train_recordings == 4, 2, job.train_labels)
+    asked = trial._trial_of(replace(job, n_labels=3, train_labels=alone))
+    assert 2 in asked.train_labels
+    assert 2 not in asked.held_out_labels
+
+
 def judged(monkeypatch: pytest.MonkeyPatch, job: FitJob, began: np.ndarray, learned: np.ndarray) -> Trial:
-    """Judge two networks that are right about these of the clips left out."""
+    """Judge two networks that give the right answers about clips left out this probability."""
     asked = trial._trial_of(job)
     said = iter([began, learned])
+    truth = asked.held_out_labels if job.several else np.eye(2)[asked.held_out_labels]
 
     def answer(*_: object, **__: object) -> np.ndarray:
-        return np.eye(2)[np.where(next(said), asked.held_out_labels, 1 - asked.held_out_labels)]
+        given = next(said).astype(float)[:, np.newaxis]
+        return np.where(truth > 0.5, given, 1 - given)
 
     class Network:
         classify = None
@@ -78,7 +95,22 @@ def test_only_a_gain_beyond_chance_pays(tmp_path: Path, monkeypatch: pytest.Monk
     assert gained.pays
     assert (gained.clips, gained.recordings, gained.began, gained.learned) == (60, 20, 0, pytest.approx(1))
     assert not judged(monkeypatch, job, none, np.arange(60) < 3).pays, "one recording of twenty is chance"
+    assert not judged(monkeypatch, job, none, np.arange(60) < 12).pays, "four of four are one draw of signs in sixteen"
+    assert judged(monkeypatch, job, none, np.arange(60) < 15).pays
     assert judged(monkeypatch, job, none, np.arange(60) < 30).pays
+
+
+def test_of_several_labels_the_log_loss_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Yes and no hardly move where most labels are absent from most clips; how sure the answers are does."""
+    job = a_job(tmp_path, recordings=100)
+    job = replace(job, train_labels=np.eye(2, dtype=np.float32)[job.train_labels])
+    unsure, sure = np.full(60, 0.6), np.full(60, 0.9)
+    better = judged(monkeypatch, job, unsure, sure)
+    assert better.pays
+    assert (better.began, better.learned) == (pytest.approx(-np.log(0.6)), pytest.approx(-np.log(0.9)))
+    assert "log loss 0.5108 before, 0.1054 after" in str(better)
+    assert not judged(monkeypatch, job, sure, unsure).pays
+    assert np.isfinite(judged(monkeypatch, job, sure, np.zeros(60)).learned)
 
 
 def test_clips_of_a_recording_count_as_one_piece_of_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,33 +125,42 @@ def test_what_cannot_be_tried_stays_as_it_began(tmp_path: Path) -> None:
     def learn(_: FitJob) -> None:
         raise AssertionError("there is no recording to leave out")
 
-    found = hold_trial(a_job(tmp_path, recordings=1), learn, writes=True)
+    found = hold_trial(a_job(tmp_path, recordings=1), learn, alone)
     assert not found.pays
     assert "no recording could be left out" in str(found)
 
 
+def alone(say: Callable[[], Trial | None]) -> Trial | None:
+    return say()
+
+
+VERDICT = Trial(clips=12, recordings=6, began=0.5, learned=0.75, error=0.1, telling=5, several=False)
+
+
 def test_a_verdict_is_kept_and_a_damaged_one_is_sought_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job, learned = a_job(tmp_path), []
-    verdict = Trial(clips=12, recordings=4, began=0.5, learned=0.75, error=0.1)
-    monkeypatch.setattr(trial, "_judged", lambda *_: verdict)
+    monkeypatch.setattr(trial, "_judged", lambda *_: VERDICT)
     for expected in (1, 1):
-        assert hold_trial(job, learned.append, writes=True) == verdict
+        assert hold_trial(job, learned.append, alone) == VERDICT
         assert len(learned) == expected
     for number, damaged in enumerate((b'{"clips"', b"\xff\xfe\x80{"), start=2):
         (tmp_path / "trial.json").write_bytes(damaged)
-        assert hold_trial(job, learned.append, writes=False) == verdict
+        assert hold_trial(job, learned.append, alone) == VERDICT
         assert len(learned) == number
-        assert trial_in(tmp_path) is None, "only the process that writes does"
-    assert "the network learned on, as that pays: 50.0 % right before, 75.0 % after, on 12 clips" in str(verdict)
+    assert "the network learned on, as that pays: 50.0 % right before, 75.0 % after, on 12 clips" in str(VERDICT)
 
 
-def test_a_process_that_comes_before_the_first_finds_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under torchrun the first process alone makes the run's folder, and need not be the first to come here."""
-    verdict = Trial(clips=12, recordings=4, began=0.5, learned=0.5, error=0.1)
-    monkeypatch.setattr(trial, "_judged", lambda *_: verdict)
-    found = []
-    hold_trial(a_job(tmp_path / "not yet"), lambda asked: found.append(asked.folder.is_dir()), writes=False)
-    assert found == [True]
+@pytest.mark.parametrize("kept", [False, True])
+def test_all_processes_go_by_what_the_first_one_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    """Under torchrun another one may look when the first has cleared up, and finds no room if it comes before it."""
+    monkeypatch.setattr(trial, "_judged", lambda *_: pytest.fail("the first process judges"))
+    said, found = iter([VERDICT] if kept else [None, VERDICT]), []
+    job = a_job(tmp_path / "not yet")
+    assert hold_trial(job, lambda asked: found.append(asked.folder.is_dir()), lambda _: next(said)) == VERDICT
+    assert found == ([] if kept else [True])
+    assert trial_in(job.folder) is None, "only the first one writes"
 
 
 @pytest.mark.parametrize("pays", [False, True])
@@ -140,11 +181,18 @@ def test_it_ends_as_the_trial_says_and_leaves_nothing_of_it(
     epochs = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert len(epochs) == 1 + (2 if pays else 1)
     assert any(("learned on" if pays else "stays as it began") in note for note in result.notes)
+    assert result.learned_on is pays
+    assert not list((tmp_path / "run").glob("trial*"))
+    (tmp_path / "run" / "trial").mkdir()  # as a kill leaves it between the result and the clearing up
+    train(
+        small_data, recipe="finetune", changes=changes, test_fold=3, out=tmp_path / "run", cache=tmp_path, resume=True
+    )
     assert not list((tmp_path / "run").glob("trial*"))
     plain = train(
         small_data, recipe="finetune", changes=[*changes, "training.trial=false"], test_fold=3, out=tmp_path / "plain",
         cache=tmp_path,
     )  # fmt: skip
+    assert plain.learned_on is None
     assert not any("trial" in note for note in plain.notes)
     if pays:
         assert (tmp_path / "plain" / "log.csv").read_text().splitlines()[-1].split(",")[:2] == epochs[-1].split(",")[:2]
@@ -153,3 +201,38 @@ def test_it_ends_as_the_trial_says_and_leaves_nothing_of_it(
 def test_a_network_with_an_untrained_head_is_not_tried(tmp_path: Path) -> None:
     job = a_job(tmp_path)
     assert not replace(job, recipe=load_recipe("finetune", ["model.start=pretrained"])).on_trial
+
+
+@pytest.mark.long
+def test_processes_of_torchrun_agree_on_the_verdict(small_data: Path, weights: Path, tmp_path: Path) -> None:
+    changes = [word for change in (*QUICK, f"model.weights={weights}") for word in ("--set", change)]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "soundfold",
+        "train", str(small_data), "-r", "finetune", *changes, "--test-fold", "3", "--devices", "2", "--device", "cpu",
+        "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache"), "--json",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert json.loads(done.stdout)["learned_on"] is False
+    assert not list((tmp_path / "run").glob("trial*"))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "seeds", "sentence"),
+    [
+        ([None, None], 1, None),
+        ([True, True], 1, "2 networks learned on, as that paid in their trials"),
+        ([False, True, True], 1, "1 of 3 networks stays as it began: learning on did not pay in trials"),
+        ([False, False], 1, "2 networks stay as they began: learning on did not pay in trials"),
+        ([False, False], 2, "those of one fold are then equal, so their seeds say nothing"),
+    ],
+)
+def test_a_cross_validation_tells_what_its_trials_found(
+    verdicts: list[bool | None], seeds: int, sentence: str | None
+) -> None:
+    split = SplitSummary(name="fold 1", kind="fold", n_test=1)
+    trained = [TrainResult(labels=("a",), recipe={}, split=split, seconds=1, learned_on=said) for said in verdicts]
+    told = _trials_in_words(trained, seeds)
+    assert (sentence is None) == (not told)
+    assert sentence is None or sentence in told[0]

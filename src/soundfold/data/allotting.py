@@ -53,18 +53,19 @@ def recordings_of(groups: IntArray, borne: NDArray[np.bool_]) -> Recordings:
     """Count clips per recording and class.
 
     Args:
-        groups: recording of each clip, 0..recordings-1, each at least once.
+        groups: a number for the recording of each clip, any numbers; the table counts them from 0, in their order.
         borne: which classes each clip bears, (clips, classes).
 
     Returns:
         The sparse table.
     """
     n_labels = borne.shape[1]
+    known, of_clip = np.unique(groups, return_inverse=True)
     clip, label = np.nonzero(borne)
-    pairs, counts = np.unique(groups[clip] * n_labels + label, return_counts=True)
+    pairs, counts = np.unique(of_clip[clip] * n_labels + label, return_counts=True)
     recording = pairs // n_labels
-    first = np.searchsorted(recording, np.arange(int(groups.max()) + 2))
-    return Recordings(groups, recording, pairs % n_labels, counts.astype(np.int64), first.astype(np.int64))
+    first = np.searchsorted(recording, np.arange(len(known) + 1))
+    return Recordings(of_clip, recording, pairs % n_labels, counts.astype(np.int64), first.astype(np.int64))
 
 
 def hold_back(recordings: Recordings, fraction: float, generator: np.random.Generator) -> IntArray:

@@ -265,6 +265,8 @@ class TrainResult(_Account, _MaybeScored):
     """Of several networks, whose mean answer is scored in the other fields: what one of them alone is worth."""
     calibration: OnlySome[CalibrationScores] = None
     """What the model was calibrated by, on the answers of the cross-validation that `--calibrate` named."""
+    learned_on: OnlySome[bool] = None
+    """Whether the network learned on, where a trial decided that (`training.trial`)."""
 
 
 class EvaluateResult(_Account, _Scored):

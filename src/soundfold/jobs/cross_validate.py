@@ -34,6 +34,7 @@ from soundfold.jobs.train import choose_out, resolve_recipe
 from soundfold.jobs.training_clock import TrainingClock
 from soundfold.recipe import Recipe
 from soundfold.training import Hardware
+from soundfold.wording import counted
 
 __all__ = ["cross_validate", "summarise_folds"]
 
@@ -153,12 +154,26 @@ def _scored(
 ) -> CvResult:
     """Return the scores of all folds; of several networks a fold, those of their mean, and what one alone is worth."""
     seeds = len(lessons) // len(splits)
+    told = _trials_in_words(trained, seeds)
     if seeds == 1:
-        return _pool(prepared, splits, trained, recipe, folder, leaks)
+        return _pool(prepared, splits, trained, recipe, folder, leaks, told)
     parts = [slice(first, first + seeds) for first in range(0, len(lessons), seeds)]
     results = [join_networks(prepared, recipe, lessons[part], trained[part]) for part in parts]
     alone = score_seeds(seeds_of(recipe, seeds), [trained[part] for part in parts])
-    return _pool(prepared, splits, results, recipe, folder, leaks).model_copy(update={"seeds": alone})
+    return _pool(prepared, splits, results, recipe, folder, leaks, told).model_copy(update={"seeds": alone})
+
+
+def _trials_in_words(trained: Sequence[TrainResult], seeds: int) -> tuple[str, ...]:
+    """Return what is to be told of the trials that decided whether the networks learn on, if there were any."""
+    verdicts = [result.learned_on for result in trained if result.learned_on is not None]
+    if not verdicts:
+        return ()
+    stayed, of = verdicts.count(False), counted(len(verdicts), "network")
+    if not stayed:
+        return (f"{of} learned on, as that paid in their trials",)
+    how_many = of if stayed == len(verdicts) else f"{stayed} of {of}"
+    one = f"{how_many} {'stays as it' if stayed == 1 else 'stay as they'} began: learning on did not pay in trials"
+    return (f"{one}; those of one fold are then equal, so their seeds say nothing" if seeds > 1 else one,)
 
 
 def _fold_folders(folder: Path, splits: Sequence[Split]) -> list[Path]:
@@ -175,6 +190,7 @@ def _pool(
     recipe: Recipe,
     folder: Path,
     leaks: Leaks,
+    told_of_trials: tuple[str, ...],
 ) -> CvResult:
     """Join the folds' predictions and score them together."""
     tables = []
@@ -186,7 +202,7 @@ def _pool(
     train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
     scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
     save_score_figure(folder, scores)
-    notes = (*scores.notes, *(note for split in splits for note in split.notes))
+    notes = (*scores.notes, *(note for split in splits for note in split.notes), *told_of_trials)
     return CvResult(
         **(dict(scores) | {"notes": notes}),
         recipe=recipe.as_dict(),

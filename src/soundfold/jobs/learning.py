@@ -95,13 +95,17 @@ def learn_split(
     """
     finished = folder / METRICS_NAME
     if finished.exists():
+        forget_trial(folder)  # a kill may have come between the result and this
         return read_training(finished, _summary(split), recipe)
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
     job = job_of(prepared, split, recipe, folder)
-    if job.on_trial:
-        reporter.note(f"{what}: a trial first, on four fifths of the recordings")  # as long as the training itself
-    fitted = fit(job, hardware, lambda record: reporter.epoch(what, record, recipe.training.epochs))
+    epochs = recipe.training.epochs
+    fitted = fit(
+        job, hardware,
+        lambda record: reporter.epoch(what, record, epochs),
+        lambda record: reporter.progress(f"{what}: trial, epoch", record.epoch, epochs),
+    )  # fmt: skip
     reporter.note(f"{what}: trained, writing the model file")  # for seconds nothing else is told
     give_back_freed_memory()  # the export needs its own
     classifier = build_classifier(recipe, job.n_labels, recipe.training.seed)
@@ -141,6 +145,7 @@ def learn_split(
     result = result.model_copy(
         update={
             "seconds": time.perf_counter() - started,
+            "learned_on": None if fitted.trial is None else fitted.trial.pays,
             "notes": (
                 *result.notes,
                 *(() if fitted.trial is None else (str(fitted.trial),)),
@@ -186,7 +191,7 @@ def job_of(prepared: Prepared, split: Split, recipe: Recipe, folder: Path) -> Fi
         held_out_labels=targets[split.test],
         folder=folder,
         train_weights=clip_weights(prepared.clips, split.train, recipe.training.weighting),
-        train_recordings=pd.factorize(prepared.clips.table["group"].iloc[split.train])[0],
+        train_recordings=pd.factorize(prepared.clips.table["group"].iloc[split.train], sort=True)[0],
         weights_file=prepared.weights,
         store=prepared.store if recipe.augment.domain == "waveform" else None,
         backgrounds=prepared.backgrounds,

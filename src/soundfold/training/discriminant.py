@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from soundfold.training.parts import PARTS, parts_of_recordings
+from soundfold.data.allotting import deal, recordings_of
 
 __all__ = ["fit_discriminants"]
 
@@ -29,7 +29,10 @@ _USUAL = 0.8
 """The shrinkage where no recording can be asked: what they choose most often for the larger views of mn04."""
 _USUAL_SIZE = 2.0
 """That of logits, there."""
+_PARTS = 5
 _LOG_SCALES = (-15.0, 8.0)
+_NEAR_ENOUGH = 0.01
+"""Of a scale's logarithm: answers a hundredth too sure cost nothing that could be seen, and each look costs time."""
 _BLOCK = 4096
 
 
@@ -54,9 +57,28 @@ def fit_discriminants(
     Returns:
         weights (n_labels, values) and bias (n_labels,); zeros for a label that there is nothing to learn of.
     """
+    if labels.ndim == 2:
+        return _layer(values, views, labels.astype(np.float64), weight, recordings, several=True)
+    weights, bias = np.zeros((n_labels, values.shape[1])), np.zeros(n_labels)
+    met, number = np.unique(labels, return_inverse=True)  # of one that is not met, no answer may be made surer
+    if len(met) > 1:
+        weights[met], bias[met] = _layer(values, views, np.eye(len(met))[number], weight, recordings, several=False)
+    return weights, bias
+
+
+def _layer(
+    values: np.ndarray,
+    views: Sequence[tuple[int, int]],
+    borne: Numbers,
+    weight: np.ndarray,
+    recordings: np.ndarray,
+    *,
+    several: bool,
+) -> tuple[Numbers, Numbers]:
+    """Return the linear layer of labels borne (windows, labels): 0 and 1, one 1 a row and each met unless several."""
     from threadpoolctl import threadpool_limits  # here and not above: most trainings fit no head in one go
 
-    exam = _Exam.of(labels, weight, recordings, n_labels)
+    exam = _Exam.of(borne, weight, recordings, several=several)
     with threadpool_limits(1), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         fitted = list(pool.map(exam.fit, (values[:, slice(*view)] for view in views)))
         scale = exam.sureness(reduce(operator.add, [part.answers for part in fitted]))[0]
@@ -180,13 +202,10 @@ class _Exam:
     several: bool
 
     @classmethod
-    def of(cls, labels: np.ndarray, weight: np.ndarray, recordings: np.ndarray, n_labels: int) -> Self:
-        """Set it up; the arguments are those of `fit_discriminants`."""
-        several = labels.ndim == 2
-        borne = labels.astype(np.float64) if several else np.eye(n_labels)[labels]
+    def of(cls, borne: Numbers, weight: np.ndarray, recordings: np.ndarray, *, several: bool) -> Self:
+        """Set it up; the arguments are those of `_layer`."""
         weight = (weight / weight.sum()).astype(np.float64)
-        number = parts_of_recordings(recordings, labels)
-        parts = [np.flatnonzero(number == part) for part in range(PARTS)]
+        parts = _parts(borne, recordings)
         asked, held = np.zeros_like(borne, dtype=bool), borne.sum(axis=0)
         for rows in parts:
             met, n_met = held - borne[rows].sum(axis=0), len(borne) - len(rows)  # those that teach meanwhile
@@ -197,7 +216,7 @@ class _Exam:
         odds = share / np.maximum(1 - share, 1e-9) if several else share
         prior = np.log(np.where((share > 0) & (odds < 1e8), odds, 1.0))
         doubt = 1 / (len(np.unique(recordings)) + 2)
-        aims = (borne * (1 - doubt) + doubt / (2 if several else n_labels)).astype(np.float32)
+        aims = (borne * (1 - doubt) + doubt / (2 if several else borne.shape[1])).astype(np.float32)
         return cls(borne, aims, weight, parts, asked, prior, several)
 
     def fit(self, view: np.ndarray) -> _Fitted:
@@ -230,18 +249,49 @@ class _Exam:
 
         if not self.asked.any():
             return _USUAL_SIZE / (float(np.abs(answers).mean()) or 1.0), 0.0
-        least = minimize_scalar(
-            lambda scale: self._loss(answers * np.float32(np.exp(scale))), bounds=_LOG_SCALES, method="bounded"
-        )
+        counted = (self.weight[:, np.newaxis] * self.asked).astype(np.float32)
+        aimed = counted * self.aims
+        aimed_at = float((aimed * answers).sum(dtype=np.float64))
+        aimed_for_nothing = float(aimed.sum(axis=0, dtype=np.float64) @ self.prior)
+        logits = np.empty_like(answers)
+
+        def loss(log_scale: float) -> float:
+            """Return the cross entropy over what is asked."""
+            scale = np.exp(log_scale)
+            np.multiply(answers, np.float32(scale), out=logits)
+            np.add(logits, self.prior.astype(np.float32), out=logits)
+            cost = _softplus(logits) if self.several else _log_sum(logits)
+            return float((counted * cost).sum(dtype=np.float64) - scale * aimed_at - aimed_for_nothing)
+
+        least = minimize_scalar(loss, bounds=_LOG_SCALES, method="bounded", options={"xatol": _NEAR_ENOUGH})
         return float(np.exp(least.x)), float(least.fun)
 
-    def _loss(self, logits: np.ndarray) -> float:
-        """Return the cross entropy of answers, priors not yet added, over what is asked."""
-        logits = logits + self.prior.astype(np.float32)
-        if self.several:
-            cost = np.logaddexp(0, logits) - logits * self.aims
-        else:
-            top = logits.max(axis=1, keepdims=True)
-            total = np.exp(logits - top).sum(axis=1, keepdims=True)
-            cost = top + np.log(total) - (logits * self.aims).sum(axis=1, keepdims=True)
-        return float(self.weight @ (cost * self.asked).sum(axis=1))
+
+def _parts(borne: Numbers, recordings: np.ndarray) -> list[np.ndarray]:
+    """Return rows of the windows in parts that share no recording; of the same recordings always the same.
+
+    A recording counts once, in however many windows it stands: it is one thing that a class is known by.
+    """
+    known, number = np.unique(recordings, return_inverse=True)
+    if len(known) < 2:
+        return [np.arange(len(borne))]
+    held = np.zeros((len(known), borne.shape[1]), dtype=bool)
+    window, label = np.nonzero(borne)
+    held[number[window], label] = True
+    k = min(_PARTS, len(known))
+    part = deal(recordings_of(np.arange(len(known)), held), k, np.random.default_rng(0))[number]
+    return [np.flatnonzero(part == each) for each in range(k)]
+
+
+def _log_sum(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the sum of a row's powers, (rows, 1); changes the logits."""
+    top = logits.max(axis=1, keepdims=True)
+    np.subtract(logits, top, out=logits)
+    powers = np.exp(logits, out=logits)
+    total: np.ndarray = top + np.log(powers.sum(axis=1, keepdims=True))
+    return total
+
+
+def _softplus(logits: np.ndarray) -> np.ndarray:
+    cost: np.ndarray = np.logaddexp(np.float32(0), logits, out=logits)
+    return cost

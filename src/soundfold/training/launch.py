@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Fitted", "Hardware", "fit", "fit_together", "is_main_process", "networks_at_once", "take_part"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
+OnEpoch = Callable[[EpochRecord], None]
+
 _GPU_STEP = 20e9
 """Operations of a training step that fill a GPU for about a millisecond."""
 
@@ -100,7 +102,7 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
 
 
-def fit(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]) -> Fitted:
+def fit(job: FitJob, hardware: Hardware, on_epoch: OnEpoch, on_trial: OnEpoch = lambda _: None) -> Fitted:
     """Train, or continue the training whose checkpoint lies in the run's folder.
 
     With several devices, processes are started afresh (spawned): a script that calls this needs the usual
@@ -110,12 +112,13 @@ def fit(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]
         job: what to train on.
         hardware: where.
         on_epoch: called after each epoch.
+        on_trial: called after each epoch of a trial, where one is held.
 
     Raises:
         DataError: the loss is no longer a number.
         RunError: the folder's checkpoint is damaged, or belongs to another network.
     """
-    take_part(job, hardware, on_epoch)
+    take_part(job, hardware, on_epoch, on_trial)
     return _left_by(job)
 
 
@@ -162,12 +165,8 @@ def networks_at_once(job: FitJob, hardware: Hardware) -> int:
     classifier = build_classifier(job.recipe, job.n_labels, job.recipe.training.seed)
     if not is_plain(classifier.network):
         return 1
-    return max(
-        1,
-        int(
-            _GPU_STEP / (3 * operations(classifier.network, prepared_clip(classifier)) * job.recipe.training.batch_size)
-        ),
-    )
+    step = 3 * operations(classifier.network, prepared_clip(classifier)) * job.recipe.training.batch_size
+    return max(1, int(_GPU_STEP / step))
 
 
 def _tell_of(numbers: Sequence[int], on_epoch: Callable[[int, EpochRecord], None], at: int, told: EpochRecord) -> None:
@@ -186,7 +185,7 @@ def _is_done(job: FitJob) -> bool:
     return path.exists() and load_checkpoint(path).epoch >= job.recipe.training.epochs
 
 
-def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord], None]) -> None:
+def take_part(job: FitJob, hardware: Hardware, on_epoch: OnEpoch, on_trial: OnEpoch = lambda _: None) -> None:
     """Do this process's part of a training; `fit` is this and reading what it left.
 
     Under torchrun or a cluster every process calls this, and only the first one goes on to read and to write.
@@ -198,8 +197,8 @@ def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord],
             fit_linear(job, CHECKPOINT_NAME, on_epoch)
         return
     if job.on_trial:
-        learn = partial(take_part, hardware=hardware, on_epoch=lambda _: None)
-        if not hold_trial(job, learn, writes=is_main_process()).pays:
+        learn = partial(take_part, hardware=hardware, on_epoch=on_trial)
+        if not hold_trial(job, learn, _first_says(job, hardware)).pays:
             if is_main_process():
                 leave_as_begun(job, CHECKPOINT_NAME, on_epoch)
             return
@@ -208,6 +207,15 @@ def take_part(job: FitJob, hardware: Hardware, on_epoch: Callable[[EpochRecord],
         _launch_spawned(fabric, job, on_epoch)
     else:
         fabric.launch(partial(fit_in_process, jobs=[job], on_epoch=lambda _, record: on_epoch(record)))
+
+
+def _first_says(job: FitJob, hardware: Hardware) -> Callable[[Callable[[], Any]], Any]:
+    """Return what calls a function in the first process and returns its answer in all that have been started."""
+    if not _launched_outside(hardware):
+        return lambda say: say()
+    fabric = _fabric(job, hardware)
+    fabric.launch()
+    return lambda say: fabric.broadcast(say() if is_main_process() else None)
 
 
 def _launched_outside(hardware: Hardware) -> bool:
