@@ -1,10 +1,14 @@
 """Runs for reports that nobody made, with names that a page must survive."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from soundfold.evaluation import SplitSummary, TrainResult, predictions_table, score
 from soundfold.evaluation.report import ReportRun, surest_mistakes
+from soundfold.jobs.kept_result import digest_of_predictions
 from soundfold.recipe import Recipe
 
 ODD = (
@@ -38,3 +42,11 @@ def made_up(labels: tuple[str, ...], n: int = 240, *, name: str = "run", **chang
     clips, wrong = surest_mistakes(table, 5)
     values = {"predictions": table, "clips": tuple(clips), "wrong": wrong, "data": "/data"} | changes
     return ReportRun(name=name, path=f"/runs/{labels[0]}", result=result, **values)
+
+
+def put_predictions(run: Path, table: pd.DataFrame) -> None:
+    """Put predictions into the folder of a finished run, as those that its result was found in."""
+    table.to_parquet(run / "predictions.parquet", index=False)
+    told = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    told["predictions_digest"] = digest_of_predictions(run)
+    (run / "metrics.json").write_text(json.dumps(told), encoding="utf-8")

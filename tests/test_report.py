@@ -17,7 +17,7 @@ import soundfile
 
 import soundfold
 from conftest import SMALL
-from made_up_runs import ODD, made_up
+from made_up_runs import ODD, made_up, put_predictions
 from soundfold.cli import main
 from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import read_predictions
@@ -83,7 +83,7 @@ def cv_run(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = read_predictions(folder / "cv" / "predictions.parquet")
     table["label"] = np.where(np.arange(len(table)) % 4 == 0, table["label"].map({"low": "high", "high": "low"}),
                               table["label"])  # fmt: skip
-    table.to_parquet(folder / "cv" / "predictions.parquet", index=False)
+    put_predictions(folder / "cv", table)
     return folder / "cv"
 
 
@@ -312,7 +312,7 @@ def test_runs_side_by_side(cv_run: Path, tmp_path: Path) -> None:
     wrong = table["label"] != table["predicted"]
     table.loc[wrong, ["p:low", "p:high"]] = table.loc[wrong, ["p:high", "p:low"]].to_numpy()
     table["predicted"] = table["label"]
-    table.to_parquet(tmp_path / "other" / "predictions.parquet", index=False)
+    put_predictions(tmp_path / "other", table)
     page = page_of(soundfold.report([cv_run, tmp_path / "other"], out=tmp_path / "both.html", clips=1))
     ids = page.values("id")
     assert len(set(ids)) == len(ids)
@@ -378,7 +378,7 @@ def test_sounds_that_are_gone_are_said_to_be_and_found_where_they_moved(cv_run: 
     (run / "run.json").write_text(text)
     table = read_predictions(run / "predictions.parquet")
     table["path"] = table["path"].str.replace(str(cv_run.parent), str(tmp_path / "old"), regex=False)
-    table.to_parquet(run / "predictions.parquet", index=False)
+    put_predictions(run, table)
     sounds.rename(tmp_path / "moved")
     page = page_of(soundfold.report(run, clips=2))
     assert page.tags["audio"] == 0

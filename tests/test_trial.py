@@ -176,7 +176,7 @@ def test_it_ends_as_the_trial_says_and_leaves_nothing_of_it(
     if pays:
         monkeypatch.setattr(Trial, "pays", property(lambda _: True))
     changes = [*QUICK, f"model.weights={weights}"]
-    train: Callable[..., soundfold.TrainResult] = soundfold.train
+    train: Callable[..., TrainResult] = soundfold.train
     result = train(small_data, recipe="finetune", changes=changes, test_fold=3, out=tmp_path / "run", cache=tmp_path)
     epochs = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert len(epochs) == 1 + (2 if pays else 1)

@@ -245,6 +245,8 @@ class _Account(Frozen):
     left_out: tuple[LeftOutClip, ...] = ()
     out: str | None = None
     """The run's folder."""
+    predictions_digest: OnlySome[str] = None
+    """Of the run's table of predictions: the one that all of this was found in is known by it."""
     versions: dict[str, str] = Field(default_factory=dict)
     """soundfold, python, torch…"""
     hardware: str = ""

@@ -17,7 +17,6 @@ from soundfold.evaluation import (
     calibrate,
     is_of_several,
     labels_in,
-    read_predictions,
     tempered,
 )
 from soundfold.evaluation.calibration import cross_fitting_parts
@@ -26,7 +25,8 @@ from soundfold.evaluation.rejection import fit_rule, unknown_scores
 from soundfold.evaluation.thresholds import NEVER, check_precision, threshold_scores
 from soundfold.jobs.background_answers import background_answers
 from soundfold.jobs.begun import check_is_finished
-from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.jobs.kept_result import predictions_of, read_result
+from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.recipe import Recipe, with_defaults
 from soundfold.runtime import Calibration
 from soundfold.runtime.calibration import Rejection, rejection_features
@@ -107,7 +107,7 @@ def calibrate_by(
             f"seeds must be 1 to calibrate a model of several labels a sound, got {seeds}. "
             f"Leave --seeds or --calibrate out"
         )
-    whole = read_predictions(wish.run / "predictions.parquet")
+    whole = predictions_of(wish.run, result)
     if tuple(labels_in(whole)) != tuple(labels) or is_of_several(whole) != several:
         raise RunError(f"{wish.run}: its predictions.parquet is of other labels. Cross-validate again")
     table = whole[~whole["group"].isin(set(held_out))].reset_index(drop=True)

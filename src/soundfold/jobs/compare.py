@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from soundfold.errors import PathError, RunError
-from soundfold.evaluation import CvResult, TrainResult, read_predictions
+from soundfold.evaluation import CvResult, TrainResult
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.comparison_result import ComparedRun, CompareResult, Comparison
 from soundfold.jobs.begun import check_is_finished, data_of
-from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.jobs.kept_result import predictions_of, read_result
+from soundfold.jobs.run_folder import METRICS_NAME
 
 __all__ = ["FinishedRun", "compare", "compare_runs", "compare_two", "read_run"]
 
@@ -140,7 +141,7 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun:
         folder=folder,
         name=name or folder.resolve().name,
         result=result,
-        predictions=read_predictions(folder / "predictions.parquet"),
+        predictions=predictions_of(folder, result),
         root=data_of(folder).get("data"),
     )
 

@@ -17,16 +17,24 @@ from soundfold.evaluation import (
     SplitSummary,
     TrainResult,
     calibrate,
-    read_predictions,
     score_folds,
     write_predictions,
 )
-from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of, score_seeds, seeds_of
+from soundfold.jobs.ensemble import check_seeds, is_joined_of_seeds, join_networks, lessons_of, score_seeds, seeds_of
 from soundfold.jobs.fold_ensemble import is_joined, join_folds
+from soundfold.jobs.kept_result import (
+    MODEL_NAME,
+    PREDICTIONS_NAME,
+    digest_of_predictions,
+    is_whole,
+    predictions_of,
+    read_result,
+)
+from soundfold.jobs.learning import is_trained
 from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
 from soundfold.jobs.reporting import Reporter, Silent, told
-from soundfold.jobs.run_folder import METRICS_NAME, check_out, read_result, run_folder
+from soundfold.jobs.run_folder import METRICS_NAME, check_out, run_folder
 from soundfold.jobs.score_figure import save_score_figure
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.jobs.surroundings import hardware_line, versions
@@ -120,7 +128,10 @@ def cross_validate(
             for split, inner in zip(splits, _fold_folders(folder, splits), strict=True)
             for lesson in lessons_of(split, inner, f"fold {split.fold}", settings, seeds)
         ]
-        finished, joined = folder / METRICS_NAME, folder / "model.onnx"
+        finished, joined = folder / METRICS_NAME, folder / MODEL_NAME
+        if finished.exists() and not _has_all(folder, lessons):
+            reporter.note(f"{folder}: a file of it is lost, so what it was made from is looked at again")
+            finished.unlink()
         if finished.exists():
             reporter.note(f"{folder}: is finished already")
             result = read_result(finished, CvResult).model_copy(update={"out": str(folder)})  # it may have been moved
@@ -141,6 +152,16 @@ def cross_validate(
             result = result.model_copy(update={"seconds": time.perf_counter() - started})
             write_text(finished, result.model_dump_json(indent=2) + "\n")
     return result
+
+
+def _has_all(folder: Path, lessons: Sequence[Lesson]) -> bool:
+    """Return whether none of the files of a finished cross-validation is lost."""
+    joint = {lesson.folder.parent: lesson.split for lesson in lessons if lesson.seed is not None}
+    return (
+        is_whole(folder, PREDICTIONS_NAME)
+        and all(is_trained(lesson.folder, lesson.split) for lesson in lessons)
+        and all(is_joined_of_seeds(inner, split) for inner, split in joint.items())
+    )
 
 
 def _scored(
@@ -194,11 +215,11 @@ def _pool(
 ) -> CvResult:
     """Join the folds' predictions and score them together."""
     tables = []
-    for split, inner in zip(splits, _fold_folders(folder, splits), strict=True):
-        table = read_predictions(inner / "predictions.parquet")
+    for split, inner, result in zip(splits, _fold_folders(folder, splits), results, strict=True):
+        table = predictions_of(inner, result)
         tables.append(table.assign(fold=str(split.fold)))
     table = pd.concat(tables, ignore_index=True)
-    write_predictions(folder / "predictions.parquet", table)
+    write_predictions(folder / PREDICTIONS_NAME, table)
     train_s = {str(split.fold): float(result.train_s or 0) for split, result in zip(splits, results, strict=True)}
     scores = score_folds(table, train_s=train_s, groups_known=prepared.clips.groups_known)
     save_score_figure(folder, scores)
@@ -212,6 +233,7 @@ def _pool(
         store_s=prepared.store_s,
         left_out=told(prepared.clips.left_out),
         out=str(folder),
+        predictions_digest=digest_of_predictions(folder),
         versions=versions(),
         hardware=hardware_line(),
         calibration=calibrate(table) if scores.n_recordings > 1 else None,

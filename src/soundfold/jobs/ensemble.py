@@ -20,20 +20,29 @@ from soundfold.evaluation import (
     SeedScores,
     TrainResult,
     probabilities_in,
-    read_predictions,
     tempered,
 )
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.calibrating import Calibrated
-from soundfold.jobs.learning import card_of, probes_of, proof_in_words, result_of, score_split
+from soundfold.jobs.kept_result import MODEL_NAME, PREDICTIONS_NAME, WEIGHTS_NAME, is_whole, predictions_of, read_result
+from soundfold.jobs.learning import result_of, score_split
+from soundfold.jobs.model_file import card_of, probes_of, proof_in_words
 from soundfold.jobs.prepare import Prepared
-from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.models import Classifier, build_classifier
 from soundfold.recipe import Recipe
 from soundfold.runtime import load
 
-__all__ = ["check_seeds", "join_networks", "lessons_of", "score_seeds", "seeds_of", "trained_network"]
+__all__ = [
+    "check_seeds",
+    "is_joined_of_seeds",
+    "join_networks",
+    "lessons_of",
+    "score_seeds",
+    "seeds_of",
+    "trained_network",
+]
 
 
 def check_seeds(seeds: int, recipe: Recipe) -> None:
@@ -77,12 +86,12 @@ def join_networks(
     """
     split, folder = lessons[0].split, lessons[0].folder.parent
     finished = folder / METRICS_NAME
-    if finished.exists():
+    if is_joined_of_seeds(folder, split):
         return read_result(finished, TrainResult)
     started = time.perf_counter()
     scores: Scores | None = None
     if len(split.test):
-        tables = [read_predictions(lesson.folder / "predictions.parquet") for lesson in lessons]
+        tables = [predictions_of(lesson.folder, one) for lesson, one in zip(lessons, results, strict=True)]
         mean = np.stack([probabilities_in(table) for table in tables]).mean(axis=0, dtype=np.float64)
         if calibrated is not None:
             mean = tempered(mean, calibrated.card.temperature)
@@ -98,9 +107,9 @@ def join_networks(
     probes = probes_of(prepared, split, recipe)
     difference = export_ensemble(
         [trained_network(recipe, len(prepared.clips.labels), lesson) for lesson in lessons],
-        [lesson.folder / "model.onnx" for lesson in lessons],
+        [lesson.folder / MODEL_NAME for lesson in lessons],
         card_of(prepared, split, recipe, result, calibrated, made_of=made_of),
-        folder / "model.onnx",
+        folder / MODEL_NAME,
         probes,
     )
     notes = (
@@ -116,6 +125,11 @@ def join_networks(
     result = result.model_copy(update=told)
     write_text(finished, result.model_dump_json(indent=2) + "\n")
     return result
+
+
+def is_joined_of_seeds(folder: Path, split: Split) -> bool:
+    """Return whether the joint model of a split's networks is finished and none of its files is lost."""
+    return is_whole(folder, MODEL_NAME, *([PREDICTIONS_NAME] if len(split.test) else []))
 
 
 def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) -> SeedScores | None:
@@ -153,7 +167,7 @@ def trained_network(recipe: Recipe, n_labels: int, lesson: Lesson) -> Classifier
     Raises:
         RunError: one of its files is missing, damaged, or of another network.
     """
-    weights, model = lesson.folder / "weights.safetensors", lesson.folder / "model.onnx"
+    weights, model = lesson.folder / WEIGHTS_NAME, lesson.folder / MODEL_NAME
     classifier = build_classifier(recipe, n_labels, 0)
     reading = weights
     try:

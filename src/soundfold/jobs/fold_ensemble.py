@@ -16,7 +16,7 @@ from soundfold.errors import SoundfoldError
 from soundfold.evaluation import CvResult
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.ensemble import trained_network
-from soundfold.jobs.learning import card_of, probes_of, proof_in_words
+from soundfold.jobs.model_file import card_of, probes_of, proof_in_words
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.side_by_side import Lesson
 from soundfold.recipe import Recipe

@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from soundfold import __version__
 from soundfold.atomic import write_text
-from soundfold.audio import fit_length
 from soundfold.data.splits import Split
 from soundfold.evaluation import (
-    CvResult,
     Scores,
     SplitSummary,
     TrainResult,
@@ -26,16 +23,24 @@ from soundfold.evaluation import (
     score,
     write_predictions,
 )
-from soundfold.export import export_model, probe_windows
+from soundfold.export import export_model
 from soundfold.jobs.calibrating import Calibrated
+from soundfold.jobs.kept_result import (
+    MODEL_NAME,
+    PREDICTIONS_NAME,
+    WEIGHTS_NAME,
+    digest_of_predictions,
+    is_whole,
+    read_training,
+)
+from soundfold.jobs.model_file import card_of, probes_of, proof_in_words
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, told
-from soundfold.jobs.run_folder import METRICS_NAME, read_training
+from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.jobs.weighting import clip_weights
 from soundfold.models import build_classifier
-from soundfold.recipe import Recipe, recipe_to_ship
-from soundfold.runtime import FORMAT_VERSION, ModelCard, recordings_digest
+from soundfold.recipe import Recipe
 from soundfold.training import (
     CHECKPOINT_NAME,
     FitJob,
@@ -49,20 +54,15 @@ from soundfold.training import (
     save_tensors,
     take_part,
 )
-from soundfold.wording import counted
 
 __all__ = [
-    "card_of",
     "help_to_learn",
+    "is_trained",
     "job_of",
     "learn_split",
-    "probes_of",
-    "proof_in_words",
     "result_of",
     "score_split",
 ]
-
-_PROBES = 4
 
 
 def learn_split(
@@ -94,9 +94,12 @@ def learn_split(
         RunError: the folder is that of another training.
     """
     finished = folder / METRICS_NAME
-    if finished.exists():
+    if is_trained(folder, split):
         forget_trial(folder)  # a kill may have come between the result and this
         return read_training(finished, _summary(split), recipe)
+    if finished.exists():
+        reporter.note(f"{what}: a file of it is lost, so it is trained again")
+        finished.unlink()
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
     job = job_of(prepared, split, recipe, folder)
@@ -128,7 +131,7 @@ def learn_split(
         train_s=sum(record.train_s for record in fitted.history),
         passes=len(fitted.history), calibrated=calibrated,
     )  # fmt: skip
-    save_tensors(classifier.state_dict(), folder / "weights.safetensors", {"format": "pt"})
+    save_tensors(classifier.state_dict(), folder / WEIGHTS_NAME, {"format": "pt"})
     probes = probes_of(prepared, split, recipe)
     give_back_freed_memory()
     with exporting:
@@ -136,7 +139,7 @@ def learn_split(
             classifier,
             recipe,
             card_of(prepared, split, recipe, result, calibrated),
-            folder / "model.onnx",
+            folder / MODEL_NAME,
             probes,
             prepared.features,
         )
@@ -159,14 +162,14 @@ def learn_split(
     return result
 
 
-def proof_in_words(difference: float, probes: np.ndarray) -> str:
-    """Say how nearly a model file answers as torch does, and on what that was tried beside the awkward windows."""
-    return f"equals torch within {difference:.1e} ({counted(len(probes), 'clip')}, silence, noise, a burst)"
+def is_trained(folder: Path, split: Split) -> bool:
+    """Return whether a training is finished and none of its files is lost."""
+    return is_whole(folder, MODEL_NAME, WEIGHTS_NAME, *([PREDICTIONS_NAME] if len(split.test) else []))
 
 
 def help_to_learn(prepared: Prepared, split: Split, recipe: Recipe, hardware: Hardware, folder: Path) -> TrainResult:
     """Train along and write nothing: what all processes but the first do in a run that torchrun started."""
-    if not (folder / METRICS_NAME).exists():
+    if not is_trained(folder, split):
         take_part(job_of(prepared, split, recipe, folder), hardware, lambda _: None)
     return TrainResult(labels=prepared.clips.labels, recipe=recipe.as_dict(), split=_summary(split), seconds=0.0)
 
@@ -202,7 +205,7 @@ def score_split(prepared: Prepared, split: Split, probabilities: np.ndarray, fol
     """Score the held-out clips by their probabilities (clips, n_labels), and keep the predictions."""
     clips = prepared.clips.table.iloc[split.test]
     table = predictions_table(clips, prepared.clips.labels, probabilities, several=prepared.clips.several)
-    write_predictions(folder / "predictions.parquet", table)
+    write_predictions(folder / PREDICTIONS_NAME, table)
     return score(table, groups_known=prepared.clips.groups_known)
 
 
@@ -242,51 +245,8 @@ def result_of(
         train_s=train_s,
         left_out=told(prepared.clips.left_out),
         out=str(folder),
+        predictions_digest=digest_of_predictions(folder) if scores is not None else None,
         versions=versions(),
         hardware=hardware_line(),
         calibration=None if calibrated is None else calibrated.scores,
     )
-
-
-def card_of(
-    prepared: Prepared, split: Split, recipe: Recipe, result: TrainResult | CvResult,
-    calibrated: Calibrated | None = None, *,
-    made_of: str = "",
-) -> ModelCard:  # fmt: skip
-    """Return what the model file says of itself; `made_of` follows what it was trained on."""
-    several = prepared.clips.several
-    headline = "mean_average_precision" if several else "accuracy"
-    told = (headline, f"{headline}_ci95", "macro_f1", "n", "n_recordings", "interval_over")
-    return ModelCard(
-        format_version=FORMAT_VERSION,
-        soundfold_version=__version__,
-        labels=prepared.clips.labels,
-        answer="several" if several else "one",
-        sample_rate=recipe.sound.sample_rate,
-        channels=recipe.sound.channels,
-        downmix=recipe.sound.downmix,
-        window=recipe.sound.window,
-        recipe=recipe_to_ship(recipe),
-        data=f"{prepared.clips.kind}, {counted(len(split.train), 'clip')}{made_of}",
-        split={**result.split.model_dump(mode="json"), "leaks": split.leaks.sentence},
-        scores={name: value for name, value in result.model_dump(mode="json").items() if name in told},
-        training_recordings=recordings_digest(prepared.clips.table["group"].iloc[split.train]),
-        silence_is_unknown=not _holds_silent_class(prepared, split),
-        calibration=None if calibrated is None else calibrated.card,
-    )
-
-
-def _holds_silent_class(prepared: Prepared, split: Split) -> bool:
-    """Tell whether most training clips of some class hold nothing, as the clips of a class for silence do."""
-    silent = prepared.store.silent[prepared.rows[split.train]]
-    targets = prepared.clips.targets()[split.train]
-    borne = np.eye(len(prepared.clips.labels))[targets] if targets.ndim == 1 else targets
-    return bool((silent @ borne > borne.sum(axis=0) / 2).any())
-
-
-def probes_of(prepared: Prepared, split: Split, recipe: Recipe) -> np.ndarray:
-    """Return the first window of a few clips, spread over the data set."""
-    side = split.test if len(split.test) else split.train
-    chosen = prepared.rows[side[np.linspace(0, len(side) - 1, min(_PROBES, len(side))).astype(int)]]
-    length = recipe.sound.window
-    return probe_windows([fit_length(prepared.store.waveform(row), length) for row in chosen], recipe.sound.channels)

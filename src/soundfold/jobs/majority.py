@@ -19,6 +19,7 @@ from soundfold.data.leaks import Leaks
 from soundfold.data.splits import fold_splits
 from soundfold.evaluation import CvResult, predictions_table, score_folds, write_predictions
 from soundfold.jobs.cross_validate import summarise_folds
+from soundfold.jobs.kept_result import PREDICTIONS_NAME, digest_of_predictions
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import told
 from soundfold.jobs.run_folder import METRICS_NAME, begin
@@ -55,6 +56,15 @@ def majority_cross_validate(
         tables.append(table.assign(fold=str(split.fold)))
     table = pd.concat(tables, ignore_index=True)
     scores = score_folds(table, groups_known=clips.groups_known)
+    identity = {
+        "verb": "cv",
+        "data": str(clips.root.resolve()),
+        "where": dict(where),
+        "split": ", ".join(split.name for split in splits),
+        "recipe": {"name": MAJORITY},
+    }
+    begin(folder, identity)
+    write_predictions(folder / PREDICTIONS_NAME, table)
     result = CvResult(
         **dict(scores),
         recipe={"name": MAJORITY},
@@ -65,17 +75,9 @@ def majority_cross_validate(
         train_s=0.0,
         left_out=told(clips.left_out),
         out=str(folder),
+        predictions_digest=digest_of_predictions(folder),
         versions=versions(),
         hardware=hardware_line(),
     )
-    identity = {
-        "verb": "cv",
-        "data": str(clips.root.resolve()),
-        "where": dict(where),
-        "split": ", ".join(split.name for split in splits),
-        "recipe": {"name": MAJORITY},
-    }
-    begin(folder, identity)
-    write_predictions(folder / "predictions.parquet", table)
     write_text(folder / METRICS_NAME, result.model_dump_json(indent=2) + "\n")
     return result

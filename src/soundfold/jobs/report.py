@@ -31,8 +31,9 @@ from soundfold.evaluation.report import (
     surest_mistakes,
 )
 from soundfold.jobs.begun import check_is_finished, data_of
+from soundfold.jobs.kept_result import PREDICTIONS_NAME, predictions_of, read_result
 from soundfold.jobs.reporting import Reporter, Silent
-from soundfold.jobs.run_folder import METRICS_NAME, read_result
+from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.jobs.training_logs import read_curves
 from soundfold.wording import counted, natural_order
 
@@ -147,8 +148,11 @@ def _gathered(path: Path, name: str, clips: int) -> ReportRun:
     else:
         data = data_of(path).get("data")
         result = _result(path)
-        kept = path / "predictions.parquet"
-        table = read_predictions(kept) if kept.exists() else None
+        table = None
+        if isinstance(result, EvaluateResult):
+            table = read_predictions(path / PREDICTIONS_NAME) if (path / PREDICTIONS_NAME).exists() else None
+        elif result.n and (path / PREDICTIONS_NAME).exists():
+            table = predictions_of(path, result)
     chosen, wrong = ([], 0) if table is None else surest_mistakes(table, clips)
     inner = _trainings(path, result)
     curves, log_notes = read_curves(inner, path)

@@ -7,15 +7,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
 
-from soundfold import __version__
 from soundfold.atomic import write_text
 from soundfold.errors import PathError, RunError
-from soundfold.evaluation import SplitSummary, TrainResult
 from soundfold.jobs.reporting import Reporter
 from soundfold.recipe import Recipe, save_recipe, with_defaults
 from soundfold.runtime.run_mark import MARK_NAME, METRICS_NAME, identity_of
@@ -26,12 +23,8 @@ __all__ = [
     "begin",
     "check_out",
     "next_free",
-    "read_result",
-    "read_training",
     "run_folder",
 ]
-
-Result = TypeVar("Result", bound=BaseModel)
 
 RECIPE_NAME = "recipe.yaml"
 _LOCK_NAME = ".lock"
@@ -168,54 +161,6 @@ def _whole(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run was begun with, with the settings of the recipe that came later at their defaults."""
     recipe = identity.get("recipe")
     return {**identity, "recipe": with_defaults(recipe)} if isinstance(recipe, Mapping) else dict(identity)
-
-
-def read_result(path: Path, kind: type[Result]) -> Result:
-    """Return the result of a finished run.
-
-    Raises:
-        RunError: the file is damaged, or another version of soundfold wrote it.
-    """
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
-        if unknown and len(unknown) == error.error_count():  # all that is wrong: it is whole, and not this version's
-            name = ".".join(map(str, unknown[0]["loc"]))
-            raise RunError(
-                f"{path}: holds '{name}', which soundfold {__version__} does not know. Read it with the version that "
-                f"wrote it; its versions.soundfold tells which"
-            ) from None
-        raise _damaged(path) from None
-    except ValueError:
-        raise _damaged(path) from None
-
-
-def read_training(path: Path, split: SplitSummary, recipe: Recipe) -> TrainResult:
-    """Return the result of a finished training, which must be the one that is asked for.
-
-    A folder of another fold, seed or recipe may have been copied into its place; its clips would be scored twice.
-
-    Args:
-        path: its metrics.json.
-        split, recipe: what it was to learn.
-
-    Raises:
-        RunError: as `read_result`, or it learned something else.
-    """
-    result = read_result(path, TrainResult)
-    kept = with_defaults(result.recipe)
-    for what, then, now in (("split", result.split, split), ("recipe", kept, recipe.as_dict())):
-        if then != now:
-            raise RunError(
-                f"{path.parent}: holds a training of another {what} than this run's. Remove that folder, and --resume "
-                f"trains it again"
-            )
-    return result
-
-
-def _damaged(path: Path) -> RunError:
-    return RunError(f"{path}: is damaged. Remove it, and --resume makes it again")
 
 
 def _check_same(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

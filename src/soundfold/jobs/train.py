@@ -13,12 +13,12 @@ from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import Scores, TrainResult
 from soundfold.jobs.calibrating import Wish, calibrate_by, cross_validation_of
 from soundfold.jobs.default_recipe import default_recipe
-from soundfold.jobs.ensemble import check_seeds, join_networks, lessons_of
-from soundfold.jobs.learning import help_to_learn, learn_split
+from soundfold.jobs.ensemble import check_seeds, is_joined_of_seeds, join_networks, lessons_of
+from soundfold.jobs.learning import help_to_learn, is_trained, learn_split
 from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import prepare
 from soundfold.jobs.reporting import Reporter, Silent
-from soundfold.jobs.run_folder import METRICS_NAME, check_out, next_free, run_folder
+from soundfold.jobs.run_folder import check_out, next_free, run_folder
 from soundfold.jobs.score_figure import has_score_figure, save_score_figure
 from soundfold.recipe import Recipe, changed_values, check_named_once, load_recipe, name_weights
 from soundfold.training import Hardware, is_main_process
@@ -161,7 +161,7 @@ def train(
     if not is_main_process():
         return help_to_learn(prepared, split, settings, hardware, folder)
     with run_folder(folder, settings, identity, resume=resume):
-        was_finished = (folder / METRICS_NAME).exists()
+        was_finished = (is_trained if seeds == 1 else is_joined_of_seeds)(folder, split)
         if was_finished:
             reporter.note(f"{folder}: is finished already")
         if seeds == 1:

@@ -15,12 +15,12 @@ from soundfold.evaluation import (
     CvResult,
     FoldScore,
     is_of_several,
-    read_predictions,
     score_folds,
     write_predictions,
 )
 from soundfold.evaluation.comparison import compare_predictions
 from soundfold.jobs.cross_validate import cross_validate
+from soundfold.jobs.kept_result import PREDICTIONS_NAME, predictions_of
 from soundfold.jobs.learning import learn_split
 from soundfold.jobs.reporting import Reporter
 from soundfold.jobs.run_folder import METRICS_NAME, RECIPE_NAME
@@ -59,14 +59,14 @@ def score_searches(
         jobs=jobs, out=folder / UNTUNED_NAME, resume=True, where=task.where, cache=task.cache,
         reporter=_Quiet(reporter),
     )  # fmt: skip
-    before = read_predictions(folder / UNTUNED_NAME / "predictions.parquet")
+    before = predictions_of(folder / UNTUNED_NAME, untuned)
     tables, train_s = [], {}
     for study, split in zip(studies, outer, strict=False):
         table, seconds = _learn(task, study, split, material, before, untuned, reporter)
         tables.append(table.assign(fold=str(split.fold)))
         train_s[str(split.fold)] = seconds
     after = pd.concat(tables, ignore_index=True)
-    write_predictions(folder / "predictions.parquet", after)
+    write_predictions(folder / PREDICTIONS_NAME, after)
     groups_known = material.of(task.recipe).clips.groups_known
     scores = score_folds(after, train_s=train_s, groups_known=groups_known)
     save_score_figure(folder, scores)
@@ -125,7 +125,7 @@ def _learn(
     prepared = material.of(recipe)
     what = f"{study.search.name}, tuned"
     found = learn_split(prepared, prepared.with_sound_leaks(split), recipe, task.hardware, place, reporter, what)
-    return read_predictions(place / "predictions.parquet"), found.train_s or 0.0
+    return predictions_of(place, found), found.train_s or 0.0
 
 
 def _is_of(place: Path, recipe: Recipe) -> bool:
