@@ -68,6 +68,11 @@ class Clips:
         """The data set's own folds in natural order (2 before 10, training before testing); empty without any."""
         return natural_order(self.table["fold"].unique()) if self.has_folds else ()
 
+    def as_bytes(self) -> bytes:
+        """Return the clips, their labels, folds and recordings as one text: what a hash of them is made of."""
+        columns = self.table[["path", "label", "fold", "group", "start", "end"]]
+        return columns.to_csv(index=False).encode("utf-8", "surrogateescape")
+
     def class_ids(self) -> NDArray[np.int64]:
         """Return each clip's position in `labels`, shape (clips,), int64; for clips that bear one label each."""
         if self.several:

@@ -1,5 +1,6 @@
 """`soundfold.ladder`: recipes from cheap to dear under the same folds, and whether dear beats cheap beyond chance."""
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from soundfold.jobs.run_folder import begin, check_out, next_free
 from soundfold.jobs.surroundings import hardware_line, versions
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.runtime import load
-from soundfold.runtime.run_mark import LADDER_NAME, MARK_NAME
+from soundfold.runtime.run_mark import LADDER_NAME, MARK_NAME, identity_of
 from soundfold.training import Hardware
 
 __all__ = ["ladder"]
@@ -63,8 +64,8 @@ def ladder(
         only: rungs to try: names of `LADDER`, of other presets, YAML files or recipes; None for all of `LADDER`.
         weights: file or folder of the published weights, for the rungs that take some and name none themselves.
         out: gets a run's folder a rung; None for the next free one under `runs/`.
-        resume: continue the ladder in `out` if there is one, each rung by the recipe it was begun with; rungs may be
-            added to it.
+        resume: continue the ladder in `out` if there is one, each rung by the recipe it was begun with; rungs that
+            `only` names beside those are added to it.
         device, jobs, where, cache, reporter: as `soundfold.cross_validate`.
 
     Returns:
@@ -90,11 +91,14 @@ def ladder(
         data=data, folds=asked, seed=seed, device=device, jobs=jobs, where=where, cache=cache, resume=resume,
         reporter=reporter,
     )  # fmt: skip
-    climb.check_data(rungs)
-    begin(folder, {
+    clips = climb.check_data(rungs)
+    identity = {
         "verb": "ladder", "data": str(Path(data).resolve()), "where": dict(where or {}), "folds": asked,
-        "epochs": epochs, "seed": seed,
-    })  # fmt: skip
+        "epochs": epochs, "seed": seed, "clips": clips,
+    }  # fmt: skip
+    if "verb" in (begun := identity_of(folder)) and "clips" not in begun:  # by an earlier version: its rungs will tell
+        del identity["clips"]
+    begin(folder, identity)
     runs, left_out = climb.all_of(rungs, folder)
     if not runs:
         raise RunError(f"no rung of {', '.join(rungs)} can be tried; {left_out[0].name}: {left_out[0].reason}")
@@ -130,8 +134,12 @@ class _Climb:
     resume: bool
     reporter: Reporter
 
-    def check_data(self, rungs: Rungs) -> None:
-        """Raise before any work if the data cannot be learned from under these folds, or rungs take it differently."""
+    def check_data(self, rungs: Rungs) -> str:
+        """Raise before any work if the data cannot be learned from under these folds, or rungs take it differently.
+
+        Returns:
+            a short hash of the clips, their labels, folds and recordings.
+        """
         ways = {recipe.training.labels: name for name, recipe in rungs.items() if recipe is not None}
         kinds = {}
         for way, name in (ways or {"auto": MAJORITY}).items():
@@ -144,6 +152,7 @@ class _Climb:
                 f"rungs must agree on how many labels a clip bears, got one by {kinds[False]} and several by "
                 f"{kinds[True]}. Set training.labels alike in their recipes"
             )
+        return hashlib.blake2b(clips.as_bytes(), digest_size=12).hexdigest()
 
     def all_of(self, rungs: Rungs, folder: Path) -> tuple[list[FinishedRun], list[LeftOutRung]]:
         """Cross-validate the rungs one after another, each in a folder of its name; what cannot be tried is left out.

@@ -11,6 +11,7 @@ from soundfold.jobs.pretrained import pretrained_weights
 from soundfold.jobs.reporting import Reporter
 from soundfold.models.pretrained import PUBLISHED, load_efficientat
 from soundfold.recipe import Recipe, load_recipe, name_weights, preset_names, published_network
+from soundfold.runtime.run_mark import MARK_NAME, identity_of
 
 __all__ = ["LADDER", "Rungs", "choose_rungs", "continue_rungs", "name_rungs_weights", "why_not"]
 
@@ -40,7 +41,7 @@ def choose_rungs(only: Sequence[str | Path | Recipe] | None, epochs: int | None,
         raise RecipeError("--only must name at least one rung, got none. Leave it out for all")
     if epochs is not None and epochs < 1:  # of rungs that know no epochs no recipe would tell
         raise RecipeError(f"--epochs must be at least 1, got {epochs}. Leave it out for each recipe's own")
-    asked.sort(key=lambda source: LADDER.index(source) if source in LADDER else len(LADDER))
+    asked.sort(key=_place)
     rungs: Rungs = {}
     for source in asked:
         recipe = None if source == MAJORITY else _seeded(source, epochs, seed)
@@ -49,6 +50,10 @@ def choose_rungs(only: Sequence[str | Path | Recipe] | None, epochs: int | None,
             raise RecipeError(f"--only must name rungs of different names, got '{name}' twice. Set the recipe's name")
         rungs[name] = recipe
     return rungs
+
+
+def _place(rung: object) -> int:
+    return LADDER.index(rung) if rung in LADDER else len(LADDER)
 
 
 def _seeded(source: str | Path | Recipe, epochs: int | None, seed: int) -> Recipe:
@@ -84,26 +89,41 @@ def name_rungs_weights(rungs: Rungs, weights: str | Path, cache: str | Path | No
 
 
 def continue_rungs(rungs: Rungs, folder: Path, reporter: Reporter) -> Rungs:
-    """Return the rungs, of which those that were begun in a folder keep the recipe that they were begun with.
+    """Return the rungs and those that a folder has beside them, each begun one with the recipe that it was begun with.
 
     A preset may have changed since, and a ladder has no option to change it back. Weights stay for the work to refuse
     where they are others than those it was begun with: who names them means them.
 
     Args:
         folder: the ladder's.
-        reporter: hears of each whose recipe is another one today.
+        reporter: hears of each that was not named, and of each whose recipe is another one today.
 
     Raises:
         RecipeError: a rung was begun with settings that this version does not know.
     """
-    continued = dict(rungs)
+    continued = _begun_in(folder)
+    if left := [name for name in continued if name not in rungs]:
+        reporter.note(f"this ladder has {', '.join(left)} too")
+    continued = {name: recipe for name, recipe in continued.items() if name in left} | rungs
     for name, recipe in rungs.items():
         kept = None if recipe is None else kept_recipe(folder / plain_name(name))
         if recipe is None or kept is None or kept == recipe or _weights_of(kept) != _weights_of(recipe):
             continue
         reporter.note(f"rung {name}: goes on with the recipe it was begun with, which is another one today")
         continued[name] = kept
-    return continued
+    return dict(sorted(continued.items(), key=lambda rung: _place(rung[0])))
+
+
+def _begun_in(folder: Path) -> Rungs:
+    """Return the rungs that were begun in a ladder's folder, in the order in which they were."""
+    marks = sorted(folder.glob(f"*/{MARK_NAME}"), key=lambda mark: mark.stat().st_mtime_ns)
+    begun: Rungs = {}
+    for place in (mark.parent for mark in marks):
+        told = identity_of(place)
+        name = told["recipe"].get("name") if isinstance(told.get("recipe"), dict) else None
+        if told.get("verb") == "cv" and isinstance(name, str) and plain_name(name) == place.name:
+            begun[name] = None if name == MAJORITY else kept_recipe(place)
+    return begun
 
 
 def _weights_of(recipe: Recipe) -> tuple[str | None, str | None]:
