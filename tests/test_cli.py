@@ -19,6 +19,7 @@ import soundfold
 from conftest import RATE, SMALL, tone, write_folders
 from model_files import TINY_MODEL
 from soundfold.cli import main
+from soundfold.cli.options import listed
 
 SET = ["-r", "tutorial", *(part for change in SMALL for part in ("--set", change))]
 
@@ -507,3 +508,14 @@ for verb in ("train", "cv", "tune"):
         "both name",
     ):
         assert done.stderr.count(told) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (None, None), ("1,2", ["1", "2"]), (" a , b,", ["a", "b"]), ('"a,b",c', ["a,b", "c"]), ("", []),
+        ('"half', ["half"]), ('c, "a, b"', ["c", "a, b"]), ("it's,2\"", ["it's", '2"']),
+    ],
+)  # fmt: skip
+def test_names_in_a_list_may_hold_commas_between_quotes(text: str | None, names: list[str] | None) -> None:
+    assert listed(text) == names

@@ -264,7 +264,9 @@ def test_finished_run_is_not_trained_again(small_run: Path, small_data: Path, tm
 
 
 def test_other_settings_do_not_continue_a_run(small_run: Path, small_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"was begun with recipe.training.epochs = 3, got 4. Continue with the same"):
+    with pytest.raises(
+        RunError, match=r"was begun with recipe.training.epochs = 3, got 4. Continue with the recipe that it was begun"
+    ):
         soundfold.train(
             small_data,
             recipe="tutorial",

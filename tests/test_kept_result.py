@@ -1,5 +1,6 @@
 """A finished run trusts none of its files blindly: lost ones are made again, exchanged ones are refused."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +116,28 @@ def test_a_result_that_knows_no_digest_is_held_to_the_number_of_clips(run: Path)
     assert len(predictions_of(run, result)) == result.n
     with pytest.raises(RunError, match="is not the table"):
         predictions_of(run, result.model_copy(update={"n": result.n + 1}))
+
+
+def test_a_damaged_recipe_beside_a_run_is_written_anew(small_data: Path, run: Path) -> None:
+    whole = (run / "recipe.yaml").read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2] + b"\xff{", b"training: ["):
+        (run / "recipe.yaml").write_bytes(damaged)
+        validate(small_data, run.parent, resume=True)
+        assert (run / "recipe.yaml").read_bytes() == whole
+
+
+@pytest.mark.parametrize("damaged", ["", "[" * 50_000, "null"])
+def test_a_damaged_mark_is_told_as_that(small_data: Path, run: Path, finished: Path, damaged: str) -> None:
+    (run / "run.json").write_text(damaged)
+    with pytest.raises(RunError, match=r"run.json: is damaged, so nothing tells of which data"):
+        soundfold.compare([finished / "cv", run])
+    with pytest.raises(RunError, match=r"run.json: is damaged, so the run cannot be continued"):
+        validate(small_data, run.parent, resume=True)
+
+
+def test_a_setting_of_a_later_version_is_told_as_that(small_data: Path, run: Path) -> None:
+    begun = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    begun["recipe"]["training"]["of_tomorrow"] = 5
+    (run / "run.json").write_text(json.dumps(begun), encoding="utf-8")
+    with pytest.raises(RunError, match=r"recipe.training.of_tomorrow = 5, got None. Soundfold .* does not know that"):
+        validate(small_data, run.parent, resume=True)

@@ -72,10 +72,19 @@ def test_cells_that_part_labels_are_found_and_said(tmp_path: Path) -> None:
     assert clips.membership().tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 1, 0]]
     assert clips.targets().dtype == np.float32
     assert any(
-        "Several labels a clip: clips bear 0 to 2 labels each, 1.2 in the mean, 1 bear none; cells of the column "
-        "'label' part them with ';' (training.labels=one takes a cell as one label)" in note for note in clips.notes
+        "Several labels a clip: clips bear 0 to 2 labels each, 1.2 in the mean, 1 bear none; 2 cells of the "
+        "column 'label' part them with ';', as in 'b; a' (training.labels=one takes a cell as one label)" in note
+        for note in clips.notes
     )  # fmt: skip
     assert not clips.left_out
+
+
+def test_a_separator_that_parts_nothing_makes_no_label_of_its_own(tmp_path: Path) -> None:
+    clips = read_clips(write_cells(tmp_path, ["a;", "a;a", "; b", "b", ";"]))
+    assert not clips.several
+    assert clips.table["label"].tolist() == ["a", "a", "b", "b"]
+    assert clips.labels == ("a", "b")
+    assert read_clips(write_cells(tmp_path, ["a;", "b"]), labels="one").labels == ("a;", "b")
 
 
 def test_a_list_column_of_parquet_is_several_labels(tmp_path: Path) -> None:

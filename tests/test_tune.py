@@ -425,6 +425,20 @@ def test_a_line_that_a_kill_cut_short_is_cut_off(
         assert len(second.trials[name]) == 3
 
 
+@pytest.mark.parametrize("line", [b"[]\n", b"null\n", b'{"op_code": 99}\n', b"[" * 50_000 + b"\n", b"\xff{\n", b"{}\n"])
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_a_journal_with_a_line_that_is_no_ones_is_refused(
+    small_data: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, place: int
+) -> None:
+    pretend(monkeypatch, lambda recipe, _: recipe.training.lr)
+    search_only(monkeypatch, small_data, tmp_path / "run", space=space, trials=2)
+    lines = (tmp_path / "run" / "search.log").read_bytes().splitlines(keepends=True)
+    lines[place] = line
+    (tmp_path / "run" / "search.log").write_bytes(b"".join(lines))
+    with pytest.raises(RunError, match=r"search.log: is damaged, so the search cannot go on. Choose another --out"):
+        search_only(monkeypatch, small_data, tmp_path / "run", space=space, trials=3, resume=True)
+
+
 # several processes
 
 

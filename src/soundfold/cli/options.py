@@ -1,5 +1,6 @@
 """Options that several verbs share, each written once."""
 
+import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -124,8 +125,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON docum
 
 
 def listed(text: str | None) -> list[str] | None:
-    """Return the names in a text with commas; None where no text was given."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    """Return the names in a text with commas, one that holds a comma between quotes; None where no text was given."""
+    if text is None:
+        return None
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
 
 
 def parse_where(texts: list[str] | None) -> dict[str, str]:

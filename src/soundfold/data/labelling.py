@@ -36,7 +36,7 @@ def read_labels(cells: "pd.Series[Any]", how_many: HowMany, *, separated: bool, 
 
     Args:
         cells: text, or lists of text; the index is the row's, for messages.
-        how_many: labels a clip; auto: several where a cell holds two or more.
+        how_many: labels a clip; auto: several where a cell holds two or more different ones.
         separated: a `;` inside a cell may part two labels, as in a table that somebody wrote; in auto only.
         source: the file or folder that messages name.
 
@@ -51,10 +51,16 @@ def read_labels(cells: "pd.Series[Any]", how_many: HowMany, *, separated: bool, 
     parted = [
         _parted(text) if parts is None else _checked(parts, source) for text, parts in zip(texts, lists, strict=True)
     ]
-    found = listed or (separated and any(len(parts) > 1 for parts in parted))
+    bearing_more = [text for text, parts in zip(texts, parted, strict=True) if len(set(parts)) > 1]
+    found = listed or (separated and bool(bearing_more))
+    if how_many == "auto" and not found and separated:  # "dog;" or "dog;dog" says no more than "dog" does
+        texts = [parts[0] if parts else "" for parts in parted]
     if how_many == "one" or (how_many == "auto" and not found):
         return Labelled(pd.Series(texts, index=cells.index, dtype=object), several=False)
-    why = "the column 'label' holds lists" if listed else f"cells of the column 'label' part them with '{SEPARATOR}'"
+    why = "the column 'label' holds lists"
+    if not listed and bearing_more:
+        cells_part = "one cell" if len(bearing_more) == 1 else f"{len(bearing_more):,} cells"
+        why = f"{cells_part} of the column 'label' part them with '{SEPARATOR}', as in '{bearing_more[0]}'"
     joined = [SEPARATOR.join(sorted(set(parts))) for parts in parted]
     return Labelled(pd.Series(joined, index=cells.index, dtype=object), several=True, why=why if found else "")
 

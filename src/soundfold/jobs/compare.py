@@ -14,6 +14,7 @@ from soundfold.evaluation.comparison_result import ComparedRun, CompareResult, C
 from soundfold.jobs.begun import check_is_finished, data_of
 from soundfold.jobs.kept_result import predictions_of, read_result
 from soundfold.jobs.run_folder import METRICS_NAME
+from soundfold.runtime.run_mark import MARK_NAME, identity_of
 
 __all__ = ["FinishedRun", "compare", "compare_runs", "compare_two", "read_run"]
 
@@ -124,6 +125,11 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun:
         RunError: the run is not finished, damaged, or held nothing out.
     """
     _check_is_finished(folder)
+    if (folder / MARK_NAME).exists() and not identity_of(folder):
+        raise RunError(
+            f"{folder / MARK_NAME}: is damaged, so nothing tells of which data the run is. Put it back, or make the "
+            f"run again with another --out"
+        )
     finished = folder / METRICS_NAME
     try:
         kind: type[CvResult] | type[TrainResult] = (

@@ -12,7 +12,7 @@ from soundfold import __version__
 from soundfold.atomic import refuse_existing
 from soundfold.data.clips import Clips, LeftOut
 from soundfold.data.reading import read_clips
-from soundfold.errors import DataError, SoundfoldError
+from soundfold.errors import DataError, PathError, SoundfoldError
 from soundfold.evaluation import (
     EvaluateResult,
     MetScore,
@@ -56,6 +56,8 @@ def evaluate(
     started = time.perf_counter()
     reporter = reporter or Silent()
     if predictions is not None:
+        if Path(predictions).suffix.lower() != ".parquet":
+            raise PathError(f"{predictions}: predictions are kept as Parquet. Name a file that ends in .parquet")
         refuse_existing(Path(predictions), "--predictions")
     opened = model if isinstance(model, Model) else load(model)
     several = opened.card.answer == "several"

@@ -11,10 +11,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from soundfold import __version__
 from soundfold.atomic import write_text
-from soundfold.errors import PathError, RunError
+from soundfold.errors import PathError, RunError, SoundfoldError
 from soundfold.jobs.reporting import Reporter
-from soundfold.recipe import Recipe, save_recipe, with_defaults
+from soundfold.recipe import Recipe, load_recipe, save_recipe, with_defaults
 from soundfold.runtime.run_mark import MARK_NAME, METRICS_NAME, identity_of
 
 __all__ = [
@@ -129,7 +130,7 @@ def run_folder(path: Path, recipe: Recipe, identity: Mapping[str, Any], *, resum
             begin(path, {**identity, "recipe": recipe.as_dict()})
             if continued:
                 _clear_parts(path, ".*.part", "*/.*.part")
-            if not (path / RECIPE_NAME).exists():
+            if not _holds_a_recipe(path / RECIPE_NAME):
                 save_recipe(recipe, path / RECIPE_NAME)
             yield path
     except Timeout:
@@ -147,6 +148,14 @@ def _held(path: Path) -> Iterator[None]:
         finally:
             if os.name != "nt":  # Windows removes no file that is open, and opens it again next time
                 (path / _LOCK_NAME).unlink(missing_ok=True)
+
+
+def _holds_a_recipe(path: Path) -> bool:
+    try:
+        load_recipe(path)
+    except SoundfoldError:
+        return False
+    return path.stat().st_size > 0  # of nothing at all, every setting would be at its default
 
 
 def _clear_parts(path: Path, *patterns: str) -> None:
@@ -176,9 +185,14 @@ def _check_same(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> 
                     f"{path}: labels, folds or recordings of the clips have changed since this run began. "
                     f"Choose another --out"
                 )
+            mend = "Continue with the same settings"
+            if key.startswith("recipe.") and key not in after:
+                mend = f"Soundfold {__version__} does not know that; continue with the version that began it"
+            elif key.startswith("recipe."):  # a preset may be another one in this version
+                mend = "Continue with the recipe that it was begun with, which is taken where none is named"
             raise RunError(
-                f"{path}: was begun with {key} = {before.get(key)}, got {after.get(key)}. "
-                f"Continue with the same settings, or choose another --out"
+                f"{path}: was begun with {key} = {before.get(key)}, got {after.get(key)}. {mend}, or choose "
+                f"another --out"
             )
 
 

@@ -17,7 +17,7 @@ from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import begin, check_out
 from soundfold.jobs.train import choose_out, resolve_recipe
-from soundfold.jobs.tuning_folder import claims_lock, end_lock
+from soundfold.jobs.tuning_folder import JOURNAL_NAME, WORKERS_NAME, claims_lock, end_lock
 from soundfold.jobs.tuning_plan import Search, plan_searches
 from soundfold.jobs.tuning_result import TuneResult
 from soundfold.recipe import Recipe
@@ -110,6 +110,9 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     with claims_lock(folder):  # processes that start together
         begin(folder, identity)
+    journal_path = folder / JOURNAL_NAME
+    if (folder / WORKERS_NAME).exists() and not (journal_path.exists() and journal_path.stat().st_size):
+        reporter.note(f"{journal_path}: is lost or empty, so all trials are gone; searching anew")
     limit = _TRIALS if trials is None and minutes is None else trials
     task = tuning_workers.Task(
         folder=folder, data=data, where=where, cache=cache, digest=material.digest, hardware=hardware,

@@ -6,6 +6,7 @@ one. It is put back in the queue with its values, and whoever takes it goes on f
 journal's last line may have been cut short; it is cut off before anyone appends to it.
 """
 
+import json
 import os
 import platform
 import secrets
@@ -36,6 +37,8 @@ _RANDOM_FIRST = 10
 _UNPRUNED_FIRST = 3
 _UNPRUNED_TENTHS = 3
 _MOST_REFUSED = 5
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+"""What Optuna raises on lines that it has not written."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,15 @@ def open_journal(folder: Path) -> Iterator[Journal]:
     (folder / WORKERS_NAME).mkdir(exist_ok=True)
     alive = FileLock(folder / WORKERS_NAME / worker)
     try:
-        _cut_off_half_a_line(path, lock)
         with alive:
             try:
+                _cut_off_half_a_line(path, lock)
                 backend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type]  # it asks for no more
                 storage = JournalStorage(backend)
-            except (ValueError, KeyError) as error:
-                raise RunError(f"{path}: is damaged ({error}). Choose another --out") from None
+                for study in storage.get_all_studies():
+                    storage.get_all_trials(study._study_id)
+            except _DAMAGE:
+                raise RunError(f"{path}: is damaged, so the search cannot go on. Choose another --out") from None
             yield Journal(folder, storage, worker)
     finally:
         (folder / WORKERS_NAME / worker).unlink(missing_ok=True)
@@ -271,5 +276,7 @@ def _cut_off_half_a_line(path: Path, lock: _KernelLock) -> None:
             whole = content.rfind(b"\n") + 1
             if whole < len(content):
                 os.truncate(path, whole)
+            for line in content[:whole].splitlines()[-1:]:
+                json.loads(line)  # Optuna passes over a last line that is none of its own, and stumbles at the next
     finally:
         lock.release()

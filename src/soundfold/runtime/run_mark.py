@@ -43,7 +43,7 @@ def identity_of(folder: Path) -> dict[str, Any]:
     """
     try:
         identity = json.loads((folder / MARK_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last of lists in lists in lists
         return {}
     if not isinstance(identity, dict):
         return {}
