@@ -513,7 +513,9 @@ def test_the_exported_folder_judges_as_python_does(chromium, where):
     fields = {"temperature": 1.0, "thresholds": {"a": 0.6}}
     rule = {"centre": [0.1, 0, 0], "spread": [1, 2, 1], "linear": [0.3, 0, 0], "square": [-1, -0.5, 0], "threshold": -2}
     with page_at(chromium, where) as page:
-        for more in ({"rejection": {**rule, "false_alarms_per_hour": 1.0}}, {}, {"labels": ("constructor", "b", "c")}):
+        rule |= {"false_alarms_per_hour": 1.0}
+        products = {"product": [0.8, -0.5, 0.4]}
+        for more in ({"rejection": rule}, {"rejection": rule | products}, {}, {"labels": ("constructor", "b", "c")}):
             update = {"calibration": Calibration.model_validate({**fields, **more}), **more}
             update.pop("rejection", None)
             card = MODEL.card.model_copy(update=update)

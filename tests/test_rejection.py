@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from soundfold.data.synth.background import BACKGROUNDS, draw_background
 from soundfold.errors import DataError
 from soundfold.evaluation import predictions_table
-from soundfold.evaluation.rejection import fit_rule, ranking, unknown_scores
+from soundfold.evaluation.rejection import Rule, fit_rule, ranking, unknown_scores
 from soundfold.runtime import UNKNOWN, Calibration, ModelCard, Rejection
 from soundfold.runtime.calibration import rejection_features
 from soundfold.runtime.verdict import judge
@@ -102,6 +102,29 @@ def test_background_of_two_kinds_is_too_little_to_judge_by() -> None:
         )
 
 
+def test_which_labels_are_likely_together_is_told_by_products() -> None:
+    """Each label by itself is as likely on both sides; two of them go together in known sounds alone."""
+    chance = np.random.default_rng(0)
+    mixed = [np.array([[1, 0, 0], [sign * 0.95, 0.3, 0], [0, 0, 1]]) for sign in (1, -1)]
+    known, background = (chance.normal(size=(n, 3)) @ way.T for n, way in zip((600, 300), mixed, strict=True))
+    ranks = {
+        products: ranking((rule := Rule(known, background, products=products)).scores(known), rule.scores(background))
+        for products in (True, False)
+    }
+    assert ranks[True] > 0.85
+    assert ranks[False] < 0.65
+    assert len(fit_rule(known, THIRDS, background, np.array(["a", "b", "c"] * 100), 45.0, WINDOW_S).product) == 3
+
+
+@pytest.mark.parametrize(("labels", "clips", "products"), [(10, 400, 45), (10, 100, 0), (30, 20_000, 0)])
+def test_products_are_left_out_where_they_would_be_learned_by_heart(labels: int, clips: int, products: int) -> None:
+    chance = np.random.default_rng(0)
+    known, background = (rejection_features(chance.normal(size=(n, labels)) ** 2 / 9) for n in (clips, 576))
+    known[:, 1] = known[:, 0]  # which products alone can tell
+    rule = fit_rule(known, [np.arange(clips) < 9], background, np.array(["a", "b", "c"] * 192), 45.0, WINDOW_S)
+    assert len(rule.product) == products
+
+
 def test_ranking_is_the_area_under_the_curve() -> None:
     from sklearn.metrics import roc_auc_score
 
@@ -111,11 +134,15 @@ def test_ranking_is_the_area_under_the_curve() -> None:
     assert ranking(known, unknown) == pytest.approx(expected)
 
 
-def test_the_file_judges_as_the_fit_did() -> None:
+@pytest.mark.parametrize("products", [True, False])
+def test_the_file_judges_as_the_fit_did(*, products: bool) -> None:
     values, background = known_and_background()
     known = rejection_features(values)
-    rule = fit_rule(known, THIRDS, rejection_features(background), np.array(["a", "b", "c"] * 100), 45.0, WINDOW_S)
-    fields = {name: tuple(getattr(rule, name).tolist()) for name in ("centre", "spread", "linear", "square")}
+    rule = Rule(known, rejection_features(background), products=products)
+    rule.set_level(0.1, rejection_features(background), 1.0)
+    names = ("centre", "spread", "linear", "square", "product")
+    fields = {name: tuple(getattr(rule, name).tolist()) for name in names}
+    assert len(rule.product) == 3 * products
     kept = Rejection(**fields, threshold=rule.threshold, false_alarms_per_hour=45.0)
     np.testing.assert_allclose(kept.scores(values), rule.scores(known), atol=1e-9)
     card = ModelCard.model_validate({
@@ -133,6 +160,12 @@ def test_the_file_judges_as_the_fit_did() -> None:
         ModelCard.model_validate({**card.model_dump(), "labels": ("a", "b")})
     with pytest.raises(ValidationError, match="a number for each label"):
         Rejection(**{**fields, "linear": (1.0,)}, threshold=0.0, false_alarms_per_hour=1.0)
+    with pytest.raises(ValidationError, match="a number for each pair of labels, or for none"):
+        Rejection(**{**fields, "product": (1.0,)}, threshold=0.0, false_alarms_per_hour=1.0)
+    of_an_earlier_file = Rejection(**{**fields, "product": ()}, threshold=0.0, false_alarms_per_hour=1.0)
+    inputs = np.hstack([z := (known - rule.centre) / rule.spread, z**2])
+    expected = inputs @ np.concatenate([rule.linear, rule.square])
+    np.testing.assert_allclose(of_an_earlier_file.scores(values), expected, atol=1e-9)
     with pytest.raises(ValidationError, match="finite"):
         Rejection(**{**fields, "linear": (float("nan"),) * 3}, threshold=0.0, false_alarms_per_hour=1.0)
 

@@ -1,8 +1,9 @@
 """A rule that tells unknown sounds: fitted to a wished number of false alarms, and judged on what it was not fitted on.
 
 The likeliest class's probability alone does not serve: networks are often surest of silence and of steady tones. The
-rule is a small logistic regression on the whole answer (ln p of every label, and its square), with clips of the classes
-on one side and synthesised background on the other.
+rule is a small logistic regression on the whole answer (ln p of every label and its square), with clips of the classes
+on one side and synthesised background on the other. Of most networks it tells more which labels are likely together: so
+the product of each two is looked at too where that ranks background better of which the rule has not met the kind.
 
 The threshold is what the wish is about. Background that the rule was fitted on passes seldomer than any other, so it
 would promise too much. Each kind is scored by a rule that was fitted without it instead, and as the scores of two rules
@@ -14,7 +15,7 @@ It is judged by leaving out once more: the false alarms of each kind of backgrou
 and threshold that kind was not there, and what is kept of each fold's clips from one that was fitted without the fold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,9 @@ from soundfold.evaluation.predictions import probabilities_in
 
 __all__ = ["Rule", "fit_rule", "ranking", "unknown_scores"]
 
-_DECAY = 1.0  # pulls the weights to zero, in clips
+_DECAY = 10.0  # pulls the weights to zero, in clips
+_ROWS_A_PRODUCT = 20  # clips and windows of background; with fewer, products would learn them by heart
+_MOST_PRODUCTS = 190  # of 20 labels; hundreds of rules are fitted, and each step takes the cube of what it looks at
 _STEPS = 30
 _LOST = 0.03  # of the known clips, where no number of false alarms is wished
 _FEWEST_KINDS = 3  # one to judge by, one to set the threshold by, one to fit
@@ -43,24 +46,31 @@ class Rule:
     Args:
         known: (n, features) of clips of the classes.
         background: (m, features).
+        products: look at those of each two features too.
+        near: a rule on much the same; where its weights are, these are looked for first.
     """
 
-    def __init__(self, known: Numbers, background: Numbers) -> None:
+    def __init__(self, known: Numbers, background: Numbers, *, products: bool, near: "Rule | None" = None) -> None:
+        self.products = products
         self.centre = known.mean(axis=0)
         spread = known.std(axis=0)
         self.spread = np.where(spread > 1e-6, spread, 1.0)
         rows = np.concatenate([known, background])
+        labels = known.shape[1]
+        self._pairs = np.triu_indices(labels, 1 if products else labels)
         is_known = np.arange(len(rows)) < len(known)
         # both sides count the same, however many there are
         weight = np.where(is_known, 0.5 / len(known), 0.5 / len(background)) * len(rows)
-        weights = _logistic(self._inputs(rows), is_known.astype(np.float64), weight)
-        self.linear, self.square = np.split(weights, 2)
+        start = None if near is None else near.weights
+        self.weights: Numbers = _logistic(self._inputs(rows), is_known.astype(np.float64), weight, start)
+        weights = self.weights[:-1]  # the offset is left to the threshold
+        self.linear, self.square, self.product = np.split(weights, [labels, 2 * labels])
         self.threshold = -np.inf
         self._order = np.sort(self.scores(known))
 
     def scores(self, features: Numbers) -> Numbers:
         """Return the score of each row: the higher, the surer it is a known sound."""
-        found: Numbers = self._inputs(features) @ np.concatenate([self.linear, self.square])
+        found: Numbers = self._inputs(features) @ np.concatenate([self.linear, self.square, self.product])
         return found
 
     def levels(self, features: Numbers) -> Numbers:
@@ -82,7 +92,8 @@ class Rule:
 
     def _inputs(self, features: Numbers) -> Numbers:
         z = (features - self.centre) / self.spread
-        return np.hstack([z, z**2])
+        first, second = self._pairs
+        return np.hstack([z, z**2, z[:, first] * z[:, second]])
 
 
 def fit_rule(
@@ -103,8 +114,7 @@ def fit_rule(
         DataError: the wish is finer than the background can tell, or more than there are windows.
     """
     share = _share(per_hour, len(background), window_s)
-    without = {kind: Rule(known, background[kinds != kind]) for kind in _names(kinds) if share is not None}
-    return _fitted(known, parts, background, kinds, share, without)
+    return _fitted(known, parts, background, kinds, share)
 
 
 def unknown_scores(
@@ -127,17 +137,10 @@ def unknown_scores(
         raise DataError(f"background must be of at least {_FEWEST_KINDS} kinds, got {len(names)}. Synthesise more")
     share = _share(per_hour, len(background), window_s)
     parts = cross_fitting_parts(table)[0]
-    pairs = {
-        frozenset((a, b)): Rule(known, background[(kinds != a) & (kinds != b)])
-        for place, a in enumerate(names)
-        for b in names[:place]
-        if share is not None
-    }
     passed, rank = np.zeros(len(background), dtype=bool), []
     for kind in names:
         left = kinds == kind
-        without = {other: rule for pair, rule in pairs.items() if kind in pair for other in pair - {kind}}
-        rule = _fitted(known, parts, background[~left], kinds[~left], share, without)
+        rule = _fitted(known, parts, background[~left], kinds[~left], share)
         passed[left] = rule.knows(background[left])
         rank.append(ranking(rule.scores(known), rule.scores(background[left])))
     kept = np.zeros(len(known), dtype=bool)
@@ -167,21 +170,20 @@ def _names(kinds: npt.NDArray[np.str_]) -> list[str]:
 
 
 def _fitted(
-    known: Numbers, parts: Sequence[Flags], background: Numbers, kinds: npt.NDArray[np.str_], share: float | None,
-    without: Mapping[str, Rule],
-) -> Rule:  # fmt: skip
+    known: Numbers, parts: Sequence[Flags], background: Numbers, kinds: npt.NDArray[np.str_], share: float | None
+) -> Rule:
     """Return a rule whose threshold was set by rules that were each fitted without a kind, or a part of the clips.
 
     Args:
         share: of windows of unmet background that may pass; None to set the threshold by the clips.
-        without: by kind, the rule that was fitted without it too; of no use where there is no share.
     """
-    rule = Rule(known, background)
+    rule, without = _fitted_without_each(known, background, kinds)
     if share is None:
         levels = np.full(len(known), _LOST)
         for part in parts:
             if not part.all():
-                levels[part] = Rule(known[~part], background).levels(known[part])
+                other = Rule(known[~part], background, products=rule.products, near=rule)
+                levels[part] = other.levels(known[part])
         rule.set_level(float(np.quantile(levels, _LOST)), background, 1.0)
     else:
         unmet = np.empty(len(background))
@@ -189,6 +191,24 @@ def _fitted(
             unmet[kinds == kind] = other.levels(background[kinds == kind])
         rule.set_level(_threshold(unmet, share), background, share)
     return rule
+
+
+def _fitted_without_each(
+    known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_]
+) -> tuple[Rule, dict[str, Rule]]:
+    """Return a rule, and one without each kind of background; with products if these rank the kinds left out better."""
+    pairs = known.shape[1] * (known.shape[1] - 1) // 2
+    few = pairs > min(_MOST_PRODUCTS, (len(known) + len(background)) / _ROWS_A_PRODUCT)
+    found, most = [], -np.inf
+    for products in (False,) if few else (False, True):
+        rule = Rule(known, background, products=products)
+        without = {kind: Rule(known, background[kinds != kind], products=products, near=rule) for kind in _names(kinds)}
+        ranks = [
+            ranking(other.scores(known), other.scores(background[kinds == kind])) for kind, other in without.items()
+        ]
+        if np.mean(ranks) > most:
+            most, found = float(np.mean(ranks)), [(rule, without)]
+    return found[0]
 
 
 def ranking(known: Numbers, unknown: Numbers) -> float:
@@ -224,14 +244,14 @@ def _threshold(background: Numbers, share: float) -> float:
     return float((higher + lower) / 2 if allowed and higher > lower else np.nextafter(lower, np.inf))
 
 
-def _logistic(inputs: Numbers, target: Numbers, weight: Numbers) -> Numbers:
-    """Return the weights of a regularised logistic regression by Newton's method; the offset is left to the threshold.
+def _logistic(inputs: Numbers, target: Numbers, weight: Numbers, start: Numbers | None) -> Numbers:
+    """Return the weights of a regularised logistic regression by Newton's method, and its offset after them.
 
     A step is halved until it lowers the loss, so that it ends wherever it begins.
     """
     rows = np.hstack([inputs, np.ones((len(inputs), 1))])
     pull = np.append(np.full(inputs.shape[1], _DECAY), 1e-6)
-    found = np.zeros(rows.shape[1])
+    found = np.zeros(rows.shape[1]) if start is None else start
 
     def loss(at: Numbers) -> float:
         logits = rows @ at
@@ -249,4 +269,4 @@ def _logistic(inputs: Numbers, target: Numbers, weight: Numbers) -> Numbers:
         if now - after < 1e-9 * abs(now):
             break
         found, now = found - size * step, after
-    return found[:-1]
+    return found

@@ -153,6 +153,7 @@ def _rejection(
         spread=tuple(fitted.spread.tolist()),
         linear=tuple(fitted.linear.tolist()),
         square=tuple(fitted.square.tolist()),
+        product=tuple(fitted.product.tolist()),
         threshold=fitted.threshold,
         false_alarms_per_hour=judged.false_alarms_per_hour,
         by_window=True,

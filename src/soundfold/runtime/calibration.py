@@ -26,7 +26,10 @@ def rejection_features(probabilities: np.ndarray) -> np.ndarray:
 
 
 class Rejection(BaseModel):
-    """A rule for unknown sounds: z = (features - centre) / spread; known where linear · z + square · z² ≥ threshold."""
+    """A rule for unknown sounds: z = (features - centre) / spread, and what it looks at are z, z², and zᵢ·zⱼ for i < j.
+
+    A sound is known where linear · z + square · z² + product · (z₀z₁, z₀z₂, …, z₁z₂, …) ≥ threshold.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -34,6 +37,7 @@ class Rejection(BaseModel):
     spread: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
     linear: Numbers
     square: Numbers
+    product: Numbers = Field(default=(), description="of each pair of labels, row by row; empty for none")
     threshold: FiniteFloat
     false_alarms_per_hour: float = Field(ge=0, description="windows of background told to be a class")
     by_window: bool = Field(
@@ -46,12 +50,18 @@ class Rejection(BaseModel):
     def _fit(self) -> "Rejection":
         if len({len(self.centre), len(self.spread), len(self.linear), len(self.square)}) > 1:
             raise ValueError("a rule must have a number for each label")
+        labels = len(self.centre)
+        if len(self.product) not in (0, labels * (labels - 1) // 2):
+            raise ValueError("a rule must have a number for each pair of labels, or for none")
         return self
 
     def scores(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the score of each row of probabilities (…, labels): the higher, the surer it is a known sound."""
         z = (rejection_features(probabilities) - np.array(self.centre)) / np.array(self.spread)
         found: np.ndarray = z @ np.array(self.linear) + z**2 @ np.array(self.square)
+        if self.product:
+            first, second = np.triu_indices(z.shape[-1], 1)
+            found = found + (z[..., first] * z[..., second]) @ np.array(self.product)
         return found
 
     def is_unknown(self, row: np.ndarray) -> bool:

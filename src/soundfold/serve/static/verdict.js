@@ -47,9 +47,11 @@ export function refuses(rule, row) {
   if (!rule) return false;
   const logits = row.map((probability) => Math.log(Math.max(probability, LEAST)));
   const mean = logits.reduce((sum, logit) => sum + logit, 0) / logits.length;
-  const score = logits.reduce((sum, logit, place) => {
-    const z = (logit - mean - rule.centre[place]) / rule.spread[place];
-    return sum + z * rule.linear[place] + z * z * rule.square[place];
-  }, 0);
+  const z = logits.map((logit, place) => (logit - mean - rule.centre[place]) / rule.spread[place]);
+  let score = z.reduce((sum, each, place) => sum + each * rule.linear[place] + each * each * rule.square[place], 0);
+  let pair = 0; // rules of earlier files have no products
+  for (let first = 0; first < z.length && rule.product?.length; first++) {
+    for (let second = first + 1; second < z.length; second++) score += z[first] * z[second] * rule.product[pair++];
+  }
   return score < rule.threshold;
 }
