@@ -8,7 +8,7 @@ import pandas as pd
 
 from soundfold.evaluation import SplitSummary, TrainResult, predictions_table, score
 from soundfold.evaluation.report import ReportRun, surest_mistakes
-from soundfold.jobs.kept_result import digest_of_predictions
+from soundfold.jobs.kept_result import digests
 from soundfold.recipe import Recipe
 
 ODD = (
@@ -48,5 +48,5 @@ def put_predictions(run: Path, table: pd.DataFrame) -> None:
     """Put predictions into the folder of a finished run, as those that its result was found in."""
     table.to_parquet(run / "predictions.parquet", index=False)
     told = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    told["predictions_digest"] = digest_of_predictions(run)
+    told["files"] = digests(run, "predictions.parquet")
     (run / "metrics.json").write_text(json.dumps(told), encoding="utf-8")

@@ -513,7 +513,8 @@ for verb in ("train", "cv", "tune"):
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        (None, None), ("1,2", ["1", "2"]), (" a , b,", ["a", "b"]), ('"a,b",c', ["a,b", "c"]), ("", []),
+        (None, None), ("1,2", ["1", "2"]), (" a , b,", ["a", "b"]), ("1\n2,3\r\n", ["1", "2", "3"]),
+        ('"a,b",c', ["a,b", "c"]), ("", []),
         ('"half', ["half"]), ('c, "a, b"', ["c", "a, b"]), ("it's,2\"", ["it's", '2"']),
     ],
 )  # fmt: skip

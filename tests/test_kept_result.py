@@ -11,7 +11,7 @@ import soundfold
 from conftest import SMALL
 from soundfold.errors import RunError, SoundfoldError
 from soundfold.evaluation import CvResult, read_predictions
-from soundfold.jobs.kept_result import predictions_of, read_result
+from soundfold.jobs.kept_result import is_whole, predictions_of, read_result
 
 FEW = (*SMALL, "training.epochs=2")
 
@@ -82,6 +82,11 @@ def test_a_lost_model_of_one_training_is_made_again(small_data: Path, small_run:
         small_data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "run", resume=True, cache=tmp_path
     )
     assert soundfold.load(tmp_path / "run").card.scores == before.scores
+    (tmp_path / "run").rename(tmp_path / "moved")
+    moved = soundfold.train(
+        small_data, recipe="tutorial", changes=SMALL, test_fold=3, out=tmp_path / "moved", resume=True, cache=tmp_path
+    )
+    assert moved.out == str(tmp_path / "moved")
 
 
 @pytest.mark.parametrize("verb", ["compare", "report", "calibrate"])
@@ -98,11 +103,46 @@ def test_predictions_of_another_run_are_refused(small_data: Path, run: Path, tmp
         asked[verb]()
 
 
-def test_predictions_of_another_fold_are_not_pooled(small_data: Path, run: Path) -> None:
-    shutil.copy(run / "fold1" / "predictions.parquet", run / "fold3" / "predictions.parquet")
+@pytest.mark.parametrize("name", ["predictions.parquet", "model.onnx", "weights.safetensors"])
+@pytest.mark.parametrize("how", ["another's", "cut short", "empty"])
+def test_files_of_a_fold_that_are_not_its_own_are_made_again(small_data: Path, run: Path, name: str, how: str) -> None:
+    own = (run / "fold3" / name).read_bytes()
+    others = {"another's": (run / "fold1" / name).read_bytes(), "cut short": own[: len(own) // 2], "empty": b""}
+    (run / "fold3" / name).write_bytes(others[how])
+    before = read_predictions(run / "predictions.parquet")
+    validate(small_data, run.parent, resume=True)
+    assert (run / "fold3" / name).read_bytes() not in others.values()
+    assert read_predictions(run / "predictions.parquet").equals(before)
+    assert is_whole(run / "fold3", name)
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_a_folder_of_another_fold_is_refused(small_data: Path, run: Path, *, ensemble: bool) -> None:
+    shutil.rmtree(run / "fold1")
+    shutil.copytree(run / "fold3", run / "fold1")
+    with pytest.raises(RunError, match="fold1: holds a training of another split"):
+        validate(small_data, run.parent, resume=True, ensemble=ensemble)
+
+
+def test_the_joint_model_of_another_fold_is_refused(small_data: Path, tmp_path: Path) -> None:
+    """Else its clips would be scored twice, and others never."""
+    validate(small_data, tmp_path, seeds=2)
+    run = tmp_path / "cv"
+    for name in ("model.onnx", "predictions.parquet", "metrics.json"):
+        shutil.copy(run / "fold3" / name, run / "fold1" / name)
     (run / "predictions.parquet").unlink()
-    with pytest.raises(RunError, match="fold3.*is not the table"):
-        validate(small_data, run.parent, resume=True)
+    with pytest.raises(RunError, match="fold1: holds a training of another split"):
+        validate(small_data, tmp_path, seeds=2, resume=True)
+
+
+@pytest.mark.parametrize("lost", ["model.onnx", "predictions.parquet"])
+def test_the_model_that_joins_folds_comes_again(small_data: Path, run: Path, lost: str) -> None:
+    validate(small_data, run.parent, resume=True, ensemble=True)
+    (run / lost).unlink()
+    result = validate(small_data, run.parent, resume=True)
+    assert result.model == str(run / "model.onnx")
+    assert (run / "model.onnx").is_file()
+    assert soundfold.load(run).labels == soundfold.load(run / "fold1").labels
 
 
 def test_lost_predictions_are_told_with_the_command_that_makes_them(run: Path) -> None:
@@ -112,7 +152,7 @@ def test_lost_predictions_are_told_with_the_command_that_makes_them(run: Path) -
 
 
 def test_a_result_that_knows_no_digest_is_held_to_the_number_of_clips(run: Path) -> None:
-    result = read_result(run / "metrics.json", CvResult).model_copy(update={"predictions_digest": None})
+    result = read_result(run / "metrics.json", CvResult).model_copy(update={"files": None})
     assert len(predictions_of(run, result)) == result.n
     with pytest.raises(RunError, match="is not the table"):
         predictions_of(run, result.model_copy(update={"n": result.n + 1}))
@@ -141,3 +181,21 @@ def test_a_setting_of_a_later_version_is_told_as_that(small_data: Path, run: Pat
     (run / "run.json").write_text(json.dumps(begun), encoding="utf-8")
     with pytest.raises(RunError, match=r"recipe.training.of_tomorrow = 5, got None. Soundfold .* does not know that"):
         validate(small_data, run.parent, resume=True)
+
+
+def test_the_joint_model_is_made_again_with_its_networks(small_data: Path, tmp_path: Path) -> None:
+    asked = {"recipe": "tutorial", "changes": FEW, "test_fold": 3, "seeds": 2, "cache": tmp_path / "cache"}
+    soundfold.train(small_data, **asked, out=tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.json").stat().st_mtime_ns
+    (tmp_path / "run" / "seed1" / "weights.safetensors").unlink()
+    soundfold.train(small_data, **asked, out=tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "metrics.json").stat().st_mtime_ns > before
+
+
+def test_a_training_of_something_else_is_not_trained_over(small_data: Path, run: Path) -> None:
+    shutil.rmtree(run / "fold1")
+    shutil.copytree(run / "fold3", run / "fold1")
+    (run / "fold1" / "model.onnx").unlink()
+    with pytest.raises(RunError, match="fold1: holds a training of another split"):
+        validate(small_data, run.parent, resume=True)
+    assert (run / "fold1" / "metrics.json").exists()

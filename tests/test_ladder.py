@@ -1,6 +1,7 @@
 """The ladder: rungs under the same folds, what is left out, the verdict; and the MFCC rung's pooling."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -20,7 +21,9 @@ from soundfold.evaluation import predictions_table, read_predictions
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.ladder import LadderResult, cheapest_unbeaten, verdict
 from soundfold.features import with_deltas
+from soundfold.jobs.ladder_rungs import choose_rungs, continue_rungs
 from soundfold.jobs.reporting import Silent
+from soundfold.jobs.run_folder import begin
 from soundfold.models import LinearNet
 from soundfold.recipe import load_recipe, preset_names, save_recipe
 from soundfold.training import build_feature_cache, open_feature_cache
@@ -149,6 +152,29 @@ def test_a_rung_is_added_to_those_there_are(
     assert [rung.name for rung in added.rungs] == [*names, "other"]
     assert [rung.accuracy_mean for rung in added.rungs[:-1]] == [rung.accuracy_mean for rung in climbed.rungs]
     assert [rung.name for rung in soundfold.ladder(small_data, only=["majority"], **asked).rungs] == [*names, "other"]
+
+
+def test_rungs_of_ones_own_stay_in_the_order_in_which_they_were_begun(tmp_path: Path) -> None:
+    """It says which is the dearer of two."""
+    named = [load_recipe("mfcc", [f"name={name}"]) for name in ("beta", "alpha")]
+    rungs = choose_rungs(named, None, 0)
+    for place, (name, recipe) in enumerate(rungs.items()):
+        begin(tmp_path / name, {"verb": "cv", "recipe": recipe.as_dict()})
+        os.utime(tmp_path / name / "run.json", (place, place))
+    for asked in (named, named[:1], named[1:]):
+        assert list(continue_rungs(choose_rungs(asked, None, 0), tmp_path, Silent())) == ["beta", "alpha"]
+
+
+def test_a_rung_without_its_mark_is_told_with_its_mend(
+    climbed: LadderResult, small_data: Path, recipes: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(climbed.out, tmp_path / "out")
+    (tmp_path / "out" / "mfcc" / "run.json").unlink()
+    cache = Path(climbed.out).parent / "cache"
+    with pytest.raises(RunError, match=r"mfcc: has lost its run.json, .* Remove that folder"):
+        soundfold.ladder(
+            small_data, folds=[1], epochs=2, only=[recipes["mfcc"]], out=tmp_path / "out", cache=cache, resume=True
+        )
 
 
 def test_changed_labels_are_noticed_before_anything_is_written(small_data: Path, tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ import pytest
 
 import soundfold
 from chance_weights import write_chance_weights
+from soundfold.errors import RunError
 from soundfold.evaluation import SplitSummary, TrainResult
 from soundfold.jobs.cross_validate import _trials_in_words
 from soundfold.recipe import load_recipe
-from soundfold.training import FitJob, trial
+from soundfold.training import FitJob, Hardware, trial
 from soundfold.training.trial import Trial, hold_trial, trial_in
 
 QUICK = (
@@ -128,6 +129,7 @@ def test_what_cannot_be_tried_stays_as_it_began(tmp_path: Path) -> None:
     found = hold_trial(a_job(tmp_path, recordings=1), learn, alone)
     assert not found.pays
     assert "no recording could be left out" in str(found)
+    assert trial_in(tmp_path) == found, "the result tells it"
 
 
 def alone(say: Callable[[], Trial | None]) -> Trial | None:
@@ -203,6 +205,14 @@ def test_a_network_with_an_untrained_head_is_not_tried(tmp_path: Path) -> None:
     assert not replace(job, recipe=load_recipe("finetune", ["model.start=pretrained"])).on_trial
 
 
+def test_processes_that_torchrun_started_must_all_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="must be the 2 processes that torchrun started, got 1. Say --devices 2"):
+        Hardware("cpu")
+    assert Hardware("cpu", devices=2).devices == 2
+
+
 @pytest.mark.long
 def test_processes_of_torchrun_agree_on_the_verdict(small_data: Path, weights: Path, tmp_path: Path) -> None:
     changes = [word for change in (*QUICK, f"model.weights={weights}") for word in ("--set", change)]
@@ -223,9 +233,10 @@ def test_processes_of_torchrun_agree_on_the_verdict(small_data: Path, weights: P
     [
         ([None, None], 1, None),
         ([True, True], 1, "2 networks learned on, as that paid in their trials"),
-        ([False, True, True], 1, "1 of 3 networks stays as it began: learning on did not pay in trials"),
-        ([False, False], 1, "2 networks stay as they began: learning on did not pay in trials"),
-        ([False, False], 2, "those of one fold are then equal, so their seeds say nothing"),
+        ([False, True, True], 1, "1 of 3 networks stays as it began: no trial said that learning on pays"),
+        ([False, False], 1, "2 networks stay as they began: no trial said that learning on pays"),
+        ([False, True, True, True], 2, "1 of 4 networks stays as it began: no trial said that learning on pays"),
+        ([False, False], 2, "where all of a fold do, they are equal, and its seeds say nothing"),
     ],
 )
 def test_a_cross_validation_tells_what_its_trials_found(

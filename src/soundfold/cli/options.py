@@ -125,10 +125,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON docum
 
 
 def listed(text: str | None) -> list[str] | None:
-    """Return the names in a text with commas, one that holds a comma between quotes; None where no text was given."""
+    """Return the names in a text with commas or lines, one with a comma between quotes; None where there is no text."""
     if text is None:
         return None
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
+    lines = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [name.strip() for line in lines for name in line if name.strip()]
 
 
 def parse_where(texts: list[str] | None) -> dict[str, str]:

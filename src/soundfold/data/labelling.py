@@ -59,8 +59,8 @@ def read_labels(cells: "pd.Series[Any]", how_many: HowMany, *, separated: bool, 
         return Labelled(pd.Series(texts, index=cells.index, dtype=object), several=False)
     why = "the column 'label' holds lists"
     if not listed and bearing_more:
-        cells_part = "one cell" if len(bearing_more) == 1 else f"{len(bearing_more):,} cells"
-        why = f"{cells_part} of the column 'label' part them with '{SEPARATOR}', as in '{bearing_more[0]}'"
+        some, part = ("one cell", "parts") if len(bearing_more) == 1 else (f"{len(bearing_more):,} cells", "part")
+        why = f"{some} of the column 'label' {part} them with '{SEPARATOR}', as in '{bearing_more[0]}'"
     joined = [SEPARATOR.join(sorted(set(parts))) for parts in parted]
     return Labelled(pd.Series(joined, index=cells.index, dtype=object), several=True, why=why if found else "")
 

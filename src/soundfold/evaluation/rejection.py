@@ -31,7 +31,7 @@ __all__ = ["Rule", "fit_rule", "ranking", "unknown_scores"]
 
 _DECAY = 10.0  # pulls the weights to zero, in clips
 _ROWS_A_PRODUCT = 20  # clips and windows of background; with fewer, products would learn them by heart
-_MOST_PRODUCTS = 190  # of 20 labels; hundreds of rules are fitted, and each step takes the cube of what it looks at
+_MOST_PRODUCTS = 120  # of 16 labels; hundreds of rules are fitted, and each step takes the cube of what it looks at
 _STEPS = 30
 _LOST = 0.03  # of the known clips, where no number of false alarms is wished
 _FEWEST_KINDS = 3  # one to judge by, one to set the threshold by, one to fit
@@ -114,7 +114,7 @@ def fit_rule(
         DataError: the wish is finer than the background can tell, or more than there are windows.
     """
     share = _share(per_hour, len(background), window_s)
-    return _fitted(known, parts, background, kinds, share)
+    return _fitted(known, parts, background, kinds, share, products=_may_have_products(known, background))
 
 
 def unknown_scores(
@@ -137,16 +137,18 @@ def unknown_scores(
         raise DataError(f"background must be of at least {_FEWEST_KINDS} kinds, got {len(names)}. Synthesise more")
     share = _share(per_hour, len(background), window_s)
     parts = cross_fitting_parts(table)[0]
+    products = _may_have_products(known, background)  # of all: what is judged must be what is made
     passed, rank = np.zeros(len(background), dtype=bool), []
     for kind in names:
         left = kinds == kind
-        rule = _fitted(known, parts, background[~left], kinds[~left], share)
+        rule = _fitted(known, parts, background[~left], kinds[~left], share, products=products)
         passed[left] = rule.knows(background[left])
         rank.append(ranking(rule.scores(known), rule.scores(background[left])))
     kept = np.zeros(len(known), dtype=bool)
     for place, part in enumerate(parts):
         others = [other[~part] for other in (*parts[:place], *parts[place + 1 :])]
-        kept[part] = fit_rule(known[~part], others, background, kinds, per_hour, window_s).knows(known[part])
+        rule = _fitted(known[~part], others, background, kinds, share, products=products)
+        kept[part] = rule.knows(known[part])
     right = truth_of(table)[np.arange(len(table)), probabilities_in(table).argmax(axis=1)]
     recording = codes_of(table)
     size = int(recording.max()) + 1
@@ -170,14 +172,16 @@ def _names(kinds: npt.NDArray[np.str_]) -> list[str]:
 
 
 def _fitted(
-    known: Numbers, parts: Sequence[Flags], background: Numbers, kinds: npt.NDArray[np.str_], share: float | None
-) -> Rule:
+    known: Numbers, parts: Sequence[Flags], background: Numbers, kinds: npt.NDArray[np.str_], share: float | None, *,
+    products: bool,
+) -> Rule:  # fmt: skip
     """Return a rule whose threshold was set by rules that were each fitted without a kind, or a part of the clips.
 
     Args:
         share: of windows of unmet background that may pass; None to set the threshold by the clips.
+        products: may be looked at.
     """
-    rule, without = _fitted_without_each(known, background, kinds)
+    rule, without = _fitted_without_each(known, background, kinds, products=products)
     if share is None:
         levels = np.full(len(known), _LOST)
         for part in parts:
@@ -194,21 +198,26 @@ def _fitted(
 
 
 def _fitted_without_each(
-    known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_]
+    known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_], *, products: bool
 ) -> tuple[Rule, dict[str, Rule]]:
     """Return a rule, and one without each kind of background; with products if these rank the kinds left out better."""
-    pairs = known.shape[1] * (known.shape[1] - 1) // 2
-    few = pairs > min(_MOST_PRODUCTS, (len(known) + len(background)) / _ROWS_A_PRODUCT)
     found, most = [], -np.inf
-    for products in (False,) if few else (False, True):
-        rule = Rule(known, background, products=products)
-        without = {kind: Rule(known, background[kinds != kind], products=products, near=rule) for kind in _names(kinds)}
+    for looked_at in (False, True) if products else (False,):
+        rule = Rule(known, background, products=looked_at)
+        without = {
+            kind: Rule(known, background[kinds != kind], products=looked_at, near=rule) for kind in _names(kinds)
+        }
         ranks = [
             ranking(other.scores(known), other.scores(background[kinds == kind])) for kind, other in without.items()
         ]
         if np.mean(ranks) > most:
             most, found = float(np.mean(ranks)), [(rule, without)]
     return found[0]
+
+
+def _may_have_products(known: Numbers, background: Numbers) -> bool:
+    pairs = known.shape[1] * (known.shape[1] - 1) // 2
+    return bool(pairs <= min(_MOST_PRODUCTS, (len(known) + len(background)) / _ROWS_A_PRODUCT))
 
 
 def ranking(known: Numbers, unknown: Numbers) -> float:

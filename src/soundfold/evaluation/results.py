@@ -245,8 +245,8 @@ class _Account(Frozen):
     left_out: tuple[LeftOutClip, ...] = ()
     out: str | None = None
     """The run's folder."""
-    predictions_digest: OnlySome[str] = None
-    """Of the run's table of predictions: the one that all of this was found in is known by it."""
+    files: OnlySome[dict[str, str]] = None
+    """A short text for each file beside this that belongs to it, by which it is known again (BLAKE2b)."""
     versions: dict[str, str] = Field(default_factory=dict)
     """soundfold, python, torch…"""
     hardware: str = ""

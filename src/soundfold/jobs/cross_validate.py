@@ -20,17 +20,25 @@ from soundfold.evaluation import (
     score_folds,
     write_predictions,
 )
-from soundfold.jobs.ensemble import check_seeds, is_joined_of_seeds, join_networks, lessons_of, score_seeds, seeds_of
+from soundfold.jobs.ensemble import (
+    check_seeds,
+    forget_joined,
+    is_joined_of_seeds,
+    join_networks,
+    lessons_of,
+    score_seeds,
+    seeds_of,
+)
 from soundfold.jobs.fold_ensemble import is_joined, join_folds
 from soundfold.jobs.kept_result import (
     MODEL_NAME,
     PREDICTIONS_NAME,
-    digest_of_predictions,
+    digests,
     is_whole,
     predictions_of,
     read_result,
 )
-from soundfold.jobs.learning import is_trained
+from soundfold.jobs.learning import is_trained, kept_training
 from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import Prepared, prepare
 from soundfold.jobs.reporting import Reporter, Silent, told
@@ -129,8 +137,9 @@ def cross_validate(
             for lesson in lessons_of(split, inner, f"fold {split.fold}", settings, seeds)
         ]
         finished, joined = folder / METRICS_NAME, folder / MODEL_NAME
-        if finished.exists() and not _has_all(folder, lessons):
-            reporter.note(f"{folder}: a file of it is lost, so what it was made from is looked at again")
+        if finished.exists() and not _has_all(folder, lessons, settings):
+            reporter.note(f"{folder}: a file of it is lost or another's, so what it was made from is looked at again")
+            ensemble = ensemble or read_result(finished, CvResult).model is not None
             finished.unlink()
         if finished.exists():
             reporter.note(f"{folder}: is finished already")
@@ -138,12 +147,13 @@ def cross_validate(
             started = time.perf_counter() - result.seconds
         else:
             clock = TrainingClock(reporter, {lesson.what: len(lesson.split.train) for lesson in lessons})
+            forget_joined(lessons)
             trained = learn_lessons(prepared, lessons, settings, hardware, jobs, clock)
             times = {"clips_per_second": clock.clips_per_second(trained), "train_s": clock.seconds(trained)}
             result = _scored(prepared, splits, lessons, trained, settings, folder, leaks).model_copy(update=times)
             joined.unlink(missing_ok=True)  # of networks that were trained before these
         if result.model is not None:
-            result = result.model_copy(update={"model": str(joined)})
+            result, ensemble = result.model_copy(update={"model": str(joined)}), True
         joining = ensemble and not is_joined(result, folder)
         if joining:
             reporter.note("joining the folds' networks")
@@ -154,12 +164,19 @@ def cross_validate(
     return result
 
 
-def _has_all(folder: Path, lessons: Sequence[Lesson]) -> bool:
-    """Return whether none of the files of a finished cross-validation is lost."""
+def _has_all(folder: Path, lessons: Sequence[Lesson], recipe: Recipe) -> bool:
+    """Return whether none of the files of a finished cross-validation is lost, damaged or another's.
+
+    Raises:
+        RunError: a fold's folder holds a training of something else; it is the user's to say how it came there.
+    """
+    trained = [lesson for lesson in lessons if is_trained(lesson.folder, lesson.split)]
+    for lesson in trained:
+        kept_training(lesson.folder, lesson.split, lesson.recipe(recipe))
     joint = {lesson.folder.parent: lesson.split for lesson in lessons if lesson.seed is not None}
     return (
         is_whole(folder, PREDICTIONS_NAME)
-        and all(is_trained(lesson.folder, lesson.split) for lesson in lessons)
+        and len(trained) == len(lessons)
         and all(is_joined_of_seeds(inner, split) for inner, split in joint.items())
     )
 
@@ -193,8 +210,10 @@ def _trials_in_words(trained: Sequence[TrainResult], seeds: int) -> tuple[str, .
     if not stayed:
         return (f"{of} learned on, as that paid in their trials",)
     how_many = of if stayed == len(verdicts) else f"{stayed} of {of}"
-    one = f"{how_many} {'stays as it' if stayed == 1 else 'stay as they'} began: learning on did not pay in trials"
-    return (f"{one}; those of one fold are then equal, so their seeds say nothing" if seeds > 1 else one,)
+    one = f"{how_many} {'stays as it' if stayed == 1 else 'stay as they'} began: no trial said that learning on pays"
+    folds = [verdicts[first : first + seeds] for first in range(0, len(verdicts), seeds)]
+    alike = seeds > 1 and any(not any(fold) for fold in folds)
+    return (f"{one}; where all of a fold do, they are equal, and its seeds say nothing" if alike else one,)
 
 
 def _fold_folders(folder: Path, splits: Sequence[Split]) -> list[Path]:
@@ -233,7 +252,7 @@ def _pool(
         store_s=prepared.store_s,
         left_out=told(prepared.clips.left_out),
         out=str(folder),
-        predictions_digest=digest_of_predictions(folder),
+        files=digests(folder, PREDICTIONS_NAME),
         versions=versions(),
         hardware=hardware_line(),
         calibration=calibrate(table) if scores.n_recordings > 1 else None,

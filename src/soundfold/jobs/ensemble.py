@@ -24,8 +24,8 @@ from soundfold.evaluation import (
 )
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.calibrating import Calibrated
-from soundfold.jobs.kept_result import MODEL_NAME, PREDICTIONS_NAME, WEIGHTS_NAME, is_whole, predictions_of, read_result
-from soundfold.jobs.learning import result_of, score_split
+from soundfold.jobs.kept_result import MODEL_NAME, PREDICTIONS_NAME, WEIGHTS_NAME, digests, is_whole, predictions_of
+from soundfold.jobs.learning import is_trained, kept_training, result_of, score_split
 from soundfold.jobs.model_file import card_of, probes_of, proof_in_words
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.run_folder import METRICS_NAME
@@ -36,6 +36,7 @@ from soundfold.runtime import load
 
 __all__ = [
     "check_seeds",
+    "forget_joined",
     "is_joined_of_seeds",
     "join_networks",
     "lessons_of",
@@ -87,7 +88,7 @@ def join_networks(
     split, folder = lessons[0].split, lessons[0].folder.parent
     finished = folder / METRICS_NAME
     if is_joined_of_seeds(folder, split):
-        return read_result(finished, TrainResult)
+        return kept_training(folder, split, recipe)
     started = time.perf_counter()
     scores: Scores | None = None
     if len(split.test):
@@ -120,6 +121,7 @@ def join_networks(
     told = {
         "seconds": result.seconds + time.perf_counter() - started,
         "notes": notes,
+        "files": digests(folder, *_files_of(split)),
         "seeds": score_seeds(seeds, [results]) if len(split.test) else None,
     }
     result = result.model_copy(update=told)
@@ -127,9 +129,20 @@ def join_networks(
     return result
 
 
+def forget_joined(lessons: Sequence[Lesson]) -> None:
+    """Remove the results of joint models whose networks are about to be trained again."""
+    for lesson in lessons:
+        if lesson.seed is not None and not is_trained(lesson.folder, lesson.split):
+            (lesson.folder.parent / METRICS_NAME).unlink(missing_ok=True)
+
+
 def is_joined_of_seeds(folder: Path, split: Split) -> bool:
     """Return whether the joint model of a split's networks is finished and none of its files is lost."""
-    return is_whole(folder, MODEL_NAME, *([PREDICTIONS_NAME] if len(split.test) else []))
+    return is_whole(folder, *_files_of(split))
+
+
+def _files_of(split: Split) -> list[str]:
+    return [MODEL_NAME, *([PREDICTIONS_NAME] if len(split.test) else [])]
 
 
 def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) -> SeedScores | None:

@@ -1,6 +1,7 @@
 """What a finished training or cross-validation has left: whether all of it is there, and belongs together."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ __all__ = [
     "MODEL_NAME",
     "PREDICTIONS_NAME",
     "WEIGHTS_NAME",
-    "digest_of_predictions",
+    "digests",
     "is_whole",
     "predictions_of",
     "read_result",
@@ -32,8 +33,34 @@ WEIGHTS_NAME = "weights.safetensors"
 
 
 def is_whole(folder: Path, *names: str) -> bool:
-    """Return whether a folder holds a result, and all of these files beside it."""
-    return all((folder / name).is_file() for name in (METRICS_NAME, *names))
+    """Return whether a folder holds a result and these files beside it, none of them damaged or another's.
+
+    Results of earlier versions do not tell their files apart; of those they must only be there.
+    """
+    try:
+        told = json.loads((folder / METRICS_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (ValueError, RecursionError):
+        told = {}  # to be refused by whoever reads it
+    known = told.get("files") if isinstance(told, dict) else None
+    return all(_is_the_one(folder, name, known) for name in names)
+
+
+def _is_the_one(folder: Path, name: str, known: object) -> bool:
+    if not (folder / name).is_file():
+        return False
+    own = known.get(name) if isinstance(known, dict) else None
+    return own is None or own == digests(folder, name)[name]
+
+
+def digests(folder: Path, *names: str) -> dict[str, str]:
+    """Return a short text for each of these files, by which a result knows it again."""
+    found = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return found
 
 
 def read_result(path: Path, kind: type[Result]) -> Result:
@@ -80,11 +107,6 @@ def read_training(path: Path, split: SplitSummary, recipe: Recipe) -> TrainResul
     return result
 
 
-def digest_of_predictions(folder: Path) -> str:
-    """Return a short text by which a run's result knows its table of predictions again."""
-    return hashlib.blake2b((folder / PREDICTIONS_NAME).read_bytes(), digest_size=16).hexdigest()
-
-
 def predictions_of(folder: Path, result: TrainResult | CvResult) -> pd.DataFrame:
     """Return the predictions that a finished run's result was made from.
 
@@ -99,12 +121,11 @@ def predictions_of(folder: Path, result: TrainResult | CvResult) -> pd.DataFrame
     path = folder / PREDICTIONS_NAME
     if not path.is_file():
         raise RunError(f"{path}: is lost. {continuing(folder)}")
-    table = read_predictions(path)
-    known = result.predictions_digest
-    if (known is not None and known != digest_of_predictions(folder)) or len(table) != result.n:
+    table = read_predictions(path) if _is_the_one(folder, PREDICTIONS_NAME, result.files) else None
+    if table is None or len(table) != result.n:
         raise RunError(
-            f"{path}: is not the table that {METRICS_NAME} beside it was made from. Put that one back; or remove this "
-            f"one, and the work makes it again. {continuing(folder)}"
+            f"{path}: is not the table that {METRICS_NAME} beside it was made from. Put that one back, or have it made "
+            f"again. {continuing(folder)}"
         )
     return table
 

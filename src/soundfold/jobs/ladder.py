@@ -152,6 +152,8 @@ class _Climb:
                 f"rungs must agree on how many labels a clip bears, got one by {kinds[False]} and several by "
                 f"{kinds[True]}. Set training.labels alike in their recipes"
             )
+        # read as `auto` reads them, whichever rungs there are
+        clips = read_clips(self.data, where=self.where, labels="auto")
         return hashlib.blake2b(clips.as_bytes(), digest_size=12).hexdigest()
 
     def all_of(self, rungs: Rungs, folder: Path) -> tuple[list[FinishedRun], list[LeftOutRung]]:
@@ -182,6 +184,11 @@ class _Climb:
         return LeftOutRung(name=name, reason=reason)
 
     def _learn(self, recipe: Recipe, folder: Path) -> None:
+        if self.resume and folder.is_dir() and not (folder / MARK_NAME).exists() and any(folder.iterdir()):
+            raise RunError(
+                f"{folder}: has lost its {MARK_NAME}, so it cannot be continued. Remove that folder, and --resume "
+                f"trains the rung again"
+            )
         cross_validate(
             self.data, recipe=recipe, folds=self.folds, device=self.device, jobs=self.jobs, out=folder,
             where=self.where, cache=self.cache, resume=self.resume and (folder / MARK_NAME).exists(),

@@ -101,10 +101,10 @@ def continue_rungs(rungs: Rungs, folder: Path, reporter: Reporter) -> Rungs:
     Raises:
         RecipeError: a rung was begun with settings that this version does not know.
     """
-    continued = _begun_in(folder)
-    if left := [name for name in continued if name not in rungs]:
+    begun = _begun_in(folder)
+    if left := [name for name in begun if name not in rungs]:
         reporter.note(f"this ladder has {', '.join(left)} too")
-    continued = {name: recipe for name, recipe in continued.items() if name in left} | rungs
+    continued = begun | rungs  # in the order in which they were begun, new ones last
     for name, recipe in rungs.items():
         kept = None if recipe is None else kept_recipe(folder / plain_name(name))
         if recipe is None or kept is None or kept == recipe or _weights_of(kept) != _weights_of(recipe):

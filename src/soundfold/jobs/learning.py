@@ -29,7 +29,7 @@ from soundfold.jobs.kept_result import (
     MODEL_NAME,
     PREDICTIONS_NAME,
     WEIGHTS_NAME,
-    digest_of_predictions,
+    digests,
     is_whole,
     read_training,
 )
@@ -59,6 +59,7 @@ __all__ = [
     "help_to_learn",
     "is_trained",
     "job_of",
+    "kept_training",
     "learn_split",
     "result_of",
     "score_split",
@@ -94,11 +95,12 @@ def learn_split(
         RunError: the folder is that of another training.
     """
     finished = folder / METRICS_NAME
-    if is_trained(folder, split):
-        forget_trial(folder)  # a kill may have come between the result and this
-        return read_training(finished, _summary(split), recipe)
     if finished.exists():
-        reporter.note(f"{what}: a file of it is lost, so it is trained again")
+        kept = kept_training(folder, split, recipe)  # which refuses what is not ours to train over
+        if is_trained(folder, split):
+            forget_trial(folder)  # a kill may have come between the result and this
+            return kept
+        reporter.note(f"{what}: a file of it is lost or another's, so it is trained again")
         finished.unlink()
     started = time.perf_counter()
     folder.mkdir(exist_ok=True)
@@ -148,6 +150,7 @@ def learn_split(
     result = result.model_copy(
         update={
             "seconds": time.perf_counter() - started,
+            "files": digests(folder, *_files_of(split)),
             "learned_on": None if fitted.trial is None else fitted.trial.pays,
             "notes": (
                 *result.notes,
@@ -163,8 +166,17 @@ def learn_split(
 
 
 def is_trained(folder: Path, split: Split) -> bool:
-    """Return whether a training is finished and none of its files is lost."""
-    return is_whole(folder, MODEL_NAME, WEIGHTS_NAME, *([PREDICTIONS_NAME] if len(split.test) else []))
+    """Return whether a training is finished and none of its files is lost, damaged or another's."""
+    return is_whole(folder, *_files_of(split))
+
+
+def kept_training(folder: Path, split: Split, recipe: Recipe) -> TrainResult:
+    """Return the result of a finished training of a split, or of the joint model of several; see `read_training`."""
+    return read_training(folder / METRICS_NAME, _summary(split), recipe).model_copy(update={"out": str(folder)})
+
+
+def _files_of(split: Split) -> list[str]:
+    return [MODEL_NAME, WEIGHTS_NAME, *([PREDICTIONS_NAME] if len(split.test) else [])]
 
 
 def help_to_learn(prepared: Prepared, split: Split, recipe: Recipe, hardware: Hardware, folder: Path) -> TrainResult:
@@ -245,7 +257,6 @@ def result_of(
         train_s=train_s,
         left_out=told(prepared.clips.left_out),
         out=str(folder),
-        predictions_digest=digest_of_predictions(folder) if scores is not None else None,
         versions=versions(),
         hardware=hardware_line(),
         calibration=None if calibrated is None else calibrated.scores,

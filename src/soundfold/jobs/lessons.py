@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from soundfold.evaluation import TrainResult
-from soundfold.jobs.learning import job_of, learn_split
+from soundfold.jobs.learning import is_trained, job_of, learn_split
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import Reporter
-from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.jobs.side_by_side import Lesson, at_once, learn_side_by_side
 from soundfold.recipe import Recipe
 from soundfold.training import EpochRecord, Hardware
@@ -34,7 +33,7 @@ def learn_lessons(
         jobs: trainings at once; None for as many as the machine can carry.
         reporter: hears of epochs.
     """
-    open_ = [lesson for lesson in lessons if not (lesson.folder / METRICS_NAME).exists()]
+    open_ = [lesson for lesson in lessons if not is_trained(lesson.folder, lesson.split)]
     for lesson in open_:
         lesson.folder.parent.mkdir(exist_ok=True)
     together = min(len(open_), jobs or at_once(open_, recipe.training.epochs, hardware))

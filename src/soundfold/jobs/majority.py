@@ -19,7 +19,7 @@ from soundfold.data.leaks import Leaks
 from soundfold.data.splits import fold_splits
 from soundfold.evaluation import CvResult, predictions_table, score_folds, write_predictions
 from soundfold.jobs.cross_validate import summarise_folds
-from soundfold.jobs.kept_result import PREDICTIONS_NAME, digest_of_predictions
+from soundfold.jobs.kept_result import PREDICTIONS_NAME, digests
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.reporting import told
 from soundfold.jobs.run_folder import METRICS_NAME, begin
@@ -75,7 +75,7 @@ def majority_cross_validate(
         train_s=0.0,
         left_out=told(clips.left_out),
         out=str(folder),
-        predictions_digest=digest_of_predictions(folder),
+        files=digests(folder, PREDICTIONS_NAME),
         versions=versions(),
         hardware=hardware_line(),
     )

@@ -13,7 +13,7 @@ from soundfold.errors import RecipeError, RunError
 from soundfold.evaluation import Scores, TrainResult
 from soundfold.jobs.calibrating import Wish, calibrate_by, cross_validation_of
 from soundfold.jobs.default_recipe import default_recipe
-from soundfold.jobs.ensemble import check_seeds, is_joined_of_seeds, join_networks, lessons_of
+from soundfold.jobs.ensemble import check_seeds, forget_joined, is_joined_of_seeds, join_networks, lessons_of
 from soundfold.jobs.learning import help_to_learn, is_trained, learn_split
 from soundfold.jobs.lessons import learn_lessons
 from soundfold.jobs.prepare import prepare
@@ -170,11 +170,12 @@ def train(
             )
         else:
             lessons = lessons_of(split, folder, "training", settings, seeds)
+            forget_joined(lessons)
             trained = learn_lessons(prepared, lessons, settings, hardware, None, reporter)
             result = join_networks(prepared, settings, lessons, trained, calibrated)
         if len(split.test) and not (was_finished and has_score_figure(folder)):
             save_score_figure(folder, Scores.model_validate(result))
-    return result.model_copy(update={"seconds": max(result.seconds, time.perf_counter() - started)})
+    return result.model_copy(update={"out": str(folder), "seconds": max(result.seconds, time.perf_counter() - started)})
 
 
 def _wish(run: str | Path | None, precision: float | None, false_alarms: float | None) -> Wish | None:

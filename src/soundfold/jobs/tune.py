@@ -111,7 +111,8 @@ def tune(
     with claims_lock(folder):  # processes that start together
         begin(folder, identity)
     journal_path = folder / JOURNAL_NAME
-    if (folder / WORKERS_NAME).exists() and not (journal_path.exists() and journal_path.stat().st_size):
+    workers = folder / WORKERS_NAME
+    if workers.exists() and not any(workers.iterdir()) and not (journal_path.exists() and journal_path.stat().st_size):
         reporter.note(f"{journal_path}: is lost or empty, so all trials are gone; searching anew")
     limit = _TRIALS if trials is None and minutes is None else trials
     task = tuning_workers.Task(

@@ -98,8 +98,8 @@ def open_journal(folder: Path) -> Iterator[Journal]:
                 storage = JournalStorage(backend)
                 for study in storage.get_all_studies():
                     storage.get_all_trials(study._study_id)
-            except _DAMAGE:
-                raise RunError(f"{path}: is damaged, so the search cannot go on. Choose another --out") from None
+            except _DAMAGE as error:
+                raise RunError(f"{path}: is damaged, so the search cannot go on. Choose another --out") from error
             yield Journal(folder, storage, worker)
     finally:
         (folder / WORKERS_NAME / worker).unlink(missing_ok=True)

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitted", "Hardware", "fit", "fit_together", "is_main_process", "networks_at_once", "take_part"]
 
-_DEVICES = ("auto", "cpu", "cuda", "mps")
 OnEpoch = Callable[[EpochRecord], None]
 
+_DEVICES = ("auto", "cpu", "cuda", "mps")
 _GPU_STEP = 20e9
 """Operations of a training step that fill a GPU for about a millisecond."""
 
@@ -69,6 +69,11 @@ class Hardware:
                 f"num_nodes must be 1 unless torchrun or a cluster starts the processes, got {self.num_nodes}. "
                 f"Start it by: torchrun … -m soundfold train"
             )
+        started = os.environ.get("WORLD_SIZE") if "RANK" in os.environ else None
+        if started and int(started) != self.devices * self.num_nodes:
+            each = max(1, int(started) // self.num_nodes)
+            raise RunError(f"devices times num_nodes must be the {started} processes that torchrun started, got "
+                           f"{self.devices * self.num_nodes}. Say --devices {each}")  # fmt: skip
         if self.device == "cuda" and self.devices > torch.cuda.device_count():
             raise RunError(
                 f"devices must be at most {torch.cuda.device_count()} on this machine, got {self.devices}. "
@@ -147,8 +152,8 @@ def fit_together(
     open_ = [number for number, job in enumerate(jobs) if not _is_done(job)]
     if open_:
         fabric = _fabric(jobs[0], hardware)
-        listen = partial(_tell_of, open_, on_epoch)
-        fabric.launch(partial(fit_in_process, jobs=[jobs[number] for number in open_], on_epoch=listen))
+        mine = [jobs[number] for number in open_]
+        fabric.launch(partial(fit_in_process, jobs=mine, on_epoch=lambda at, told: on_epoch(open_[at], told)))
     return [_left_by(job) for job in jobs]
 
 
@@ -167,10 +172,6 @@ def networks_at_once(job: FitJob, hardware: Hardware) -> int:
         return 1
     step = 3 * operations(classifier.network, prepared_clip(classifier)) * job.recipe.training.batch_size
     return max(1, int(_GPU_STEP / step))
-
-
-def _tell_of(numbers: Sequence[int], on_epoch: Callable[[int, EpochRecord], None], at: int, told: EpochRecord) -> None:
-    on_epoch(numbers[at], told)
 
 
 def _left_by(job: FitJob) -> Fitted:
@@ -258,7 +259,7 @@ def _precision(job: FitJob, device: torch.device) -> Literal["32-true", "bf16-mi
     return native
 
 
-def _launch_spawned(fabric: "Fabric", job: FitJob, on_epoch: Callable[[EpochRecord], None]) -> None:
+def _launch_spawned(fabric: "Fabric", job: FitJob, on_epoch: OnEpoch) -> None:
     """Start the processes; the first one's records, and anyone's complaint, come back through a queue."""
     queue: Any = multiprocessing.get_context("spawn").SimpleQueue()
     complaints: list[SoundfoldError] = []

@@ -97,13 +97,13 @@ def hold_trial(job: FitJob, learn: Callable[[FitJob], None], first_says: FirstSa
     if found is not None:
         return found
     trial = _trial_of(job)
-    if trial is None:
-        return Trial(clips=0, recordings=0, began=0.0, learned=0.0, error=0.0, telling=0, several=job.several)
-    trial.folder.mkdir(parents=True, exist_ok=True)  # whichever process comes first makes the run's own too
-    learn(trial)
+    if trial is not None:
+        trial.folder.mkdir(parents=True, exist_ok=True)  # whichever process comes first makes the run's own too
+        learn(trial)
 
     def judge() -> Trial:
-        found = _judged(job, trial)
+        none = Trial(clips=0, recordings=0, began=0.0, learned=0.0, error=0.0, telling=0, several=job.several)
+        found = none if trial is None else _judged(job, trial)
         write_text(job.folder / _VERDICT, found.model_dump_json() + "\n")
         return found
 
