@@ -12,7 +12,7 @@ from soundfold.data.synth.background import BACKGROUNDS, draw_background
 from soundfold.errors import DataError
 from soundfold.evaluation import predictions_table
 from soundfold.evaluation.rejection import Rule, fit_rule, ranking, unknown_scores
-from soundfold.runtime import UNKNOWN, Calibration, ModelCard, Rejection
+from soundfold.runtime import UNKNOWN, Calibration, ModelCard, Rejection, least_format
 from soundfold.runtime.calibration import rejection_features
 from soundfold.runtime.verdict import judge
 
@@ -144,6 +144,7 @@ def test_the_file_judges_as_the_fit_did(*, products: bool) -> None:
     fields = {name: tuple(getattr(rule, name).tolist()) for name in names}
     assert len(rule.product) == 3 * products
     kept = Rejection(**fields, threshold=rule.threshold, false_alarms_per_hour=45.0)
+    assert least_format(Calibration(temperature=1.0, rejection=kept)) == (2 if products else 1)
     np.testing.assert_allclose(kept.scores(values), rule.scores(known), atol=1e-9)
     card = ModelCard.model_validate({
         "format_version": 1, "soundfold_version": "0", "labels": LABELS, "sample_rate": 8_000, "channels": 1,

@@ -294,7 +294,7 @@ def test_later_format_is_refused_and_later_fields_are_not() -> None:
     later = card(format_version=FORMAT_VERSION + 1, soundfold_version="9.9").model_dump_json()
     with pytest.raises(ModelFileError, match=r"was written by soundfold 9\.9, in a format .* Update soundfold"):
         read_card(later, "m.onnx")
-    for text in ('{"format_version": 2}', '{"format_version": 99, "labels": 7, "soundfold_version": null}'):
+    for text in ('{"format_version": 3}', '{"format_version": 99, "labels": 7, "soundfold_version": null}'):
         with pytest.raises(ModelFileError, match=r"m\.onnx: was written by soundfold .* Update soundfold$"):
             read_card(text, "m.onnx")
     assert read_card(card().model_dump_json()[:-1] + ', "new": 1}', "m.onnx") == card()

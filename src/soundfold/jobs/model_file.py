@@ -10,7 +10,7 @@ from soundfold.export import probe_windows
 from soundfold.jobs.calibrating import Calibrated
 from soundfold.jobs.prepare import Prepared
 from soundfold.recipe import Recipe, recipe_to_ship
-from soundfold.runtime import FORMAT_VERSION, ModelCard, recordings_digest
+from soundfold.runtime import ModelCard, least_format, recordings_digest
 from soundfold.wording import counted
 
 __all__ = ["card_of", "probes_of", "proof_in_words"]
@@ -28,7 +28,7 @@ def card_of(
     headline = "mean_average_precision" if several else "accuracy"
     told = (headline, f"{headline}_ci95", "macro_f1", "n", "n_recordings", "interval_over")
     return ModelCard(
-        format_version=FORMAT_VERSION,
+        format_version=least_format(None if calibrated is None else calibrated.card),
         soundfold_version=__version__,
         labels=prepared.clips.labels,
         answer="several" if several else "one",

@@ -15,7 +15,7 @@ from soundfold.models.efficientat import EFFICIENTAT_WIDTHS, load_state
 from soundfold.models.encoder_files import weights_digest
 from soundfold.models.pretrained import PUBLISHED, WEIGHTS_VARIABLE, read_weights
 from soundfold.recipe import load_recipe, name_weights
-from soundfold.runtime import FORMAT_VERSION, ModelCard, load
+from soundfold.runtime import ModelCard, least_format, load
 
 __all__ = ["pretrained_model"]
 
@@ -67,7 +67,7 @@ def pretrained_model(
     assert isinstance(classifier.network, EfficientAT)
     load_state(classifier.network, read_weights(found), str(found))
     card = ModelCard(
-        format_version=FORMAT_VERSION,
+        format_version=least_format(None),
         soundfold_version=__version__,
         labels=AUDIOSET_LABELS,
         answer="several",

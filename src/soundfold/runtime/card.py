@@ -16,13 +16,14 @@ __all__ = [
     "FORMAT_VERSION",
     "ModelCard",
     "are_known_recordings",
+    "least_format",
     "read_card",
     "recordings_digest",
     "share_of_known_recordings",
 ]
 
 CARD_KEY = "soundfold"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the latest that is read here; `least_format` says which is written
 _DIGEST_BYTES = 4
 
 
@@ -30,7 +31,7 @@ class ModelCard(BaseModel):
     """What a model file holds beside the graph.
 
     A later version may add fields; unknown ones are kept aside, so that today's reader opens tomorrow's file as long as
-    its `format_version` is the same.
+    its `format_version` is not a later one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -130,6 +131,15 @@ def are_known_recordings(card: ModelCard, groups: Iterable[str]) -> list[bool] |
     raw = base64.b64decode(card.training_recordings)
     known = {raw[start : start + _DIGEST_BYTES] for start in range(0, len(raw), _DIGEST_BYTES)}
     return [_short_hash(group) in known for group in groups]
+
+
+def least_format(calibration: Calibration | None) -> int:
+    """Return the version of a file's layout: the earliest that knows all that the file holds.
+
+    2 has products in its rule for unknown sounds, which a program that knows none would leave out without a word.
+    """
+    rule = None if calibration is None else calibration.rejection
+    return 2 if rule is not None and rule.product else 1
 
 
 def _refuse_later_format(text: str, where: str) -> None:
