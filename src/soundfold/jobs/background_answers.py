@@ -7,6 +7,7 @@ import numpy as np
 
 from soundfold.data.synth.background import BACKGROUNDS, draw_background
 from soundfold.errors import RunError
+from soundfold.jobs.kept_result import MODEL_NAME
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.recipe import Recipe
 from soundfold.runtime import load
@@ -37,7 +38,7 @@ def background_answers(run: Path, recipe: Recipe, folds: int) -> BackgroundAnswe
     Raises:
         RunError: a fold has no model file.
     """
-    folders = sorted(path.parent for path in run.glob(f"*/{METRICS_NAME}") if (path.parent / "model.onnx").exists())
+    folders = sorted(path.parent for path in run.glob(f"*/{METRICS_NAME}") if (path.parent / MODEL_NAME).exists())
     if len(folders) != folds:
         raise RunError(
             f"{run}: must hold a model of each of its {counted(folds, 'fold')}, which answer to background, got "

@@ -10,6 +10,7 @@ from soundfold.data.synth import synthesise
 from soundfold.errors import PathError
 from soundfold.evaluation import CvResult, TrainResult
 from soundfold.jobs.cross_validate import cross_validate
+from soundfold.jobs.kept_result import PREDICTIONS_NAME
 from soundfold.jobs.reporting import Reporter
 from soundfold.jobs.run_folder import next_free
 from soundfold.jobs.show import show
@@ -81,7 +82,7 @@ def demo(out: str | Path | None, reporter: Reporter) -> Demo:
         )
         reporter.note("4. A prediction from the model file, without PyTorch")
         model = load(folder / "cv" / f"fold{_FOLDS[0]}")
-        clips = pd.read_parquet(model.path.with_name("predictions.parquet"))
+        clips = pd.read_parquet(model.path.with_name(PREDICTIONS_NAME))
         clip = clips.sort_values("probability").iloc[len(clips) // 2]
         prediction = model.predict(str(clip["path"]))
         return Demo(folder, random, honest, picture, model.path, str(clip["label"]), prediction)

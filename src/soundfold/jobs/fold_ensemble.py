@@ -16,6 +16,7 @@ from soundfold.errors import SoundfoldError
 from soundfold.evaluation import CvResult
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.ensemble import trained_network
+from soundfold.jobs.kept_result import MODEL_NAME
 from soundfold.jobs.model_file import card_of, probes_of, proof_in_words
 from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.side_by_side import Lesson
@@ -25,15 +26,13 @@ from soundfold.wording import counted
 
 __all__ = ["is_joined", "join_folds"]
 
-_NAME = "model.onnx"
-
 
 def is_joined(result: CvResult, folder: Path) -> bool:
     """Return whether a cross-validation has a model of its own, named in its result and whole in its folder."""
     if result.model is None:
         return False
     try:
-        load(folder / _NAME)
+        load(folder / MODEL_NAME)
     except SoundfoldError:
         return False
     return True
@@ -56,7 +55,7 @@ def join_folds(
         RunError: a network's file is missing or damaged.
         ModelFileError: the file would not answer as torch does, or the graphs cannot be joined.
     """
-    path = folder / _NAME
+    path = folder / MODEL_NAME
     met = np.unique(np.concatenate([lesson.split.train for lesson in lessons]))
     whole = replace(everything(prepared.clips), train=met, leaks=leaks)
     name = f"{result.split.name}, each by the networks that never met it; the mean of all was not scored"
@@ -72,10 +71,10 @@ def join_folds(
     made_of = f"; the mean of {networks} over {counted(len(result.folds), 'fold')}"
     difference = export_ensemble(
         [trained_network(recipe, len(prepared.clips.labels), lesson) for lesson in lessons],
-        [lesson.folder / _NAME for lesson in lessons],
+        [lesson.folder / MODEL_NAME for lesson in lessons],
         card_of(prepared, whole, recipe, alone, made_of=made_of),
         path,
         probes,
     )
-    note = f"{_NAME} answers with the mean of {networks}, and {proof_in_words(difference, probes)}"
+    note = f"{MODEL_NAME} answers with the mean of {networks}, and {proof_in_words(difference, probes)}"
     return result.model_copy(update={"model": str(path), "notes": (*result.notes, note)})

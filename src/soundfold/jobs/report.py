@@ -31,7 +31,7 @@ from soundfold.evaluation.report import (
     surest_mistakes,
 )
 from soundfold.jobs.begun import check_is_finished, data_of
-from soundfold.jobs.kept_result import PREDICTIONS_NAME, predictions_of, read_result
+from soundfold.jobs.kept_result import MODEL_NAME, PREDICTIONS_NAME, WEIGHTS_NAME, predictions_of, read_result
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.jobs.training_logs import read_curves
@@ -211,7 +211,7 @@ def _trainings(path: Path, result: TrainResult | CvResult | EvaluateResult) -> l
 def _files(folders: Sequence[Path]) -> tuple[tuple[str, int], ...]:
     """Return the mean size of what would be shipped, over the folds' files."""
     told = []
-    for name in ("model.onnx", "weights.safetensors"):
+    for name in (MODEL_NAME, WEIGHTS_NAME):
         sizes = [file.stat().st_size for folder in folders if (file := folder / name).exists()]
         if sizes:
             told.append((name if len(sizes) == 1 else f"{name}, each fold's", round(sum(sizes) / len(sizes))))
