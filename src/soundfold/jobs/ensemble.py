@@ -24,7 +24,7 @@ from soundfold.evaluation import (
 )
 from soundfold.export.ensemble import export_ensemble
 from soundfold.jobs.calibrating import Calibrated
-from soundfold.jobs.kept_result import MODEL_NAME, PREDICTIONS_NAME, WEIGHTS_NAME, digests, is_whole, predictions_of
+from soundfold.jobs.kept_result import MODEL_NAME, WEIGHTS_NAME, digests, files_of, is_whole, predictions_of
 from soundfold.jobs.learning import is_trained, kept_training, result_of, score_split
 from soundfold.jobs.model_file import card_of, probes_of, proof_in_words
 from soundfold.jobs.prepare import Prepared
@@ -121,7 +121,7 @@ def join_networks(
     told = {
         "seconds": result.seconds + time.perf_counter() - started,
         "notes": notes,
-        "files": digests(folder, *_files_of(split)),
+        "files": digests(folder, *files_of(split, joint=True)),
         "seeds": score_seeds(seeds, [results]) if len(split.test) else None,
     }
     result = result.model_copy(update=told)
@@ -138,11 +138,7 @@ def forget_joined(lessons: Sequence[Lesson]) -> None:
 
 def is_joined_of_seeds(folder: Path, split: Split) -> bool:
     """Return whether the joint model of a split's networks is finished and none of its files is lost."""
-    return is_whole(folder, *_files_of(split))
-
-
-def _files_of(split: Split) -> list[str]:
-    return [MODEL_NAME, *([PREDICTIONS_NAME] if len(split.test) else [])]
+    return is_whole(folder, *files_of(split, joint=True))
 
 
 def score_seeds(seeds: Sequence[int], results: Sequence[Sequence[TrainResult]]) -> SeedScores | None:

@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from soundfold import __version__
+from soundfold.data.splits import Split
 from soundfold.errors import RunError
 from soundfold.evaluation import CvResult, SplitSummary, TrainResult, read_predictions
 from soundfold.recipe import Recipe, with_defaults
@@ -19,6 +20,7 @@ __all__ = [
     "PREDICTIONS_NAME",
     "WEIGHTS_NAME",
     "digests",
+    "files_of",
     "is_whole",
     "predictions_of",
     "read_result",
@@ -30,6 +32,17 @@ Result = TypeVar("Result", bound=BaseModel)
 MODEL_NAME = "model.onnx"
 PREDICTIONS_NAME = "predictions.parquet"
 WEIGHTS_NAME = "weights.safetensors"
+
+
+def files_of(split: Split, *, joint: bool = False) -> list[str]:
+    """Return the files that a training of a split leaves beside its result.
+
+    Args:
+        split: what it learns from and is scored on.
+        joint: of several networks in one model, whose weights lie in their own folders.
+    """
+    weights = [] if joint else [WEIGHTS_NAME]
+    return [MODEL_NAME, *weights, *([PREDICTIONS_NAME] if len(split.test) else [])]
 
 
 def is_whole(folder: Path, *names: str) -> bool:

@@ -30,6 +30,7 @@ from soundfold.jobs.kept_result import (
     PREDICTIONS_NAME,
     WEIGHTS_NAME,
     digests,
+    files_of,
     is_whole,
     read_training,
 )
@@ -150,7 +151,7 @@ def learn_split(
     result = result.model_copy(
         update={
             "seconds": time.perf_counter() - started,
-            "files": digests(folder, *_files_of(split)),
+            "files": digests(folder, *files_of(split)),
             "learned_on": None if fitted.trial is None else fitted.trial.pays,
             "notes": (
                 *result.notes,
@@ -167,16 +168,12 @@ def learn_split(
 
 def is_trained(folder: Path, split: Split) -> bool:
     """Return whether a training is finished and none of its files is lost, damaged or another's."""
-    return is_whole(folder, *_files_of(split))
+    return is_whole(folder, *files_of(split))
 
 
 def kept_training(folder: Path, split: Split, recipe: Recipe) -> TrainResult:
     """Return the result of a finished training of a split, or of the joint model of several; see `read_training`."""
     return read_training(folder / METRICS_NAME, _summary(split), recipe).model_copy(update={"out": str(folder)})
-
-
-def _files_of(split: Split) -> list[str]:
-    return [MODEL_NAME, WEIGHTS_NAME, *([PREDICTIONS_NAME] if len(split.test) else [])]
 
 
 def help_to_learn(prepared: Prepared, split: Split, recipe: Recipe, hardware: Hardware, folder: Path) -> TrainResult:
