@@ -1,9 +1,9 @@
-"""Channels, length and windows: laws of `remix`, `fit_length` and `windows`."""
+"""Channels, length and windows: laws of `remix`, `fit_length`, `windows` and `windows_with_sound`."""
 
 import numpy as np
 import pytest
 
-from soundfold.audio import fit_length, remix, windows
+from soundfold.audio import SILENT_PEAK, fit_length, remix, windows, windows_with_sound
 from soundfold.errors import AudioError
 
 pytestmark = pytest.mark.runtime
@@ -124,3 +124,16 @@ def test_windows_cover_every_sample_and_none_is_needless(samples, window, hop):
 def test_windows_refuses_what_would_pass_over_samples(numbers, message):
     with pytest.raises(AudioError, match=message):
         windows(*numbers)
+
+
+@pytest.mark.parametrize("heard", [(), (0,), (2,), (1, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("where", [0, 60, 99])
+@pytest.mark.parametrize("kind", ["float32", "int16"])
+def test_windows_that_hold_nothing_are_none_unless_all_do(heard, where, kind):
+    one = 1.0 if kind == "float32" else 2.0**-15
+    sound = np.zeros((2, 350), kind)
+    sound[0] = SILENT_PEAK / one  # is nothing yet, and of whole numbers nought
+    for window in heard:
+        sound[1, min(100 * window + where, 349)] = -2 * SILENT_PEAK / one
+    cut = windows(350, 100, 100)
+    assert windows_with_sound(sound, 100, one) == ([cut[window] for window in heard] or cut)

@@ -13,6 +13,7 @@ from soundfold.data import WaveformStore, open_store, read_clips
 from soundfold.features import build_features
 from soundfold.recipe import Recipe, load_recipe
 from soundfold.training import FeatureCache, build_feature_cache, clip_probabilities, open_feature_cache
+from soundfold.training.wave_windows import WaveWindows
 
 LENGTHS_S = (0.05, 0.3, 0.5, 0.6, 1.25)
 
@@ -84,6 +85,26 @@ def test_long_clips_answer_with_the_mean_over_their_windows_weighted_by_sound(
         expected = np.average(each, axis=0, weights=cache.weight[windows])
         np.testing.assert_allclose(answer[row], expected, atol=1e-6)
     np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_windows_that_hold_nothing_are_not_kept_where_a_clip_has_others(tmp_path: Path) -> None:
+    nothing = np.zeros(RATE // 2, np.float32)
+    barks = tone(500, 0.5, 0)
+    clips = {"a": [nothing, barks, nothing, barks[:900]], "b": [nothing, nothing]}
+    for label, parts in clips.items():
+        (tmp_path / "sounds" / label).mkdir(parents=True)
+        soundfile.write(tmp_path / "sounds" / label / "x.wav", np.concatenate(parts), RATE)
+    recipe = load_recipe("tutorial", SMALL)
+    store = open_store(read_clips(tmp_path / "sounds"), recipe.sound, cache=tmp_path / "cache")
+    cache = open_feature_cache(build_feature_cache(store, recipe))
+    assert cache.clip.tolist() == [0, 0, 1, 1]
+    assert cache.start.tolist() == [RATE // 2, 3 * RATE // 2, 0, RATE // 2]
+    assert cache.weight.tolist() == [RATE // 2, 900, RATE // 2, RATE // 2]
+    [expected] = build_features(recipe)(torch.from_numpy(store.waveform(0, RATE // 2, RATE)[None]))
+    torch.testing.assert_close(cache.gather(np.array([0]))[0], expected, rtol=0, atol=2e-3)
+    sounds = WaveWindows(store, cache, recipe.sound.window)
+    _, tail = sounds.restored(*sounds.kept(np.array([0, 1])))
+    np.testing.assert_allclose(tail[0, sounds.before[1] :][:900], barks[:900], atol=1e-4)
 
 
 def test_mono_data_keeps_one_channel(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -54,6 +55,23 @@ def test_silent_windows_begin_no_event_and_the_others_tell_the_sound(model):
     assert answer.timeline[2].label == answer.label
     assert answer.probabilities == pytest.approx(answer.timeline[2].probabilities)
     assert {(event.start_s, event.end_s) for event in answer.events} == {(1.0, 1.5)}
+
+
+def test_held_out_clips_are_scored_as_the_file_answers_them(tmp_path):
+    """A window that holds nothing has no say in a score either."""
+    data = write_folders(tmp_path / "data", seconds=0.7)
+    for number, path in enumerate(sorted(data.rglob("*.wav"))):
+        sound, _ = soundfile.read(path, dtype="float32")
+        before, after = np.zeros(RATE // 2 * (number % 3)), np.zeros(RATE * (number % 2))
+        soundfile.write(path, np.concatenate([before, sound, after]), RATE)
+    run = soundfold.train(
+        data, recipe="tutorial", changes=FEW, test_fold=3, out=tmp_path / "run", cache=tmp_path / "cache"
+    )
+    model, table = soundfold.load(tmp_path / "run"), pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert run.n == len(table) == 12
+    for row in table.to_dict("records"):
+        told = model.predict(data / row["path"]).probabilities
+        assert told == pytest.approx({label: row[f"p:{label}"] for label in model.labels}, abs=1e-3)
 
 
 @pytest.mark.parametrize("size", [100, 3_999, 50_000])

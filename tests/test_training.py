@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from conftest import SMALL
+from conftest import SMALL, SOUND, write_folders
 from soundfold.augment import apply_draws, draw
 from soundfold.data import open_store, read_clips
 from soundfold.errors import DataError, RunError
@@ -32,8 +32,10 @@ from soundfold.training import (
     open_feature_cache,
     read_history,
 )
+from soundfold.training.epoch import draw_windows
 from soundfold.training.events import EventsFile
 from soundfold.training.history import History
+from soundfold.training.linear_fit import training_windows
 from soundfold.training.loop import CHECKPOINT_NAME, batch_bounds
 from soundfold.training.shared_norm import share_batch_norm
 from trainings import broken_off, run, same
@@ -336,3 +338,29 @@ def test_a_full_disk_is_an_error_that_names_the_file(job: FitJob, tmp_path: Path
         board.add(1, {"Loss/train": 1.0})
     board._records.close()
     board.close()
+
+
+def test_windows_are_heard_as_often_as_they_hold_sound() -> None:
+    weight, first, count = np.array([400, 100, 50, 300, 300, 60]), np.array([3, 0, 2]), np.array([3, 2, 1])
+    clips = 6_000
+    drawn = draw_windows(weight, np.tile(first, clips), np.tile(count, clips), epoch_generator(0, 1))
+    told = np.bincount(drawn, minlength=6) / clips
+    sound = np.array([500, 500, 50, 660, 660, 660])  # of the clip that each window belongs to
+    np.testing.assert_allclose(told, weight / sound, atol=0.02)
+    first_alone = draw_windows(weight, np.tile(first, 9), np.ones(27, dtype=int), epoch_generator(0, 1))
+    assert first_alone.tolist() == first.tolist() * 9
+
+
+def test_a_fit_counts_windows_by_their_sound_and_a_clip_as_one(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "sounds", clips=2, seconds=1.2)
+    clips, recipe = read_clips(data), load_recipe("mfcc", [*SOUND, "features.n_mfcc=12"])
+    store = open_store(clips, recipe.sound, cache=tmp_path / "cache")
+    features = build_feature_cache(store, recipe)
+    counts = np.linspace(1, 2, len(clips))
+    job = FitJob(
+        recipe=recipe, n_labels=2, features=features, train=np.arange(len(clips)), train_labels=clips.targets(),
+        held_out=np.arange(0), held_out_labels=clips.targets()[:0], folder=tmp_path, train_weights=counts,
+    )  # fmt: skip
+    windows = training_windows(job, open_feature_cache(features))
+    weight = windows.weight.reshape(len(clips), 3)
+    np.testing.assert_allclose(weight, counts[:, None] * np.array([0.5, 0.5, 0.2]) / 1.2, rtol=1e-6)

@@ -27,7 +27,15 @@ from soundfold.audio.decode import load, probe, read, stream
 from soundfold.audio.folder import Met, is_hidden, walk
 from soundfold.audio.prompt_resampling import PromptResampler
 from soundfold.audio.resample import resample, resample_blocks, resampled_length
-from soundfold.audio.shape import SILENT_PEAK, Downmix, fit_length, remix, windows
+from soundfold.audio.shape import (
+    SILENT_PEAK,
+    Downmix,
+    fit_length,
+    holds_nothing,
+    remix,
+    windows,
+    windows_with_sound,
+)
 from soundfold.audio.source import AUDIO_SUFFIXES, SoundInfo, Source
 
 __all__ = [
@@ -39,6 +47,7 @@ __all__ = [
     "SoundInfo",
     "Source",
     "fit_length",
+    "holds_nothing",
     "is_hidden",
     "load",
     "probe",
@@ -50,4 +59,5 @@ __all__ = [
     "stream",
     "walk",
     "windows",
+    "windows_with_sound",
 ]

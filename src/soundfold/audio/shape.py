@@ -10,11 +10,22 @@ import numpy as np
 from soundfold.audio.source import Waveform
 from soundfold.errors import AudioError
 
-__all__ = ["SILENT_PEAK", "Downmix", "are_alike", "check_downmix", "fit_length", "remix", "windows"]
+__all__ = [
+    "SILENT_PEAK",
+    "Downmix",
+    "are_alike",
+    "check_downmix",
+    "fit_length",
+    "holds_nothing",
+    "remix",
+    "windows",
+    "windows_with_sound",
+]
 
 SILENT_PEAK = 2.0**-16
 """Half a step of 16 bits: what rounding, coding and resampling make of nothing stays below, the quietest dither does
 not."""
+_ENOUGH = 64  # samples, nearly always, to see that there is something
 
 Downmix: TypeAlias = Literal["first", "mean"]
 
@@ -137,6 +148,37 @@ def windows(samples: int, window: int, hop: int) -> list[tuple[int, int]]:
         raise AudioError(f"hop must be at most the window of {window} samples, got {hop}. Make it shorter.")
     count = 1 + max(0, -(-(samples - window) // hop))
     return [(start, min(start + window, samples)) for start in range(0, count * hop, hop)]
+
+
+def windows_with_sound(waveform: np.ndarray, window: int, one: float = 1.0) -> list[tuple[int, int]]:
+    """Return `(start, stop)` of the windows of a sound, one after another, that a network learns from and answers for.
+
+    Those that hold nothing are none of them, as they have no say in an answer; where all do, all are.
+
+    Args:
+        waveform: (channels, samples).
+        window: samples in a window.
+        one: what a value of 1 stands for.
+    """
+    cut = windows(waveform.shape[1], window, window)
+    if len(cut) == 1:
+        return cut
+    return [(start, stop) for start, stop in cut if not holds_nothing(waveform[:, start:stop], one)] or cut
+
+
+def holds_nothing(waveform: np.ndarray, one: float = 1.0) -> bool:
+    """Tell whether all samples (channels, samples) are nearer to zero than half a step of 16 bits.
+
+    Args:
+        waveform: any kind of numbers.
+        one: what a value of 1 stands for.
+    """
+    least = SILENT_PEAK / one
+
+    def within(part: np.ndarray) -> bool:
+        return bool(part.max() <= least and part.min() >= -least)
+
+    return within(waveform[:, :_ENOUGH]) and within(waveform)
 
 
 def _at_least(name: str, value: int, least: int) -> None:

@@ -98,14 +98,16 @@ class WaveformStore:
         problems = self.index["problem"]
         return tuple(LeftOut(clips.table["path"].iloc[row], problems.iloc[row]) for row in np.flatnonzero(~self.usable))
 
-    def waveform(self, row: int) -> np.ndarray:
-        """Return one clip as (its own channels, samples) float32; mono stays one channel.
+    def waveform(self, row: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return one clip, or its samples from `start` to `stop`, as (its own channels, samples) float32.
+
+        Mono stays one channel.
 
         Raises:
             DataError: the clip could not be decoded.
         """
         stored, scale = self.stored(row)
-        waveform: np.ndarray = stored.astype(np.float32)
+        waveform: np.ndarray = stored[:, start:stop].astype(np.float32)
         waveform *= np.float32(scale)
         return waveform
 

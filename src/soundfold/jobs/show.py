@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from soundfold.atomic import refuse_existing
-from soundfold.audio import fit_length, load, windows
+from soundfold.audio import fit_length, load, windows_with_sound
 from soundfold.augment import apply_and_mix, apply_and_mix_waveforms, draw, draw_waveform
 from soundfold.data.backgrounds import read_backgrounds
 from soundfold.data.clips import Clips
@@ -161,9 +161,12 @@ def _views(table: Clips, sounds: Mapping[int, np.ndarray], recipe: Recipe, seed:
 def _windows(sounds: Sequence[np.ndarray], recipe: Recipe, generator: Generator) -> tuple[list[np.ndarray], list[str]]:
     """Return the window of each sound that an epoch of training hears, and which one it is, if there are others."""
     length = recipe.sound.window
-    cuts = [windows(sound.shape[1], length, length) for sound in sounds]
+    cuts = [windows_with_sound(sound, length) for sound in sounds]
     count = np.array([len(cut) for cut in cuts])
-    picked = draw_windows(np.ones_like(count) if recipe.augment.crop == "start" else count, generator)
+    first = np.cumsum(count) - count
+    lengths = np.array([stop - start for cut in cuts for start, stop in cut])
+    may = np.ones_like(count) if recipe.augment.crop == "start" else count
+    picked = draw_windows(lengths, first, may, generator) - first
     heard = [sound[:, slice(*cut[place])] for sound, cut, place in zip(sounds, cuts, picked, strict=True)]
     return heard, [f"window {place + 1} of {n}" if n > 1 else "" for place, n in zip(picked, count, strict=True)]
 

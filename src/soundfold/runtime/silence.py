@@ -7,7 +7,7 @@ What the network answers for the window stays as it is, the same in every progra
 
 import numpy as np
 
-from soundfold.audio import SILENT_PEAK
+from soundfold.audio import holds_nothing
 from soundfold.runtime.card import ModelCard
 
 __all__ = ["is_silent"]
@@ -18,7 +18,4 @@ def is_silent(card: ModelCard, part: np.ndarray) -> bool:
 
     Files of earlier versions do not say, and answer as they did.
     """
-    if not card.silence_is_unknown:
-        return False
-    head = part[:, :64]  # nearly always this is enough to know
-    return bool(np.abs(head).max() <= SILENT_PEAK and np.abs(part).max() <= SILENT_PEAK)
+    return card.silence_is_unknown and holds_nothing(part)

@@ -55,7 +55,7 @@ def plan_epoch(fitting: Fitting, epoch: int, device: torch.device) -> Epoch:
     settings = job.recipe.training
     generator = epoch_generator(settings.seed, epoch)
     order = _order(job.train_labels, settings.sampling, generator)
-    rows = fitting.first[order] + draw_windows(fitting.count[order], generator)
+    rows = draw_windows(cache.weight, fitting.first[order], fitting.count[order], generator)
     before, after = torch.from_numpy(cache.before[rows]), torch.from_numpy(cache.after[rows])
     bounds = batch_bounds(len(order), settings.batch_size)
     weights = job.weights
@@ -112,10 +112,23 @@ def _draw_sounds(
     )  # fmt: skip
 
 
-def draw_windows(count: np.ndarray, generator: Generator) -> np.ndarray:
-    """Draw which of its windows each clip is heard by: (clips,) from 0, of `count` (clips,) that may be heard."""
+def draw_windows(weight: np.ndarray, first: np.ndarray, count: np.ndarray, generator: Generator) -> np.ndarray:
+    """Draw by which of its windows each clip is heard: each as often as it holds sound, as they count in an answer.
+
+    Args:
+        weight: (windows,) samples of sound in each, more than 0; a clip's windows stand together.
+        first: (clips,) the first of each clip.
+        count: (clips,) how many of them may be heard, from the first.
+        generator: of the draws, one a clip.
+
+    Returns:
+        (clips,) numbers of windows.
+    """
     pick = torch.rand(len(count), generator=generator, dtype=torch.float64).numpy()
-    return np.asarray((pick * count).astype(np.int64))
+    before = np.concatenate([[0], np.cumsum(weight, dtype=np.int64)])
+    sound = before[first + count] - before[first]
+    drawn = np.searchsorted(before, before[first] + (pick * sound).astype(np.int64), side="right") - 1
+    return np.asarray(drawn)
 
 
 def _order(labels: np.ndarray, sampling: str, generator: Generator) -> np.ndarray:

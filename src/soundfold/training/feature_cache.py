@@ -5,7 +5,8 @@ random, and time shifts and masks work on their output. Spectrograms are 16-bit 
 error of at most half a 65,535th of the window's range: 0.0006 dB under an 80 dB floor); embeddings are float32.
 
 A clip longer than the recipe's window has several windows; its answer is the mean over them, weighted by the sound each
-holds. A shorter one stands centred in silence. The runtime does the same.
+holds. One that holds nothing is left out, unless all do. A shorter clip stands centred in silence. The runtime does the
+same.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from soundfold.audio import fit_length, windows
+from soundfold.audio import fit_length, windows_with_sound
 from soundfold.data.store import WaveformStore, forget_pages
 from soundfold.models import build_front_end, hop_of
 from soundfold.models.efficientat import ALL_VIEWS, FEW_VIEWS
@@ -31,10 +32,10 @@ from soundfold.recipe import Recipe
 
 __all__ = ["FeatureCache", "build_feature_cache", "from_kept", "open_feature_cache", "runs_of"]
 
-_FORMAT = 2  # raise when a front end's values or the layout change
+_FORMAT = 3  # raise when a front end's values or the layout change
 _BATCH = 32
 _RESIDENT_BYTES = 256 * 2**20
-_COLUMNS = ("clip", "before", "after", "weight", "low", "step", "total", "squares")
+_COLUMNS = ("clip", "start", "before", "after", "weight", "low", "step", "total", "squares")
 
 
 @dataclass
@@ -44,12 +45,14 @@ class FeatureCache:
     Attributes:
         shape: (channels, n_mels, frames) of what the network takes.
         clip: (windows,) row of the clip in the store.
+        start: (windows,) the clip's first sample in the window.
         before, after: (windows,) frames of silence around the centred sound.
         weight: (windows,) samples of sound in the window.
     """
 
     shape: tuple[int, int, int]
     clip: np.ndarray
+    start: np.ndarray
     before: np.ndarray
     after: np.ndarray
     weight: np.ndarray
@@ -217,13 +220,11 @@ def _is_whole(folder: Path) -> bool:
 
 def _plan(store: WaveformStore, recipe: Recipe) -> list[tuple[int, int, int]]:
     """Return clip, start and stop of every window."""
-    length = recipe.sound.window
-    samples = store.index["samples"].to_numpy()
-    return [
-        (int(clip), start, stop)
-        for clip in np.flatnonzero(store.usable)
-        for start, stop in windows(int(samples[clip]), length, length)
-    ]
+    plan: list[tuple[int, int, int]] = []
+    for clip in np.flatnonzero(store.usable).tolist():
+        stored, scale = store.stored(clip)
+        plan += [(clip, start, stop) for start, stop in windows_with_sound(stored, recipe.sound.window, scale)]
+    return plan
 
 
 def _compute(
@@ -250,7 +251,7 @@ def _compute(
             mine = slice(first, min(first + _BATCH, count))
             batch = np.zeros((mine.stop - first, channels, length), dtype=np.float32)
             for row, window in enumerate(range(first, mine.stop)):
-                heard = store.waveform(int(clip[window]))[:, start[window] : stop[window]]
+                heard = store.waveform(int(clip[window]), start[window], stop[window])
                 batch[row] = fit_length(heard, length)  # one channel fills two
             features = front_end(torch.from_numpy(batch).to(device)).cpu()
             lowest, highest = features.flatten(1).amin(dim=1), features.flatten(1).amax(dim=1)
@@ -272,7 +273,7 @@ def _compute(
         os.fsync(file.fileno())
     store.forget_pages()
     before, after = silence // 2 // hop, (silence - silence // 2) // hop
-    _keep_columns(folder, front_end.shape, (clip, before, after, length - silence, low, step, total, squares))
+    _keep_columns(folder, front_end.shape, (clip, start, before, after, length - silence, low, step, total, squares))
 
 
 def _cut(kept: FeatureCache, shape: tuple[int, int, int], folder: Path) -> None:
@@ -284,7 +285,7 @@ def _cut(kept: FeatureCache, shape: tuple[int, int, int], folder: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     total, squares = kept.total[:, : shape[1]], kept.squares[:, : shape[1]]
-    columns = (kept.clip, kept.before, kept.after, kept.weight, kept.low, kept.step, total, squares)
+    columns = (kept.clip, kept.start, kept.before, kept.after, kept.weight, kept.low, kept.step, total, squares)
     _keep_columns(folder, shape, columns)
 
 

@@ -154,7 +154,7 @@ class Windows(NamedTuple):
     Attributes:
         rows: (windows,) of the feature cache.
         labels: (windows,) class numbers, or (windows, n_labels) 0 and 1.
-        weight: (windows,) what each counts: a clip counts once, in however many windows it stands.
+        weight: (windows,) what each counts: of what its clip counts, its part of the clip's sound, as in an answer.
         recordings: (windows,) number of the recording that each was cut out of.
     """
 
@@ -168,8 +168,10 @@ def training_windows(job: FitJob, cache: FeatureCache) -> Windows:
     """Return what a fit learns from."""
     first, count = cache.windows_of(job.train)
     owner = np.repeat(np.arange(len(job.train)), count)
-    weight = job.clip_weights[owner] / count[owner]
-    return Windows(runs_of(first, count), job.train_labels[owner], weight, job.recordings[owner])
+    rows = runs_of(first, count)
+    sound = cache.weight[rows].astype(np.float64)
+    weight = job.clip_weights[owner] * sound / np.bincount(owner, sound)[owner]
+    return Windows(rows, job.train_labels[owner], weight, job.recordings[owner])
 
 
 def solve(

@@ -37,8 +37,7 @@ class WaveWindows:
     def __init__(self, store: WaveformStore, cache: FeatureCache, length: int) -> None:
         self._store, self._clip, self._length = store, cache.clip, length
         self._sound = cache.weight
-        first, _ = cache.windows_of(cache.clip)
-        self._start = (np.arange(len(cache.clip)) - first) * length
+        self._start = cache.start
         self.channels = int(store.index["channels"].max())
         self.before = (length - cache.weight) // 2
         self.after = length - cache.weight - self.before
