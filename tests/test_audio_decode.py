@@ -63,8 +63,8 @@ def joined(*args, **options) -> np.ndarray:
 def test_the_public_list_is_what_can_be_imported():
     public = {name for name in vars(soundfold.audio) if not name.startswith("_")}
     modules = {
-        "arriving", "asked", "complaint", "decode", "folder", "hush", "libav_in", "prompt_resampling", "resample",
-        "shape", "soundfile_in", "source", "wav_in",
+        "arriving", "asked", "complaint", "decode", "folder", "gaps", "hush", "libav_in", "prompt_resampling",
+        "resample", "shape", "soundfile_in", "source", "wav_in",
     }  # fmt: skip
     assert set(soundfold.audio.__all__) == (public - modules) | {"resample"}
     assert callable(soundfold.audio.resample)

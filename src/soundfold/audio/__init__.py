@@ -6,6 +6,7 @@
     soundfile_in.py  WAV, FLAC, OGG, MP3, AIFF… through soundfile
     wav_in.py        regular WAV files that are in memory, without soundfile
     libav_in.py      M4A, AAC, Opus, WebM, video… through PyAV
+    gaps.py          silence where the times of a file's frames leap
     arriving.py      WebM and Ogg whose bytes are still arriving
     asked.py         what can be asked of a sound
     decode.py        probe, stream, load, read

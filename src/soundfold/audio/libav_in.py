@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from soundfold.audio.complaint import HEAD_BYTES, looks_like
+from soundfold.audio.gaps import Gaps, silence
 from soundfold.audio.source import SoundInfo, Target, Waveform, binary
 from soundfold.errors import AudioError
 
@@ -74,6 +75,7 @@ class LibavSound:
         self.channels: int = first.layout.nb_channels
         self._as_floats = AsFloats(first)
         self._promised = self._promised_frames()
+        self._gaps = Gaps(container.format.name, self.info().duration_s, name)
 
     def info(self) -> SoundInfo:
         """Return what the header says, and the rate and channels of the first frame."""
@@ -113,13 +115,16 @@ class LibavSound:
         """Yield pieces of any length from frame `start` on, each with its position."""
         with self._damage_told():
             position = self._seek(start) if self._can_seek(start) else 0
+            for whole in silence(self.channels, position - start):  # it was sought in a gap
+                yield start, whole
+                start += whole.shape[1]
             while (frame := next(self._frames, None)) is not None:
                 if _frame_format(frame) != self._format:
                     raise AudioError(
                         f"{self.name}: changes its sample rate, channels or coding at {self._decoded_s:.1f} s. "
                         "Split it there."
                     )
-                for whole in self._as_floats(frame):
+                for whole in chain(self._gaps.before(frame, self._decoded_s), self._as_floats(frame)):
                     piece = self._without_padding(whole, position)
                     end = position + piece.shape[1]
                     if end > start:
@@ -149,14 +154,14 @@ class LibavSound:
         return piece
 
     def _seek(self, start: int) -> int:
-        """Go to some frame before `start` and return its number."""
+        """Go to some frame before `start`, or to the end of a gap in which that lies, and return its number."""
         target = start - _PREROLL_S * self.sample_rate
         self._container.seek(target + self._stream.start_time, stream=self._stream)
         self._decoder.flush_buffers()
         frames = decoded(self._stream, self._decoder)
         next(frames, None)  # a decoder that begins anew leaves out its lead-in, and tells no time of what is left
         first = next(frames, None)
-        if first is None or first.pts is None or first.pts - self._stream.start_time > start:
+        if first is None or first.pts is None or first.pts - self._stream.start_time > self._stream.duration:
             at_s = start / self.sample_rate
             raise AudioError(f"{self.name}: cannot be read from {at_s:.1f} s on. It may be cut off; fetch it again.")
         self._frames = chain([first], frames)

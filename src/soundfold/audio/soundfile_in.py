@@ -39,7 +39,7 @@ _SIXTEEN_BITS = "PCM_16"
 _MP3_RESERVOIR = 65_536
 _MPEG = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 
-# Shorter by more than this than its header promises, an MP3 was cut off or is damaged inside; libsndfile tells neither.
+# Shorter by more than this than promised, an MP3 was cut off or is damaged inside; libsndfile tells neither.
 _MISSING_S = 0.1
 
 
@@ -128,7 +128,7 @@ class SoundfileSound:
                 yield block
             position += block.shape[1]
             if block.shape[1] < wanted:
-                if self._file.subtype in _MPEG and stop is not None:
+                if self._file.subtype in (*_MPEG, "VORBIS") and stop is not None:
                     self._refuse_damage(min(stop, self.frames or 0) - position)
                 return
 
@@ -137,12 +137,18 @@ class SoundfileSound:
         self._file.close()
 
     def _refuse_damage(self, missing: int) -> None:
-        """Raise if an MP3 lacks frames because of damage inside; where it was cut off, what is there may be used.
+        """Raise if MP3 or Vorbis lacks frames because of damage inside; where it was cut off, what is there is used.
 
-        libsndfile stops at damage as if that were the end. FFmpeg, which reads the whole file again, names it.
+        libsndfile stops at damage in MP3 as if that were the end; FFmpeg, which reads the whole file again, names it.
+        Of Vorbis it passes over pages that are lost, and gives fewer frames than the last page tells.
         """
         if missing <= _MISSING_S * self.sample_rate:
             return
+        if self._file.subtype == "VORBIS":
+            raise AudioError(
+                f"{self.name}: is damaged: {missing / self.sample_rate:.1f} s of it are lost inside. Fetch it again or "
+                "remove it."
+            )
         from soundfold.audio.libav_in import opened_with_libav  # takes long to import, and is rarely needed
 
         with opened_with_libav(self._target, self.name) as other:
