@@ -2,19 +2,23 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file
 
 import soundfold
-from conftest import SMALL
+from conftest import RATE, SMALL, write_folders
+from soundfold.audio import load as load_sound
 from soundfold.cli import main
 from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import read_predictions, tempered
+from soundfold.jobs.background_answers import Sounds, amid_answers
 from soundfold.models import build_classifier
 from soundfold.recipe import load_recipe
 
@@ -66,8 +70,49 @@ def test_the_card_holds_what_was_fitted(calibrated: Path, capsys: pytest.Capture
     assert card.calibration.rejection is not None
     told = json.loads((calibrated / "metrics.json").read_text())["calibration"]
     assert told["unknown"]["wished_per_hour"] == 1_000
-    assert set(told["unknown"]["kinds"]) >= {"silence", "white", "hum"}
+    assert set(told["unknown"]["kinds"]) >= {"constant", "white", "hum"}
+    assert "silence" not in told["unknown"]["kinds"], "the file calls it unknown by itself"
+    assert told["unknown"]["kept_amid"] is None, "every clip fills its window"
     assert len(told["thresholds"]) == 2
+
+
+def test_short_clips_are_told_amid_background_by_the_networks_that_never_met_them(tmp_path: Path) -> None:
+    data = write_folders(tmp_path / "data", clips=5, seconds=0.5)
+    short = sorted(data.rglob("clip 0.wav")) + sorted(data.rglob("clip 2.wav"))
+    for path in short:
+        soundfile.write(path, soundfile.read(path)[0][: RATE // 5], RATE)
+    cv = soundfold.cross_validate(data, recipe="tutorial", changes=FEW, out=tmp_path / "cv", cache=tmp_path / "cache")
+    trained = soundfold.train(
+        data, recipe="tutorial", changes=FEW, everything=True, calibrate=tmp_path / "cv", out=tmp_path / "mine",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert trained.calibration is not None
+    unknown = trained.calibration.unknown
+    assert unknown is not None
+    assert unknown.n_amid == len(short) < cv.n
+    assert unknown.kept_amid is not None
+    assert 0 <= unknown.kept_amid <= 1
+    page = soundfold.report(tmp_path / "mine", out=tmp_path / "r.html").read_text(encoding="utf-8")
+    assert f"of {len(short)} short clips are kept" in page
+    table = read_predictions(tmp_path / "cv" / "predictions.parquet")
+    heard: list[int] = []
+
+    def waveform(row: int) -> np.ndarray:
+        heard.append(row)
+        return load_sound(data / table["path"][row], RATE, 1)
+
+    fold = table["fold"].astype(str).to_numpy()
+    samples = np.array([soundfile.info(data / path).frames for path in table["path"]])
+    asked = partial(amid_answers, tmp_path / "cv", load_recipe("tutorial", FEW), 3, fold)
+    told = asked(Sounds(samples, waveform))
+    assert told is not None
+    assert sorted(heard) == sorted(np.flatnonzero(samples < RATE // 2))
+    assert [fold[row] for row in told.rows] == sorted(fold[row] for row in told.rows), "each fold's network in turn"
+    row = int(told.rows[0])
+    other = soundfold.load(tmp_path / "cv" / f"fold{fold[row]}").predict(waveform(row), RATE).probabilities
+    assert np.abs(told.probabilities[0] - np.array(list(other.values()))).max() > 1e-4, "not as it stands in silence"
+    np.testing.assert_array_equal(told.probabilities, asked(Sounds(samples, waveform)).probabilities)
+    assert asked(Sounds(np.where(samples < RATE // 2, 0, samples), waveform)) is None
 
 
 def test_its_report_tells_what_was_fitted(calibrated: Path, tmp_path: Path) -> None:

@@ -66,6 +66,23 @@ def test_what_is_told_comes_from_kinds_that_the_rule_has_not_met() -> None:
     assert told.right_before == 1.0
 
 
+def test_clips_amid_background_are_judged_and_never_fitted_on() -> None:
+    known, background = known_and_background()
+    kinds = np.array(["steady", "hum", "hiss"] * 100)
+    features, rows = rejection_features(known), np.arange(0, 600, 5)
+    lost = rejection_features(background[: len(rows)])
+    asked = [
+        unknown_scores(a_table(known), features, rejection_features(background), kinds, 45.0, WINDOW_S, amid)
+        for amid in (None, (features[rows], rows), (lost, rows))
+    ]
+    assert [told.n_amid for told in asked] == [0, 120, 120]
+    assert asked[0].kept_amid is None
+    assert asked[1].kept_amid == pytest.approx(asked[0].kept, abs=0.05)
+    assert asked[2].kept_amid < 0.05
+    own = {"kept_amid", "kept_amid_ci95", "n_amid"}
+    assert len({told.model_dump_json(exclude=own) for told in asked}) == 1
+
+
 def unsure() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Known sounds are answered rather surely; background of six kinds unsurely, each with a leaning of its own."""
     generator = np.random.default_rng(3)

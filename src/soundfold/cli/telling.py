@@ -189,6 +189,10 @@ def _unknown(console: Console, told: "CalibrationScores", recipe: Mapping[str, A
     right = f"{format_percent(rule.right_after)} are right ({format_percent(rule.right_before)} of all)"
     wished = "3 % of the clips may be lost" if rule.wished_per_hour is None else f"{rule.wished_per_hour:g} wished"
     _say(console, f"unknown:    {alarms}, {wished}; {kept}, of which {right}")
+    if rule.kept_amid is not None:
+        interval = "" if rule.kept_amid_ci95 is None else f" (95 % interval {format_interval(*rule.kept_amid_ci95)})"
+        amid = f"{format_percent(rule.kept_amid)}{interval} of {counted(rule.n_amid, 'short clip')}"
+        _say(console, f"            amid soft background, as in a recording that goes on, {amid} are kept")
     worst = sorted(rule.kinds.items(), key=lambda pair: -pair[1])[:3]
     _say(console, "            worst kinds: " + ", ".join(f"{kind} {rate:.0f}" for kind, rate in worst))
     if rule.kept < _FEW_KEPT:

@@ -62,6 +62,10 @@ class UnknownScores(Frozen):
     kept: float
     """Clips of the classes that are not called unknown; by folds that the rule was not fitted on."""
     kept_ci95: Interval | None
+    kept_amid: float | None = None
+    """The same of `n_amid` clips that fill a window by part, with soft background around them; null where none is."""
+    kept_amid_ci95: Interval | None = None
+    n_amid: int = 0
     right_before: float
     """Accuracy over all clips."""
     right_after: float

@@ -119,7 +119,7 @@ def fit_rule(
 
 def unknown_scores(
     table: pd.DataFrame, known: Numbers, background: Numbers, kinds: npt.NDArray[np.str_], per_hour: float | None,
-    window_s: float,
+    window_s: float, amid: tuple[Numbers, npt.NDArray[np.int64]] | None = None,
 ) -> UnknownScores:  # fmt: skip
     """Return how `fit_rule` does on what it was not fitted on.
 
@@ -127,6 +127,7 @@ def unknown_scores(
         table: out-of-fold predictions.
         known: (n, features) of them.
         background, kinds, per_hour, window_s: as `fit_rule` takes them; at least three kinds.
+        amid: (k, features) of clips amid background, which no rule is fitted on, and their rows (k,).
 
     Raises:
         DataError: as `fit_rule`.
@@ -144,27 +145,37 @@ def unknown_scores(
         rule = _fitted(known, parts, background[~left], kinds[~left], share, products=products)
         passed[left] = rule.knows(background[left])
         rank.append(ranking(rule.scores(known), rule.scores(background[left])))
-    kept = np.zeros(len(known), dtype=bool)
+    heard, rows = amid or (known[:0], np.zeros(0, np.int64))
+    kept, kept_amid = np.zeros(len(known), dtype=bool), np.zeros(len(heard), dtype=bool)
     for place, part in enumerate(parts):
         others = [other[~part] for other in (*parts[:place], *parts[place + 1 :])]
         rule = _fitted(known[~part], others, background, kinds, share, products=products)
         kept[part] = rule.knows(known[part])
+        kept_amid[part[rows]] = rule.knows(heard[part[rows]])
     right = truth_of(table)[np.arange(len(table)), probabilities_in(table).argmax(axis=1)]
     recording = codes_of(table)
-    size = int(recording.max()) + 1
-    counts = np.stack([np.bincount(recording, flags, size) for flags in (kept, np.ones_like(kept))], axis=1)
-    intervals = bootstrap_interval(counts.astype(np.int64), lambda sums: sums[:, :1] / sums[:, 1:])
     return UnknownScores(
         wished_per_hour=per_hour,
         false_alarms_per_hour=float(passed.mean() * hourly),
         hours=len(background) / hourly,
         kept=float(kept.mean()),
-        kept_ci95=intervals[0] if intervals else None,
+        kept_ci95=_share_interval(kept, recording),
+        kept_amid=float(kept_amid.mean()) if len(rows) else None,
+        kept_amid_ci95=_share_interval(kept_amid, recording[rows]) if len(rows) else None,
+        n_amid=len(rows),
         right_before=float(right.mean()),
         right_after=float(right[kept].mean()) if kept.any() else 0.0,
         auroc=float(np.mean(rank)),
         kinds={name: float(passed[kinds == name].mean() * hourly) for name in names},
     )
+
+
+def _share_interval(kept: Flags, recording: npt.NDArray[np.int64]) -> tuple[float, float] | None:
+    """Return the interval of a share of clips, drawing recordings anew."""
+    _, place = np.unique(recording, return_inverse=True)
+    counts = np.stack([np.bincount(place, flags) for flags in (kept, np.ones_like(kept))], axis=1)
+    intervals = bootstrap_interval(counts.astype(np.int64), lambda sums: sums[:, :1] / sums[:, 1:])
+    return intervals[0] if intervals else None
 
 
 def _names(kinds: npt.NDArray[np.str_]) -> list[str]:

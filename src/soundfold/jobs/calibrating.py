@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from soundfold.errors import DataError, RunError
@@ -23,9 +24,10 @@ from soundfold.evaluation.calibration import cross_fitting_parts
 from soundfold.evaluation.predictions import probabilities_in
 from soundfold.evaluation.rejection import fit_rule, unknown_scores
 from soundfold.evaluation.thresholds import NEVER, check_precision, threshold_scores
-from soundfold.jobs.background_answers import background_answers
+from soundfold.jobs.background_answers import Sounds, amid_answers, background_answers
 from soundfold.jobs.begun import check_is_finished
 from soundfold.jobs.kept_result import predictions_of, read_result
+from soundfold.jobs.prepare import Prepared
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.recipe import Recipe, with_defaults
 from soundfold.runtime import Calibration
@@ -77,9 +79,7 @@ class Calibrated:
         return hashlib.blake2b(self.card.model_dump_json().encode(), digest_size=8).hexdigest()
 
 
-def calibrate_by(
-    wish: Wish, recipe: Recipe, labels: Sequence[str], seeds: int, held_out: Sequence[str], several: bool
-) -> Calibrated:
+def calibrate_by(wish: Wish, recipe: Recipe, prepared: Prepared, seeds: int, held_out: Sequence[str]) -> Calibrated:
     """Return the calibration that a cross-validation gives.
 
     Clips of recordings that the training holds out are passed over: what is fitted on them could not be judged by them.
@@ -87,15 +87,15 @@ def calibrate_by(
     Args:
         wish: the run, and what is wanted.
         recipe: of the training; the run's must be the same but for its name and seed.
-        labels: of the training, in order.
+        prepared: the training's clips and their sounds.
         seeds: networks of the training.
         held_out: recordings that the training holds out.
-        several: clips bear several labels.
 
     Raises:
         RunError: the run is not a finished cross-validation, or another than the training's.
         DataError: it holds too little.
     """
+    labels, several = prepared.clips.labels, prepared.clips.several
     result = cross_validation_of(wish.run)
     _check_same(wish.run, result, recipe, labels, seeds)
     if several and wish.false_alarms is not None:
@@ -122,7 +122,7 @@ def calibrate_by(
         update = {"precision": wish.precision, "thresholds": threshold_scores(table, wish.precision)}
     rule = None
     if not several:
-        rule, update["unknown"] = _rejection(table, wish, recipe, len(result.folds), scores.temperature)
+        rule, update["unknown"] = _rejection(table, wish, recipe, prepared, len(result.folds), scores.temperature)
     scores = scores.model_copy(update=update)
     card = Calibration(
         temperature=scores.temperature,
@@ -137,17 +137,21 @@ def calibrate_by(
 
 
 def _rejection(
-    table: pd.DataFrame, wish: Wish, recipe: Recipe, folds: int, temperature: float
+    table: pd.DataFrame, wish: Wish, recipe: Recipe, prepared: Prepared, folds: int, temperature: float
 ) -> tuple[Rejection, UnknownScores]:
     """Return a rule for unknown sounds, on answers as the calibrated model gives them, and how well it does."""
     answers = background_answers(wish.run, recipe, folds)
-    known, background = (
-        rejection_features(tempered(values, temperature)) for values in (probabilities_in(table), answers.probabilities)
-    )
+    amid = amid_answers(wish.run, recipe, folds, table["fold"].astype(str).to_numpy(), _sounds(table, prepared))
+
+    def looked_at(probabilities: np.ndarray) -> np.ndarray:
+        return rejection_features(tempered(probabilities, temperature))
+
+    known, background = looked_at(probabilities_in(table)), looked_at(answers.probabilities)
+    heard = None if amid is None else (looked_at(amid.probabilities), amid.rows)
     window_s = recipe.sound.window / recipe.sound.sample_rate
     parts = cross_fitting_parts(table)[0]
     fitted = fit_rule(known, parts, background, answers.kinds, wish.false_alarms, window_s)
-    judged = unknown_scores(table, known, background, answers.kinds, wish.false_alarms, window_s)
+    judged = unknown_scores(table, known, background, answers.kinds, wish.false_alarms, window_s, heard)
     rule = Rejection(
         centre=tuple(fitted.centre.tolist()),
         spread=tuple(fitted.spread.tolist()),
@@ -159,6 +163,19 @@ def _rejection(
         by_window=True,
     )
     return rule, judged
+
+
+def _sounds(table: pd.DataFrame, prepared: Prepared) -> Sounds:
+    """Return the sounds of predictions, known by their clips' paths and parts; a data set may have been moved since."""
+    store, named = prepared.store, ["path", "start", "end"]
+    kept = dict(zip(_keys(prepared.clips.table[named]), prepared.rows.tolist(), strict=True))
+    rows = np.array([kept.get(key, -1) for key in _keys(table[named])])
+    samples = np.where(rows < 0, 0, store.index["samples"].to_numpy()[rows])
+    return Sounds(samples, lambda place: store.waveform(int(rows[place])))
+
+
+def _keys(parts: pd.DataFrame) -> list[tuple[object, ...]]:
+    return list(parts.astype({"start": float, "end": float}).fillna(-1.0).itertuples(index=False, name=None))
 
 
 def cross_validation_of(run: Path) -> CvResult:

@@ -145,9 +145,7 @@ def train(
     calibrated = None
     if wish is not None and is_main_process():
         held_out_recordings = prepared.clips.table["group"].iloc[split.test].unique().tolist()
-        calibrated = calibrate_by(
-            wish, settings, prepared.clips.labels, seeds, held_out_recordings, prepared.clips.several
-        )
+        calibrated = calibrate_by(wish, settings, prepared, seeds, held_out_recordings)
     identity = {
         "verb": "train",
         "data": str(prepared.clips.root.resolve()),

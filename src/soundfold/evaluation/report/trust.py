@@ -68,6 +68,10 @@ def _unknown(scores: CalibrationScores) -> Html | None:
     words = f"Sounds unlike its classes are called unknown: {format_percent(told.kept)} of the clips are kept{kept}. "
     words += f"{told.false_alarms_per_hour:.0f} windows in an hour of background pass for a class, of kinds that the "
     words += f"rule was not fitted on. Right were {before} of all clips, {after} of those kept."
+    if told.kept_amid is not None:
+        amid = f" ({format_interval(*told.kept_amid_ci95)})" if told.kept_amid_ci95 else ""
+        words += f" Amid soft background, as in a recording that goes on, {format_percent(told.kept_amid)}{amid} of "
+        words += f"{counted(told.n_amid, 'short clip')} are kept."
     rows = [(kind, f"{rate:.0f}") for kind, rate in sorted(told.kinds.items(), key=lambda each: -each[1])]
     heads = ("background", "false alarms an hour")
     return join(element("p", words), table(heads, rows, caption="What passes for a class"))
