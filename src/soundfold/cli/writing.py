@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundfold.atomic import refuse_existing, replacing
+from soundfold.atomic import is_too_long, refuse_existing, replacing
 from soundfold.errors import PathError, SoundfoldError, did_you_mean
 
 if TYPE_CHECKING:
@@ -115,7 +115,12 @@ def _joined(format_: "TextFormat", write: Callable[[str], object]) -> Iterator[T
 
 def _each_in(folder: Path, kind: str, names: Sequence[str], windows: bool, highest_hz: float) -> Take:
     places = {name: folder / f"{place}{_FILE_A_SOUND[kind]}" for name, place in _places(names).items()}
-    for place in places.values():
+    for name, place in places.items():
+        if is_too_long(place):
+            raise PathError(
+                f"{name}: its name is too long for a file '{place.name}'. Rename it, or choose a format with one file "
+                f"for all: csv, parquet or json"
+            )
         if place.exists():
             raise PathError(f"{place}: exists already. Choose another --out, or remove it first")
 
