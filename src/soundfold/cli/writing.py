@@ -137,7 +137,11 @@ def _each_in(folder: Path, kind: str, names: Sequence[str], windows: bool, highe
 
 
 def _places(names: Sequence[str]) -> dict[str, str]:
-    """Return a place for each sound below the folder that all of them have in common, so that no two are the same."""
+    """Return a place for each sound below the folder that all of them have in common; several names of one share it.
+
+    Raises:
+        PathError: two sounds would get the same place, or they lie on several drives.
+    """
     paths = {name: os.path.abspath("stdin" if name == "-" else name) for name in names}  # noqa: PTH100
     try:
         top = os.path.commonpath([os.path.dirname(path) for path in paths.values()])  # noqa: PTH120
@@ -145,6 +149,14 @@ def _places(names: Sequence[str]) -> dict[str, str]:
         if not names:
             return {}
         raise PathError("--out FOLDER must get sounds of one drive alone, got several. Ask for each drive") from error
+    first: dict[str, str] = {}
+    for name, path in paths.items():
+        other = first.setdefault(path, name)
+        # `link/../x.wav` reads like `x.wav`, and is what lies beside the folder that the link leads to
+        if other != name and ("-" in (name, other) or os.path.realpath(name) != os.path.realpath(other)):
+            raise PathError(
+                f"{name}: would get the same file in --out as another sound, {other}. Ask for each by itself"
+            )
     return {name: os.path.relpath(path, top) for name, path in paths.items()}
 
 
