@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +172,16 @@ def test_many_sounds_come_back_in_order_with_errors_in_their_place(model: Model,
         else:
             assert isinstance(answer, Prediction)
             assert answer.path == path
+
+
+def test_a_tuple_that_is_no_part_of_a_sound_is_told_in_its_place(model: Model, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(1.0).T, RATE)
+    sound = str(tmp_path / "x.wav")
+    wrong: list[Any] = [(noise(1.0), RATE), (), (sound, 0.0, 0.5, 1)]
+    answers = list(model.predict_many([sound, *wrong, (sound, 0.0, 0.5)]))
+    assert [type(answer) for answer in answers] == [Prediction, AudioError, AudioError, AudioError, Prediction]
+    for given, answer in zip(wrong, answers[1:], strict=False):
+        assert f"must be one, or (sound, start_s, end_s), got a tuple of {len(given)}." in str(answer)
 
 
 @pytest.mark.parametrize(("workers", "sounds"), [(1, 3), (2, 3), (1, 100)])
