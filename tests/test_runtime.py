@@ -221,6 +221,12 @@ def test_stopping_early_leaves_nothing_running(model: Model, tmp_path: Path) -> 
             8000,
             "waveform must be \\(channels, samples\\), got \\(1000, 2\\). Transpose",
         ),
+        (
+            np.zeros(10, np.float32),
+            10**15,
+            "sample_rate must be a whole number of Hz from 1 to .*, got 1000000000000000",
+        ),
+        (np.zeros(10, np.float32), "44100", "sample_rate must be a whole number of Hz from 1 to .*, got '44100'"),
         (np.full(10, np.nan, np.float32), 8000, "waveform must hold finite numbers"),
         (np.full(10, np.inf, np.float32), 8000, "waveform must hold finite numbers"),
         (b"", None, "empty"),
