@@ -454,12 +454,30 @@ def test_ctrl_c_ends_with_a_clean_message_and_the_run_goes_on(tmp_path: Path) ->
     assert "Traceback" not in err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_ctrl_c_ends_with_a_clean_message_while_the_verbs_are_loaded(name: str, status: int) -> None:
+    code = f"""
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.{name})
+sys.meta_path.insert(0, Interrupting())
+from soundfold.cli import main
+sys.exit(main(["predict", "model.onnx", "a.wav"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "soundfold: interrupted\n")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="forks")
 def test_a_forked_child_dies_of_sigterm_and_puts_nothing_away() -> None:
     code = """
 import os, signal, time
 from soundfold.cli.main import _ended_in_order
-with _ended_in_order() as came:
+came = []
+with _ended_in_order(came):
     child = os.fork()
     if not child:
         try:
