@@ -502,6 +502,17 @@ def test_output_cut_off_by_its_reader_is_no_error(small_run: Path, tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="closes a descriptor as shells of Unix do")
+@pytest.mark.parametrize("verb", ["predict {model} {sound}", "predict {model} {sound} --json", "model {model} --json"])
+def test_an_answer_that_would_go_to_a_closed_stdout_is_not_lost_in_silence(tmp_path: Path, verb: str) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), RATE)
+    words = verb.format(model=TINY_MODEL, sound=tmp_path / "a.wav")
+    done = subprocess.run(f"{sys.executable} -m soundfold {words} >&-", shell=True, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("soundfold: standard output: is closed, and the answer would be lost. Leave it open")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_what_is_mistyped_is_told_before_torch_is_loaded(small_data: Path, tmp_path: Path) -> None:
     script = """
 import sys

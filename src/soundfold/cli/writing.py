@@ -1,13 +1,13 @@
 """Where answers go: the screen, one file, or a file a sound; and in which format."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundfold.atomic import is_too_long, refuse_existing, replacing
+from soundfold.cli.printing import open_stdout
 from soundfold.errors import PathError, SoundfoldError, did_you_mean
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def writing(kind: str, out: Path | None, names: Sequence[str], *, windows: bool,
                 f"--format audacity must be told a folder, as each of {len(names):,} sounds has a label track of its "
                 f"own. Say --out FOLDER"
             )
-        encoding = sys.stdout.encoding or "utf-8" if sys.stdout else "utf-8"
+        encoding = open_stdout().encoding or "utf-8"
         with _joined(_text_format(kind, windows, highest_hz, encoding), print_text) as take:
             yield take
     elif kind in _FILE_A_SOUND and (out.is_dir() or not out.suffix):
