@@ -513,6 +513,20 @@ def test_an_answer_that_would_go_to_a_closed_stdout_is_not_lost_in_silence(tmp_p
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="folders in use stay there")
+def test_a_working_folder_that_is_gone_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for words in (["train", "x"], ["predict", "model.onnx", "a.wav"], ["data", "check", "."]):
+        status, out, err = run(capsys, *words)
+        assert (status, out) == (2, "")
+        assert err.startswith("soundfold: the working folder: is gone, or may not be seen (No such file or directory).")
+        assert len(err.splitlines()) == 1
+
+
 def test_what_is_mistyped_is_told_before_torch_is_loaded(small_data: Path, tmp_path: Path) -> None:
     script = """
 import sys

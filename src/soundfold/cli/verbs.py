@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -94,6 +95,10 @@ def _soundfold(
 def run(words: Sequence[str]) -> int:
     """Run the verb that the words of a command line name; return the exit status, 130 where it was interrupted."""
     escape_what_cannot_be_shown()
+    try:
+        Path.cwd()
+    except OSError as error:  # libraries that are loaded later die of it, some in words of their own
+        return _fail(f"the working folder: is gone, or may not be seen ({error.strerror}). Change to another with cd")
     with thawing():
         return _told(words)
 
