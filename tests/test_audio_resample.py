@@ -137,11 +137,27 @@ def test_channels_stay_apart_and_in_order():
 def test_messages():
     with pytest.raises(AudioError, match=r"^samples must be at least 1, got 0\.$"):
         resample(np.zeros((1, 0), np.float32), 8_000, 16_000)
-    with pytest.raises(AudioError, match=r"^new_rate must be at least 1, got 0\.$"):
+    with pytest.raises(AudioError, match=r"^new_rate must be a whole number of Hz from 1 to 4,294,967,295, got 0\."):
         resample(np.zeros((1, 5), np.float32), 8_000, 0)
-    with pytest.raises(AudioError, match=r"^sample_rate must be at least 1, got -1\.$"):
+    with pytest.raises(AudioError, match=r"^sample_rate must be a whole number of Hz from 1 to .*, got -1\."):
         list(resample_blocks([np.zeros((1, 5), np.float32)], -1, 8_000))
     with pytest.raises(AudioError, match=r"^waveform must have the shape \(channels, samples\), got \(5,\)\.$"):
         resample(np.zeros(5, np.float32), 8_000, 16_000)
     with pytest.raises(AudioError, match=r"^block must have 2 channels like those before, got 1\.$"):
         list(resample_blocks([noise(2, 9), noise(1, 9)], 8_000, 16_000))
+
+
+@pytest.mark.parametrize(
+    "rate", [0, -1, 2**32, 10**15, 44_100.5, float("nan"), float("inf"), "44100", None, np.zeros(2)]
+)
+def test_what_is_no_rate_is_told_before_anything_is_resampled(rate):
+    with pytest.raises(AudioError, match=r"^sample_rate must be a whole number of Hz from 1 to 4,294,967,295, got "):
+        resample(noise(1, 9), rate, 8_000)
+    with pytest.raises(AudioError, match=r"^sample_rate must be a whole number of Hz from 1 to 4,294,967,295, got "):
+        list(resample_blocks([noise(1, 9)], rate, 8_000))
+
+
+@pytest.mark.parametrize("kind", [float, np.int32, np.uint16, np.float32])
+def test_a_rate_is_the_same_whatever_kind_of_number_holds_it(kind):
+    waveform = noise(1, 900)
+    assert np.array_equal(resample(waveform, kind(44_100), 8_000), resample(waveform, 44_100, 8_000))

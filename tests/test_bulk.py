@@ -190,6 +190,18 @@ def test_tables_without_paths_are_told(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["txt", "csv"])
+def test_a_list_in_utf_16_is_refused_before_anything_is_begun(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tmp_path / f"list.{kind}"
+    names.write_text("path\na.wav\nb.wav\n", "utf-16")
+    assert say(TINY_MODEL, names, "--out", tmp_path / "out", "--workers", 1) == 2
+    told = f"soundfold: {names} line 1: holds a zero byte, as UTF-16 does. Save the list in UTF-8\n"
+    assert capsys.readouterr().err == told
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs signals of Unix")
 def test_a_crash_and_a_hang_cost_their_sounds_alone(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -454,12 +454,30 @@ def test_ctrl_c_ends_with_a_clean_message_and_the_run_goes_on(tmp_path: Path) ->
     assert "Traceback" not in err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_ctrl_c_ends_with_a_clean_message_while_the_verbs_are_loaded(name: str, status: int) -> None:
+    code = f"""
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.{name})
+sys.meta_path.insert(0, Interrupting())
+from soundfold.cli import main
+sys.exit(main(["predict", "model.onnx", "a.wav"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "soundfold: interrupted\n")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="forks")
 def test_a_forked_child_dies_of_sigterm_and_puts_nothing_away() -> None:
     code = """
 import os, signal, time
 from soundfold.cli.main import _ended_in_order
-with _ended_in_order() as came:
+came = []
+with _ended_in_order(came):
     child = os.fork()
     if not child:
         try:
@@ -482,6 +500,31 @@ def test_output_cut_off_by_its_reader_is_no_error(small_run: Path, tmp_path: Pat
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes a descriptor as shells of Unix do")
+@pytest.mark.parametrize("verb", ["predict {model} {sound}", "predict {model} {sound} --json", "model {model} --json"])
+def test_an_answer_that_would_go_to_a_closed_stdout_is_not_lost_in_silence(tmp_path: Path, verb: str) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), RATE)
+    words = verb.format(model=TINY_MODEL, sound=tmp_path / "a.wav")
+    done = subprocess.run(f"{sys.executable} -m soundfold {words} >&-", shell=True, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("soundfold: standard output: is closed, and the answer would be lost. Leave it open")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders in use stay there")
+def test_a_working_folder_that_is_gone_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for words in (["train", "x"], ["predict", "model.onnx", "a.wav"], ["data", "check", "."]):
+        status, out, err = run(capsys, *words)
+        assert (status, out) == (2, "")
+        assert err.startswith("soundfold: the working folder: is gone, or may not be seen (No such file or directory).")
+        assert len(err.splitlines()) == 1
 
 
 def test_what_is_mistyped_is_told_before_torch_is_loaded(small_data: Path, tmp_path: Path) -> None:

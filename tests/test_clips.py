@@ -73,6 +73,13 @@ def test_labels_are_the_same_text_however_written(tmp_path: Path) -> None:
     assert clips.labels == ("Vögel", "hup hup")
 
 
+@pytest.mark.parametrize("unseen", ["\u200b", "\ufeff", "\u2060", "\u00ad", "\u200e", "\u200f"])
+def test_labels_that_look_alike_are_one(tmp_path: Path, unseen: str) -> None:
+    lines = ["path,label", "a.wav,dog", f"b.wav,dog{unseen}", f"c.wav,{unseen} dog", f"d.wav,d{unseen}og", "e.wav,cat"]
+    clips = read_clips(write_table(tmp_path, lines))
+    assert clips.labels == ("cat", "dog")
+
+
 def test_numeric_labels_stay_text_and_count_as_people_do(tmp_path: Path) -> None:
     clips = read_clips(write_table(tmp_path, ["path,label", "a.wav,10", "b.wav,3", "c.wav,NA"]))
     assert clips.labels == ("10", "3", "NA")

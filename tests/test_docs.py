@@ -11,7 +11,7 @@ import soundfile
 
 from conftest import RATE, SMALL, tone
 from soundfold.cli import data, main
-from soundfold.cli.main import app
+from soundfold.cli.verbs import app
 from soundfold.recipe import Recipe, load_recipe, recipe_keys
 
 ROOT = Path(__file__).parents[1]

@@ -74,6 +74,14 @@ def test_csv_has_a_row_a_sound_and_one_an_event() -> None:
     assert {row["peak"] for row in told} == {""}
 
 
+@pytest.mark.parametrize("name", ["a\rb.wav", "a\nb.wav", "a\r\nb.wav", 'a"b,c.wav', "\r"])
+def test_csv_reads_back_whatever_a_name_holds(name: str) -> None:
+    whole = CsvRows().head() + CsvRows().sound(name, SHORT)
+    (row,) = csv.DictReader(io.StringIO(whole, newline=""))
+    assert (row["path"], row["label"]) == (name, "cat")
+    assert whole.replace(name, "").count("\r") == 0, "lines end as before"
+
+
 def test_a_table_tells_what_an_unknown_sound_is_like() -> None:
     cat = Span(0.0, 4.0, UNKNOWN, 0.6, {"dog": 0.4, "cat": 0.6}, nearest="cat")
     answer = Prediction("", UNKNOWN, 0.7, {"dog": 0.7, "cat": 0.3}, 8.0, (cat, SPANS[1]), nearest="dog")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundfold.errors import ModelFileError
+from soundfold.errors import ModelFileError, PathError
 from soundfold.runtime import load
 
 pytestmark = pytest.mark.runtime
@@ -143,3 +143,15 @@ def test_the_command_that_goes_on_can_be_taken_as_it_stands(tmp_path: Path) -> N
     run = a_run(tmp_path / "my runs", "train", "log.csv")
     with pytest.raises(ModelFileError, match=re.escape(f"--out '{run}' --resume")):
         load(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("small.onnx", "Name a run's folder, or make the file of one with: soundfold export RUN --out "),
+        ("street", "Train one with: soundfold train DATA --out "),
+    ],
+)
+def test_what_is_missing_is_made_by_the_verb_that_makes_its_kind(tmp_path: Path, name: str, mend: str) -> None:
+    with pytest.raises(PathError, match=re.escape(f"there is no such model file or run. {mend}{tmp_path / name}")):
+        load(tmp_path / name)

@@ -175,6 +175,37 @@ def test_out_gets_a_file_or_one_a_sound(capsys: pytest.CaptureFixture[str], soun
     assert not list(tmp_path.rglob(".*")), "nothing half written is left"
 
 
+@pytest.mark.parametrize("letters", [237, 251])
+def test_a_name_too_long_for_a_file_of_its_own_is_told_before_the_first_sound(
+    capsys: pytest.CaptureFixture[str], sounds: Path, tmp_path: Path, letters: int
+) -> None:
+    """The first is short enough for its label track, but not for the file that is written before it takes its place."""
+    long = sounds / "deep" / f"{'n' * (letters - 4)}.wav"
+    long.write_bytes((sounds / "a.wav").read_bytes())
+    err = refused(capsys, sounds, "--format", "audacity", "--out", tmp_path / "tracks")
+    assert err.startswith(f"soundfold: {long}: its name is too long for a file '{long.name}.txt'. Rename it, or choose")
+    assert not (tmp_path / "tracks").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights of their own there")
+def test_no_sound_gets_the_file_of_another(
+    capsys: pytest.CaptureFixture[str], sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sounds / "elsewhere" / "inner").mkdir(parents=True)
+    (sounds / "elsewhere" / "a.wav").write_bytes((sounds / "a.wav").read_bytes())
+    (sounds / "link").symlink_to(sounds / "elsewhere" / "inner")
+    other, out = f"{sounds}/link/../a.wav", ("--format", "raven", "--out", tmp_path / "tables")
+    err = refused(capsys, sounds / "a.wav", other, *out)
+    told = f"{other}: would get the same file in --out as another sound, {sounds}/a.wav. Ask for each by itself"
+    assert err == f"soundfold: {told}\n"
+    monkeypatch.chdir(sounds)
+    (sounds / "stdin").write_bytes((sounds / "a.wav").read_bytes())
+    monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": io.BytesIO((sounds / "a.wav").read_bytes())})())
+    assert "stdin: would get the same file in --out as another sound, -. Ask" in refused(capsys, "-", "stdin", *out)
+    assert not (tmp_path / "tables").exists()
+    assert run(capsys, sounds / "a.wav", f"{sounds}/deep/../a.wav", *out)[0] == 0, "two names of one sound are none"
+
+
 def test_parquet_holds_what_csv_does(capsys: pytest.CaptureFixture[str], sounds: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     assert run(capsys, sounds, "--out", tmp_path / "x.parquet")[:2] == (2, "")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,6 +174,16 @@ def test_many_sounds_come_back_in_order_with_errors_in_their_place(model: Model,
             assert answer.path == path
 
 
+def test_a_tuple_that_is_no_part_of_a_sound_is_told_in_its_place(model: Model, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(1.0).T, RATE)
+    sound = str(tmp_path / "x.wav")
+    wrong: list[Any] = [(noise(1.0), RATE), (), (sound, 0.0, 0.5, 1)]
+    answers = list(model.predict_many([sound, *wrong, (sound, 0.0, 0.5)]))
+    assert [type(answer) for answer in answers] == [Prediction, AudioError, AudioError, AudioError, Prediction]
+    for given, answer in zip(wrong, answers[1:], strict=False):
+        assert f"must be one, or (sound, start_s, end_s), got a tuple of {len(given)}." in str(answer)
+
+
 @pytest.mark.parametrize(("workers", "sounds"), [(1, 3), (2, 3), (1, 100)])
 def test_what_is_named_before_the_names_fail_is_answered(
     model: Model, tmp_path: Path, workers: int, sounds: int
@@ -210,6 +221,12 @@ def test_stopping_early_leaves_nothing_running(model: Model, tmp_path: Path) -> 
             8000,
             "waveform must be \\(channels, samples\\), got \\(1000, 2\\). Transpose",
         ),
+        (
+            np.zeros(10, np.float32),
+            10**15,
+            "sample_rate must be a whole number of Hz from 1 to .*, got 1000000000000000",
+        ),
+        (np.zeros(10, np.float32), "44100", "sample_rate must be a whole number of Hz from 1 to .*, got '44100'"),
         (np.full(10, np.nan, np.float32), 8000, "waveform must hold finite numbers"),
         (np.full(10, np.inf, np.float32), 8000, "waveform must hold finite numbers"),
         (b"", None, "empty"),

@@ -89,6 +89,25 @@ def test_a_head_without_an_end_does_not_fill_the_memory():
         assert sent < 20_000_000
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Y: {}\r\n\r\n",
+        "GET /healthz?{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+def test_a_head_has_its_bound_in_one_piece_too(head):
+    with served(MODEL) as where:
+        for n, answered in ((60_000, True), (66_000, False), (100_000, False)):
+            with opened(where) as connection:
+                connection.sendall(head.format("z" * n).encode())
+                got = b""
+                with suppress(ConnectionError):
+                    got = connection.recv(65_536)
+            assert got.startswith(b"HTTP/1.1 200 ") == answered, n
+            assert bool(got) == answered, "who sends more is not answered at all"
+
+
 def test_a_body_that_drips_loses_its_place():
     with served(MODEL, Bounds(max_head_s=0.3, concurrency=1, max_read_s=20.0)) as where, opened(where) as connection:
         connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nRIFF")

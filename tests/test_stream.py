@@ -154,9 +154,9 @@ def test_nothing_lost_is_no_gap_and_no_sound_no_answer(tiny: Model) -> None:
 def test_what_cannot_be_heard_is_refused(tiny: Model) -> None:
     with pytest.raises(AudioError, match="hop must be more than 0"):
         tiny.stream([], 8_000, hop_s=2.0)
-    with pytest.raises(AudioError, match="sample_rate must be at least 1, got 0"):
+    with pytest.raises(AudioError, match="sample_rate must be a whole number of Hz from 1 to .*, got 0"):
         tiny.stream([], 0)
-    with pytest.raises(AudioError, match="sample_rate must be a whole number of Hz, got 44100.5"):
+    with pytest.raises(AudioError, match="sample_rate must be a whole number of Hz from 1 to .*, got 44100.5"):
         tiny.stream([], 44_100.5)  # type: ignore[arg-type]
     with pytest.raises(AudioError, match="must hold finite numbers, got NaN"):
         list(tiny.stream([np.full(9, np.nan)], 8_000))

@@ -137,6 +137,20 @@ def test_the_length_of_all_clips_is_told_in_a_fitting_unit(
     assert f"lengths:    all {each} s; {told}\n" in capsys.readouterr().out
 
 
+def test_labels_that_differ_in_case_are_told_once_and_as_what_could_spoil_a_score(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for number in range(10):
+        folder = tmp_path / ("Dog", "dog")[number % 2] / f"r{number}"
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "a.wav", np.random.default_rng(number).uniform(-0.1, 0.1, 8_000), 8_000)
+    tell_audit(audit(read_clips(tmp_path)))
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("differ only in upper and lower case") == 1
+    assert "! The labels 'Dog', 'dog' differ only in upper and lower case; they are taken as different classes." in told
+    assert "nothing found" not in told
+
+
 @pytest.mark.parametrize(("head_fit", "hinted"), [("discriminant", True), ("logistic", False), (None, False)])
 def test_what_tells_background_worse_names_what_tells_it_better(
     capsys: pytest.CaptureFixture[str], head_fit: str | None, hinted: bool

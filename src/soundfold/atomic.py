@@ -1,5 +1,6 @@
 """Writing files, for every room that does: whole or not at all, nothing overwritten, under names no system refuses."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from soundfold.errors import PathError
 
-__all__ = ["naming", "plain_name", "refuse_existing", "replacing", "write_text"]
+__all__ = ["is_too_long", "naming", "plain_name", "refuse_existing", "replacing", "write_text"]
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         PathError: the folder is missing or may not be written, the disk is full, or a folder is in the way.
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+    part = _part_of(target)
     try:
         try:
             yield part
@@ -38,6 +39,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"{target}: cannot be written: {error.strerror or error}. Name a place that exists, may be written to, "
             "and has room"
         ) from error
+
+
+def is_too_long(path: Path) -> bool:
+    """Whether the system refuses a file's name, or the longer one that `replacing` writes to first, for its length.
+
+    Args:
+        path: the file; its folder need not be there yet, as the nearest one above it is asked.
+    """
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+        (folder / _part_of(path).name).exists()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
+def _part_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
 
 
 @contextmanager

@@ -27,7 +27,7 @@ Example:
 from soundfold.audio.decode import load, probe, read, stream
 from soundfold.audio.folder import Met, is_hidden, walk
 from soundfold.audio.prompt_resampling import PromptResampler
-from soundfold.audio.resample import resample, resample_blocks, resampled_length
+from soundfold.audio.resample import checked_rate, resample, resample_blocks, resampled_length
 from soundfold.audio.shape import (
     SILENT_PEAK,
     Downmix,
@@ -47,6 +47,7 @@ __all__ = [
     "PromptResampler",
     "SoundInfo",
     "Source",
+    "checked_rate",
     "fit_length",
     "holds_nothing",
     "is_hidden",

@@ -30,7 +30,7 @@ class PromptResampler:
         new_rate: the wanted rate in Hz.
 
     Raises:
-        AudioError: a rate is below 1.
+        AudioError: a rate cannot be.
     """
 
     def __init__(self, sample_rate: int, new_rate: int) -> None:

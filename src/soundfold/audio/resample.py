@@ -15,11 +15,32 @@ import soxr
 from soundfold.audio.source import Waveform
 from soundfold.errors import AudioError
 
-__all__ = ["BlockResampler", "resample", "resample_blocks", "resampled_length"]
+__all__ = ["BlockResampler", "checked_rate", "resample", "resample_blocks", "resampled_length"]
 
 _QUALITY = "HQ"
 _REACH = 100  # samples, of the lower of the two rates, that a sample depends on to each side
+_HIGHEST_HZ = 2**32 - 1  # what the header of a WAV file can tell; soxr takes ever longer beyond it, and then for ever
 _MOST_SILENCE = 1_000_000  # samples; with rates that need more, which no sound has, soxr's beginning and end stand
+
+
+def checked_rate(name: str, rate: float) -> int:
+    """Return a sample rate as a whole number, whatever kind of number holds it.
+
+    Args:
+        name: what the message calls it.
+        rate: in Hz, from 1 to 4,294,967,295, the highest that a file's header can tell.
+
+    Raises:
+        AudioError: it is no number, not whole, or out of range.
+
+    >>> checked_rate("sample_rate", 44_100.0), checked_rate("sample_rate", np.int16(8_000))
+    (44100, 8000)
+    """
+    if isinstance(rate, int | float | np.integer | np.floating) and 1 <= rate <= _HIGHEST_HZ and rate == int(rate):
+        return int(rate)
+    raise AudioError(
+        f"{name} must be a whole number of Hz from 1 to {_HIGHEST_HZ:,}, got {rate!r}. Say 48_000, for instance"
+    )
 
 
 def resampled_length(samples: int, sample_rate: int, new_rate: int) -> int:
@@ -34,14 +55,14 @@ def resampled_length(samples: int, sample_rate: int, new_rate: int) -> int:
         The length, at least 1.
 
     Raises:
-        AudioError: a number is below 1.
+        AudioError: there are no samples, or a rate cannot be.
 
     >>> resampled_length(88_200, 22_050, 44_100), resampled_length(3, 2, 1), resampled_length(1, 96_000, 8_000)
     (176400, 2, 1)
     """
-    for name, value in (("samples", samples), ("sample_rate", sample_rate), ("new_rate", new_rate)):
-        if value < 1:
-            raise AudioError(f"{name} must be at least 1, got {value}.")
+    if samples < 1:
+        raise AudioError(f"samples must be at least 1, got {samples}.")
+    sample_rate, new_rate = checked_rate("sample_rate", sample_rate), checked_rate("new_rate", new_rate)
     return max(1, (2 * samples * new_rate + sample_rate) // (2 * sample_rate))
 
 
@@ -57,13 +78,14 @@ def resample(waveform: Waveform, sample_rate: int, new_rate: int) -> Waveform:
         `(channels, resampled_length(samples, sample_rate, new_rate))`, float32.
 
     Raises:
-        AudioError: the waveform is empty or not of two axes, or a rate is below 1.
+        AudioError: the waveform is empty or not of two axes, or a rate cannot be.
 
     >>> resample(np.ones((2, 441), np.float32), 44_100, 48_000).shape
     (2, 480)
     """
     if waveform.ndim != 2 or waveform.shape[0] == 0:
         raise AudioError(f"waveform must have the shape (channels, samples), got {waveform.shape}.")
+    sample_rate, new_rate = checked_rate("sample_rate", sample_rate), checked_rate("new_rate", new_rate)
     length = resampled_length(waveform.shape[1], sample_rate, new_rate)
     if sample_rate == new_rate:
         return waveform
@@ -96,7 +118,7 @@ def resample_blocks(blocks: Iterable[Waveform], sample_rate: int, new_rate: int)
         Blocks `(channels, m)`, float32, never empty.
 
     Raises:
-        AudioError: a rate is below 1, or the number of channels changes.
+        AudioError: a rate cannot be, or the number of channels changes.
     """
     resampler = BlockResampler(sample_rate, new_rate)
     for block in blocks:
@@ -116,11 +138,11 @@ class BlockResampler:
         new_rate: the wanted rate in Hz.
 
     Raises:
-        AudioError: a rate is below 1.
+        AudioError: a rate cannot be.
     """
 
     def __init__(self, sample_rate: int, new_rate: int) -> None:
-        resampled_length(1, sample_rate, new_rate)
+        sample_rate, new_rate = checked_rate("sample_rate", sample_rate), checked_rate("new_rate", new_rate)
         self._rates = sample_rate, new_rate
         self._streams: list[soxr.ResampleStream] = []
         self._before, self._to_cut, self._after = _silences(sample_rate, new_rate)

@@ -83,7 +83,8 @@ class Listing:
         folder = "" if self.is_stdin else str(self._source.parent)
         with closing(self._opened()) as file:
             suffix = self._source.suffix.lower()
-            names = self._column(file, _TABLES[suffix]) if suffix in _TABLES else _lines(file)
+            lines = self._lines(file)
+            names = self._column(lines, _TABLES[suffix]) if suffix in _TABLES else _names(lines)
             for name in names:
                 yield Sound(name, os.path.join(folder, name))  # noqa: PTH118 (a Path would mend what a name holds)
 
@@ -95,8 +96,16 @@ class Listing:
             raise PathError("-: standard input is closed. Name a folder or a list")
         return io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", errors="surrogateescape", newline="")
 
-    def _column(self, file: TextIO, delimiter: str) -> Iterator[str]:
-        table = csv.DictReader(file, delimiter=delimiter)
+    def _lines(self, file: TextIO) -> Iterator[str]:
+        for number, line in enumerate(file, start=1):
+            if "\0" in line:  # no file's name holds one
+                raise DataError(
+                    f"{self._source} line {number}: holds a zero byte, as UTF-16 does. Save the list in UTF-8"
+                )
+            yield line
+
+    def _column(self, lines: Iterator[str], delimiter: str) -> Iterator[str]:
+        table = csv.DictReader(lines, delimiter=delimiter)
         try:
             key = self._key(table.fieldnames or ())
             yield from (row[key] for row in table if row[key])
@@ -119,8 +128,8 @@ class Listing:
         return columns["path"]
 
 
-def _lines(file: TextIO) -> Iterator[str]:
-    for line in file:
+def _names(lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
         name = line.rstrip("\r\n")
         if name:
             yield name

@@ -3,8 +3,11 @@
 import io
 import json
 import sys
+from typing import TextIO
 
-__all__ = ["escape_what_cannot_be_shown", "print_json"]
+from soundfold.errors import PathError
+
+__all__ = ["escape_what_cannot_be_shown", "open_stdout", "print_json"]
 
 
 def escape_what_cannot_be_shown() -> None:
@@ -19,8 +22,20 @@ def escape_what_cannot_be_shown() -> None:
 
 def print_json(text: str) -> None:
     """Print a JSON document; in ASCII alone where stdout could not show all of it, so that it can still be read."""
+    stdout = open_stdout()
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(json.loads(text), indent=2)
     print(text)
+
+
+def open_stdout() -> TextIO:
+    """Return stdout for an answer; `print` alone says nothing and goes on where the shell closed it.
+
+    Raises:
+        PathError: it is closed.
+    """
+    if not sys.stdout:
+        raise PathError("standard output: is closed, and the answer would be lost. Leave it open, or send it to a file")
+    return sys.stdout

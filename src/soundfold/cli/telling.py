@@ -86,8 +86,10 @@ def tell_evaluate(result: "EvaluateResult") -> None:
 def tell_audit(audit: "Audit") -> None:
     """Print what a data set holds, then what could spoil a score."""
     console = _console()
+    findings = audit.findings
     for note in audit.notes:
-        _say(console, note)
+        if note not in findings:
+            _say(console, note)
     recordings = "recordings" if audit.groups_known else "files"
     rows: list[tuple[str, ...]] = [("class", "clips", recordings, *(f"fold {fold}" for fold in audit.per_fold))]
     for label in audit.labels:
@@ -102,9 +104,9 @@ def tell_audit(audit: "Audit") -> None:
         least, middle, most = (_short(value) for value in (found.min_s, found.median_s, found.max_s))
         spread = f"all {least} s" if least == most else f"{least} to {most} s, median {middle} s"
         _say(console, f"lengths:    {spread}; {_duration(found.total_s)} in all")
-    for finding in audit.findings:
+    for finding in findings:
         _say(console, f"! {finding}")
-    if not audit.findings:
+    if not findings:
         _say(console, "nothing found that could spoil a score")
 
 

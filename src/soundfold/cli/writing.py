@@ -1,13 +1,13 @@
 """Where answers go: the screen, one file, or a file a sound; and in which format."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundfold.atomic import refuse_existing, replacing
+from soundfold.atomic import is_too_long, refuse_existing, replacing
+from soundfold.cli.printing import open_stdout
 from soundfold.errors import PathError, SoundfoldError, did_you_mean
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def writing(kind: str, out: Path | None, names: Sequence[str], *, windows: bool,
                 f"--format audacity must be told a folder, as each of {len(names):,} sounds has a label track of its "
                 f"own. Say --out FOLDER"
             )
-        encoding = sys.stdout.encoding or "utf-8" if sys.stdout else "utf-8"
+        encoding = open_stdout().encoding or "utf-8"
         with _joined(_text_format(kind, windows, highest_hz, encoding), print_text) as take:
             yield take
     elif kind in _FILE_A_SOUND and (out.is_dir() or not out.suffix):
@@ -115,7 +115,12 @@ def _joined(format_: "TextFormat", write: Callable[[str], object]) -> Iterator[T
 
 def _each_in(folder: Path, kind: str, names: Sequence[str], windows: bool, highest_hz: float) -> Take:
     places = {name: folder / f"{place}{_FILE_A_SOUND[kind]}" for name, place in _places(names).items()}
-    for place in places.values():
+    for name, place in places.items():
+        if is_too_long(place):
+            raise PathError(
+                f"{name}: its name is too long for a file '{place.name}'. Rename it, or choose a format with one file "
+                f"for all: csv, parquet or json"
+            )
         if place.exists():
             raise PathError(f"{place}: exists already. Choose another --out, or remove it first")
 
@@ -132,7 +137,11 @@ def _each_in(folder: Path, kind: str, names: Sequence[str], windows: bool, highe
 
 
 def _places(names: Sequence[str]) -> dict[str, str]:
-    """Return a place for each sound below the folder that all of them have in common, so that no two are the same."""
+    """Return a place for each sound below the folder that all of them have in common; several names of one share it.
+
+    Raises:
+        PathError: two sounds would get the same place, or they lie on several drives.
+    """
     paths = {name: os.path.abspath("stdin" if name == "-" else name) for name in names}  # noqa: PTH100
     try:
         top = os.path.commonpath([os.path.dirname(path) for path in paths.values()])  # noqa: PTH120
@@ -140,6 +149,14 @@ def _places(names: Sequence[str]) -> dict[str, str]:
         if not names:
             return {}
         raise PathError("--out FOLDER must get sounds of one drive alone, got several. Ask for each drive") from error
+    first: dict[str, str] = {}
+    for name, path in paths.items():
+        other = first.setdefault(path, name)
+        # `link/../x.wav` reads like `x.wav`, and is what lies beside the folder that the link leads to
+        if other != name and ("-" in (name, other) or os.path.realpath(name) != os.path.realpath(other)):
+            raise PathError(
+                f"{name}: would get the same file in --out as another sound, {other}. Ask for each by itself"
+            )
     return {name: os.path.relpath(path, top) for name, path in paths.items()}
 
 

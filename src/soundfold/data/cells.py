@@ -7,6 +7,10 @@ import pandas as pd
 
 __all__ = ["normal", "text_of"]
 
+_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
+"""Signs without a shape, which spreadsheets and web pages leave behind: a soft hyphen, spaces of no width, marks of the
+direction of writing. Those that join letters or part them stay, as Persian and emoji are written with them."""
+
 
 def text_of(value: object) -> str:
     """Write one cell as text: nothing for a missing value, and no `.0` after a whole number (pandas adds it).
@@ -26,5 +30,9 @@ def text_of(value: object) -> str:
 
 
 def normal(text: str) -> str:
-    """The same letters as the same text, however the accents are written."""
-    return unicodedata.normalize("NFC", text).strip()
+    """The same letters as the same text, however the accents are written and whatever nobody sees stands among them.
+
+    >>> normal("\\ufeffdog\\u200b "), normal("e\\u0301") == "\\u00e9"
+    ('dog', True)
+    """
+    return unicodedata.normalize("NFC", text.translate(_UNSEEN)).strip()

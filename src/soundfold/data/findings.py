@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from soundfold.data.clips import LeftOut, mend_of_one_class
+from soundfold.data.labelling import note_on_case
 from soundfold.data.leaks import UNKNOWN_RECORDINGS
 from soundfold.wording import counted, listed
 
@@ -74,7 +75,8 @@ class Audit:
     @property
     def findings(self) -> tuple[str, ...]:
         """One sentence, with its mend, for each thing that could spoil a score, the gravest first; or nothing."""
-        return (*_on_files(self), *_on_copies(self), *_on_recordings(self), *_on_levels(self))
+        labels = note_on_case(self.labels)
+        return (*_on_files(self), *_on_copies(self), *labels, *_on_recordings(self), *_on_levels(self))
 
     def as_dict(self) -> dict[str, object]:
         """Return the JSON form, without the digests."""

@@ -1,5 +1,7 @@
 """From the cells of a table to labels: one a clip, or any number of them; which of the two is found out here."""
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -9,9 +11,9 @@ import pandas as pd
 
 from soundfold.data.cells import normal, text_of
 from soundfold.errors import DataError
-from soundfold.wording import SEPARATOR
+from soundfold.wording import SEPARATOR, quoted
 
-__all__ = ["HowMany", "Labelled", "read_labels"]
+__all__ = ["HowMany", "Labelled", "note_on_case", "read_labels"]
 
 HowMany: TypeAlias = Literal["auto", "one", "several"]
 
@@ -63,6 +65,17 @@ def read_labels(cells: "pd.Series[Any]", how_many: HowMany, *, separated: bool, 
         why = f"{some} of the column 'label' {part} them with '{SEPARATOR}', as in '{bearing_more[0]}'"
     joined = [SEPARATOR.join(sorted(set(parts))) for parts in parted]
     return Labelled(pd.Series(joined, index=cells.index, dtype=object), several=True, why=why if found else "")
+
+
+def note_on_case(labels: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence where labels differ only in upper and lower case; or nothing."""
+    by_case = Counter(label.casefold() for label in labels)
+    twins = [label for label in labels if by_case[label.casefold()] > 1]
+    if twins:
+        yield (
+            f"The labels {quoted(twins)} differ only in upper and lower case; they are taken as different classes. "
+            "Write them alike where they are one."
+        )
 
 
 def _parted(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from soundfold.data.cells import normal, text_of
 from soundfold.data.clips import CLIP_COLUMNS, Clips, LeftOut
 from soundfold.data.files import find_files, is_writable
-from soundfold.data.labelling import HowMany, Labelled, read_labels
+from soundfold.data.labelling import HowMany, Labelled, note_on_case, read_labels
 from soundfold.errors import DataError, did_you_mean
 from soundfold.wording import SEPARATOR, counted, natural_order, quoted
 
@@ -281,10 +281,7 @@ def _notes(clips: Clips, rows: Rows, ungrouped: int, labelled: Labelled) -> Iter
             "such a clip stands as the recording that its file is. "
             "Fill the column 'group' in every row to have leaks between recordings seen."
         )
-    by_case = Counter(label.casefold() for label in clips.labels)
-    twins = [label for label in clips.labels if by_case[label.casefold()] > 1]
-    if twins:
-        yield f"The labels {quoted(twins)} differ only in upper and lower case; they are taken as different classes."
+    yield from note_on_case(clips.labels)
 
 
 def _relative(path: str, root: Path) -> str:

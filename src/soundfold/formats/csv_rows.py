@@ -41,9 +41,14 @@ class CsvRows:
 
 
 def _lines(table: Iterable[Iterable[object]]) -> str:
+    return "".join(map(_line, table))
+
+
+def _line(row: Iterable[object]) -> str:
+    # Python's writer puts in quotes what its own ends of lines hold, and readers end a line at "\r" too
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(row)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _rounded(value: str | float | None) -> str | float | None:

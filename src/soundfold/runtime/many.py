@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from soundfold.errors import SoundfoldError
+from soundfold.errors import AudioError, SoundfoldError
 from soundfold.runtime.answer import Prediction
 from soundfold.runtime.workers import Answer, Workers
 
@@ -36,7 +36,7 @@ def answer_many(
     waiting: deque[Future[Answer]] = deque()
     with _asking(model, size, apart, options, on_heard) as ask:
         for sound in chain(first, sounds):
-            waiting.append(ask(*(sound if isinstance(sound, tuple) else (sound, None, None))))
+            waiting.append(_refused(sound) or ask(*(sound if isinstance(sound, tuple) else (sound, None, None))))
             if len(waiting) > _QUEUED * size:
                 yield waiting.popleft().result()
         while waiting:
@@ -51,6 +51,20 @@ def _up_to_failure(sounds: "Iterable[Source | Part]", failure: list[BaseExceptio
         yield from sounds
     except Exception as error:
         failure.append(error)
+
+
+def _refused(sound: "Source | Part") -> "Future[Answer] | None":
+    """Return what takes the place of the answer where a tuple is not the part of a sound; None for anything else."""
+    if not isinstance(sound, tuple) or len(sound) == 3:
+        return None
+    told: Future[Answer] = Future()
+    told.set_result(
+        AudioError(
+            f"a sound among many must be one, or (sound, start_s, end_s), got a tuple of {len(sound)}. A waveform with "
+            f"its rate is heard by model.predict(waveform, sample_rate)"
+        )
+    )
+    return told
 
 
 @contextmanager

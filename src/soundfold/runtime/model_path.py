@@ -41,13 +41,18 @@ def find_model(path: Path) -> Path:
     if not path.exists():
         if path.is_symlink():
             raise PathError(f"{path}: is a link that leads nowhere. Mend it, or name the model file itself")
-        raise PathError(
-            f"{path}: there is no such model file or run. Train one with: soundfold train DATA --out {path}"
-        )
+        raise PathError(f"{path}: there is no such model file or run. {_making(path)}")
     model = path / _NAME
     if model.is_file():
         return model
     raise ModelFileError(f"{path}: {_what_else(path)}")
+
+
+def _making(path: Path) -> str:
+    """Return the command that makes what a path names: a run is a folder, a file of a model comes out of one."""
+    if path.suffix.lower() == ".onnx":
+        return f"Name a run's folder, or make the file of one with: soundfold export RUN {as_typed('--out', path)}"
+    return f"Train one with: soundfold train DATA {as_typed('--out', path)}"
 
 
 def _what_else(path: Path) -> str:

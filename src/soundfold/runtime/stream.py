@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from soundfold.audio import PromptResampler, remix, resampled_length
+from soundfold.audio import PromptResampler, checked_rate, remix, resampled_length
 from soundfold.errors import AudioError
 from soundfold.runtime.answer import Span
 from soundfold.runtime.card import ModelCard
@@ -78,9 +78,7 @@ class Stream:
         self._model = model
         self._joining = joining
         self._hop = hop_samples(model.card, hop_s)
-        self._rates = sample_rate, model.card.sample_rate
-        if not isinstance(sample_rate, int):
-            raise AudioError(f"sample_rate must be a whole number of Hz, got {sample_rate}. Say 48_000, for instance")
+        self._rates = checked_rate("sample_rate", sample_rate), model.card.sample_rate
         self._n_in = 0  # samples of the source, lost ones among them
         self._at = 0.0  # when the last of them came
         self._over = False

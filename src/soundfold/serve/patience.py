@@ -37,8 +37,7 @@ def patient_for(head_s: float, idle_s: float, connections: int) -> type[HttpTool
             self._head_timer: asyncio.TimerHandle | None = None
             self._upgraded = False
             self._read_timer: asyncio.TimerHandle | None = None
-            self._has_head = False
-            self._trailer_bytes = 0
+            self._has_head, self._field_bytes = False, 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -60,20 +59,27 @@ def patient_for(head_s: float, idle_s: float, connections: int) -> type[HttpTool
                 self._wait_for_head()
 
         def on_message_begin(self) -> None:
-            self._has_head, self._trailer_bytes = False, 0
+            self._has_head, self._field_bytes = False, 0
             super().on_message_begin()
 
+        def on_url(self, url: bytes) -> None:
+            self._count(len(url))
+            super().on_url(url)
+
         def on_header(self, name: bytes, value: bytes) -> None:
+            # behind the pieces of a body may stand fields that nobody asks for, without end
+            self._count(len(name) + len(value))
             if not self._has_head:
                 super().on_header(name, value)
-                return
-            # behind the pieces of a body may stand fields that nobody asks for, without end
-            self._trailer_bytes += len(name) + len(value)
-            if self._trailer_bytes > _MOST_HEAD_BYTES:
+
+        def _count(self, n_bytes: int) -> None:
+            """Close a connection whose head, or what stands behind its body, is too large, in one piece or in many."""
+            self._field_bytes += n_bytes
+            if self._field_bytes > _MOST_HEAD_BYTES:
                 self.transport.abort()
 
         def on_headers_complete(self) -> None:
-            self._has_head = True
+            self._has_head, self._field_bytes = True, 0
             if self._is_crowded():
                 self.app = _refuse_crowd  # for good: the refusal closes the connection
             super().on_headers_complete()
