@@ -17,6 +17,7 @@ from soundfold.evaluation import (
     EvaluateResult,
     SplitSummary,
     TrainResult,
+    calibrate,
     predictions_table,
     score,
     score_folds,
@@ -135,6 +136,30 @@ def test_the_length_of_all_clips_is_told_in_a_fitting_unit(
     tell_audit(audit(read_clips(tmp_path)))
     each = {999.7: "1,000", 2700: "2,700"}.get(seconds, f"{seconds:g}")
     assert f"lengths:    all {each} s; {told}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_temperature_is_offered_only_where_the_log_loss_falls(
+    capsys: pytest.CaptureFixture[str], helps: bool
+) -> None:
+    """All answers are of 80 %; where those of one fold are all right and half the other's, each misleads the other."""
+    numbers = np.arange(40)
+    first, is_a = numbers < 20, numbers % 2 == 0
+    right = first | (numbers % 4 < 2) | helps
+    clips = pd.DataFrame({
+        "path": [f"{k}.wav" for k in numbers], "fold": np.where(first, "1", "2"), "label": np.where(is_a, "a", "b"),
+        "group": [f"r{k}" for k in numbers],
+    })  # fmt: skip
+    of_a = np.where(right == is_a, 0.8, 0.2)
+    table = predictions_table(clips, ("a", "b"), np.stack([of_a, 1 - of_a], axis=1))
+    told = calibrate(table)
+    tell_cv(CvResult(**dict(score_folds(table)), **ACCOUNT, calibration=told, out="runs/x"), Path("data"), {})
+    calibrated, following = (line for line in capsys.readouterr().out.splitlines() if line[:5] in ("calib", "next:"))
+    assert f"log loss {told.before.log_loss:.3f} → {told.after.log_loss:.3f}" in calibrated
+    assert ("does not help here" in calibrated) != helps
+    assert ("--calibrate runs/x" in following) == helps
+    run = ReportRun(name="x", path="x", result=CvResult(**dict(score_folds(table)), **ACCOUNT), predictions=table)
+    assert ("this temperature does not help" in render_page([run])) != helps
 
 
 @pytest.mark.parametrize(("head_fit", "hinted"), [("discriminant", True), ("logistic", False), (None, False)])

@@ -67,7 +67,7 @@ def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
         _say(console, f"model:      {result.model}  the mean of the folds' networks, not calibrated")
     run = Path(result.out or "")
     seeds = len(result.seeds.seeds) if result.seeds else 1
-    calibrate = None if result.calibration is None else run
+    calibrate = run if result.calibration is not None and result.calibration.helps else None
     following = train_on_all(data, run / "recipe.yaml", where, seeds=seeds, calibrate=calibrate)
     _say(console, f"next:       {following}")
 
@@ -173,7 +173,10 @@ def _trust(console: Console, result: "TrainResult | CvResult") -> None:
     told = result.calibration
     if told is not None:
         change = f"{format_percent(told.before.ece)} → {format_percent(told.after.ece)}"
-        _say(console, f"calibrated: error of probabilities (ECE) {change} with temperature {told.temperature:.2f}")
+        loss = f"log loss {told.before.log_loss:.3f} → {told.after.log_loss:.3f}"
+        verdict = "" if told.helps else ": the log loss does not fall, so it does not help here"
+        temperature = f"temperature {told.temperature:.2f}{verdict}"
+        _say(console, f"calibrated: error of probabilities (ECE) {change}, {loss} with {temperature}")
         _unknown(console, told, result.recipe)
         _thresholds(console, told)
 

@@ -91,3 +91,8 @@ class CalibrationScores(Frozen):
     thresholds: tuple[ThresholdScore, ...] | None = None
     unknown: UnknownScores | None = None
     """How the rule for unknown sounds does; null where there is none."""
+
+    @property
+    def helps(self) -> bool:
+        """Whether the log loss falls: the calibration error may fall by chance, its bins being few and uneven."""
+        return self.after.log_loss < self.before.log_loss

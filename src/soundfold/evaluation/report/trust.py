@@ -29,8 +29,11 @@ def trust(run: ReportRun) -> Html | None:
     if found is None or len(found) < _LEAST_CLIPS or run.result.n_recordings in (None, 0, 1):
         own = None
     elif isinstance(run.result, CvResult):
+        scores = calibrate(found)
         mend = "Keep it in a model file with: soundfold train … --calibrate RUN."
-        return join(_words(), *_before_and_after(calibrate(found), "as the networks answer", mend, unit))
+        if not scores.helps:
+            mend = "The log loss does not fall, so this temperature does not help."
+        return join(_words(), *_before_and_after(scores, "as the networks answer", mend, unit))
     else:
         several = is_of_several(found)
         told = reliability(probabilities_in(found), truth_of(found), codes_of(found), several=several)
