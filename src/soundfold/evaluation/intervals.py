@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RESAMPLES", "bootstrap_interval", "draw_recordings", "fixed_generator"]
+__all__ = ["RESAMPLES", "bootstrap_interval", "draw_recordings", "fixed_generator", "note_on_few"]
 
 RESAMPLES = 2000
+_FEW_RECORDINGS = 20
 _SEED = 20_140  # any fixed number; the same table then always has the same interval
 _WEIGHTS_AT_ONCE = 4_000_000  # 32 MB of weights
 
@@ -33,6 +34,17 @@ Counts = npt.NDArray[np.int64]
 def fixed_generator() -> np.random.Generator:
     """Return the generator that intervals are drawn from when none is passed: always in the same state."""
     return np.random.default_rng(_SEED)
+
+
+def note_on_few(recordings: int, unit: str) -> tuple[str, ...]:
+    """Return the sentence on an interval that rests on few recordings; nothing where they are enough, or one alone.
+
+    >>> note_on_few(11, "recording")
+    ('The interval rests on 11 recordings only; with so few it is too narrow.',)
+    """
+    if not 1 < recordings < _FEW_RECORDINGS:
+        return ()
+    return (f"The interval rests on {recordings} {unit}s only; with so few it is too narrow.",)
 
 
 def draw_recordings(sizes: Counts, resamples: int, generator: np.random.Generator) -> Iterator[Counts]:
