@@ -117,7 +117,7 @@ def test_the_verbs_tell(small_run: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["model", str(out)]) == 0
     text = capsys.readouterr().out
     assert f"sha256:     {told['sha256']}" in text
-    assert "8,000 Hz, 1 channel(s), windows of 0.5 s" in text
+    assert "8,000 Hz, 1 channel, windows of 0.5 s" in text
     assert re.search(rf"scores: +accuracy {100 * trained['accuracy']:.1f} % .* on fold 3", text)
     assert "precision:  float16, " in text
     assert main(["export", str(out), "--precision", "int8", "--out", str(tmp_path / "n.onnx")]) == 2

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from soundfold.wording import counted, format_interval, format_percent, on_one_line
+from soundfold.wording import counted, format_interval, format_percent, format_size, on_one_line
 
 if TYPE_CHECKING:
     from soundfold.data.audit import Audit
@@ -115,19 +115,15 @@ def tell_cache(folder: Path, kept: "Sequence[Kept]", removed: "Sequence[Kept] | 
         rows: list[tuple[str, ...]] = [("kind", "size", "last used", "what")]
         for one in kept:
             busy = "  (in use)" if one.in_use else ""
-            rows.append((one.kind, _megabytes(one.n_bytes), one.day, f"{one.what}{busy}"))
+            rows.append((one.kind, format_size(one.n_bytes), one.day, f"{one.what}{busy}"))
         widths = [max(cell_len(row[column]) for row in rows) for column in range(3)]
         for kind, size, day, what in rows:
             _say(console, f"{kind:<{widths[0]}}  {size:>{widths[1]}}  {day:<{widths[2]}}  {what}")
     if removed is not None:
-        _say(console, f"removed:    {_megabytes(sum(one.n_bytes for one in removed))} ({len(removed):,})")
+        _say(console, f"removed:    {format_size(sum(one.n_bytes for one in removed))} ({len(removed):,})")
     if busy_ones := sum(one.in_use for one in kept):
         _say(console, f"in use:     {counted(busy_ones, 'entry', 'entries')} by a process at work, not to be removed")
-    _say(console, f"kept:       {_megabytes(sum(one.n_bytes for one in kept))} in {folder}")
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 999_500_000 else f"{n_bytes / 1e6:,.1f} MB"
+    _say(console, f"kept:       {format_size(sum(one.n_bytes for one in kept))} in {folder}")
 
 
 def _duration(seconds: float) -> str:

@@ -61,9 +61,11 @@ def evaluate(
         refuse_existing(Path(predictions), "--predictions")
     opened = model if isinstance(model, Model) else load(model)
     several = opened.card.answer == "several"
-    clips = _chosen(_read(data, where, opened), fold)
+    read = _read(data, where, opened)
+    clips = _chosen(read, fold)
     _check_known(opened, clips)
-    reporter.note(f"{clips.root}: {clips.kind}, {counted(len(clips), 'clip')}")
+    for note in read.notes:
+        reporter.note(note)
     began = time.perf_counter()
     probabilities, heard, unheard = _listen(opened, clips, reporter)
     spent = time.perf_counter() - began
