@@ -77,6 +77,7 @@ def tell_evaluate(result: "EvaluateResult") -> None:
     console = _console()
     _say(console, f"scored on:  {result.split.name}, {counted(result.n, 'clip')}")
     _scores(console, result)
+    _called_unknown(console, result)
     _met_and_not(console, result)
     _classes(console, result)
     _leaks_and_notes(console, result)
@@ -217,6 +218,13 @@ def _thresholds(console: Console, told: "CalibrationScores") -> None:
     apart = ", before the rule for unknown sounds" if told.unknown is not None else ""
     _say(console, f"thresholds for a precision of {format_percent(told.precision or 0)}{apart}:")
     _table(console, rows)
+
+
+def _called_unknown(console: Console, result: "EvaluateResult") -> None:
+    """Print how many clips get no label from a model that may call them unknown."""
+    if (found := result.called_unknown) is not None:
+        called = f"{found.n:,} of {counted(result.n, 'clip')} {'is' if found.n == 1 else 'are'} called unknown"
+        _say(console, f"unknown:    {called}; of the others {format_percent(found.right_of_others)} are right")
 
 
 def _met_and_not(console: Console, result: "EvaluateResult") -> None:

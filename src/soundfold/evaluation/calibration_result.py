@@ -4,7 +4,7 @@ from typing import Literal
 
 from soundfold.evaluation.result_model import Frozen
 
-__all__ = ["CalibrationScores", "Reliability", "ReliabilityBin", "ThresholdScore", "UnknownScores"]
+__all__ = ["CalibrationScores", "CalledUnknown", "Reliability", "ReliabilityBin", "ThresholdScore", "UnknownScores"]
 
 Interval = tuple[float, float]
 
@@ -70,6 +70,15 @@ class UnknownScores(Frozen):
     """How well the score alone ranks clips of the classes above background: 0.5 is chance."""
     kinds: dict[str, float]
     """False alarms an hour of each kind of background, by a rule that was fitted without it."""
+
+
+class CalledUnknown(Frozen):
+    """What a model that may answer "unknown" made of labelled clips."""
+
+    n: int
+    """Clips that are called unknown."""
+    right_of_others: float | None
+    """Accuracy over the clips that are not; null where all are called unknown."""
 
 
 class CalibrationScores(Frozen):
