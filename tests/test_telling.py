@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from soundfold.cli.telling import _unknown, tell_audit, tell_cv, tell_evaluate, tell_train
+from soundfold.cli.telling import _unknown, tell_cv, tell_evaluate, tell_train
+from soundfold.cli.telling_data import tell_audit
 from soundfold.data.audit import audit
 from soundfold.data.reading import read_clips
 from soundfold.evaluation import (
