@@ -1,5 +1,6 @@
 """Results in words: one is told in the singular, and lengths in a unit that fits."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from soundfold.cli.telling import _unknown, tell_cv, tell_evaluate, tell_train
+from soundfold.cli.telling import _thresholds, _unknown, tell_cv, tell_evaluate, tell_train
 from soundfold.cli.telling_data import tell_audit
 from soundfold.data.audit import audit
 from soundfold.data.reading import read_clips
@@ -25,7 +26,7 @@ from soundfold.evaluation import (
     score_title,
     unit_of,
 )
-from soundfold.evaluation.calibration_result import UnknownScores
+from soundfold.evaluation.calibration_result import ThresholdScore, UnknownScores
 from soundfold.evaluation.report import ReportRun, render_page
 
 
@@ -174,3 +175,14 @@ def test_what_tells_background_worse_names_what_tells_it_better(
     training = {} if head_fit is None else {"head_fit": head_fit}
     _unknown(Console(), SimpleNamespace(unknown=unknown), {"training": training})
     assert ("--set training.head_fit=logistic" in capsys.readouterr().out) == hinted
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(None, "never"), (0.0, "always"), (0.423, "42.3 %")])
+def test_it_is_told_from_which_probability_a_label_is_told(
+    capsys: pytest.CaptureFixture[str], threshold: float | None, told: str
+) -> None:
+    row = ThresholdScore(
+        label="dog", threshold=threshold, told=9, precision=1.0, precision_ci95=None, recall=0.75, recall_without=0.75
+    )
+    _thresholds(Console(), SimpleNamespace(thresholds=[row], unknown=None, precision=0.9))
+    assert re.split(" {2,}", capsys.readouterr().out.splitlines()[-1])[1] == told

@@ -140,7 +140,7 @@ def _thresholds(console: Console, told: "CalibrationScores") -> None:
         return
     rows: list[tuple[str, ...]] = [("class", "told from", "precision", "95 % interval", "recall", "without")]
     for one in told.thresholds:
-        start = "never" if one.threshold is None else format_percent(one.threshold)
+        start = "never" if one.threshold is None else format_percent(one.threshold) if one.threshold else "always"
         reached = format_percent(one.precision)
         interval = "" if one.precision_ci95 is None else format_interval(*one.precision_ci95)
         rows.append(

@@ -83,7 +83,7 @@ def _thresholds(scores: CalibrationScores) -> Html | None:
     rows = [
         (
             one.label,
-            "never" if one.threshold is None else f"{one.threshold:.2f}",
+            "never" if one.threshold is None else f"{one.threshold:.2f}" if one.threshold else "always",
             "" if one.precision is None else format_percent(one.precision),
             format_interval(*one.precision_ci95) if one.precision_ci95 else "",
             format_percent(one.recall),
