@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from soundfold.cli import main
 from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import read_predictions
 from soundfold.evaluation.report import RATE_HZ, Curve, embed_sound, render_page, surest_mistakes
+from soundfold.recipe import Recipe
 from soundfold.wording import format_percent
 
 VOID = {"meta", "circle", "image", "line", "polyline", "rect", "br", "link"}
@@ -323,6 +325,16 @@ def test_runs_side_by_side(cv_run: Path, tmp_path: Path) -> None:
     assert f"{100 * wrong.mean():+.1f}" in compared
     assert "Recall by class" in page.text
     assert not (cv_run / "both.html").exists()
+
+
+def test_a_setting_that_a_run_leaves_empty_is_a_dash() -> None:
+    runs = [made_up(("a", "b"), name=name) for name in ("one", "other")]
+    recipe = Recipe.model_validate({"features": {"fmax_hz": 4_000.0}}).as_dict()
+    runs[1] = replace(runs[1], result=runs[1].result.model_copy(update={"recipe": recipe}))
+    differ = render_page(runs).split("Where the recipes differ")[-1].split("</section>")[0]
+    assert "features.fmax_hz" in differ
+    assert "null" not in differ
+    assert "–" in differ
 
 
 def test_a_run_without_a_recipe_is_given_none(cv_run: Path, tmp_path: Path) -> None:

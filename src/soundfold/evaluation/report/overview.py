@@ -160,5 +160,5 @@ def _value(run: ReportRun, key: str) -> str:
         for part in key.split("."):
             value = value.get(part, ...) if isinstance(value, dict) else ...
         if value is not ...:
-            return setting(value)
+            return "–" if value is None else setting(value)
     return "–"
