@@ -115,6 +115,23 @@ def test_short_clips_are_told_amid_background_by_the_networks_that_never_met_the
     assert asked(Sounds(np.where(samples < RATE // 2, 0, samples), waveform)) is None
 
 
+def test_evaluate_tells_how_many_clips_get_no_label(
+    calibrated: Path, validated: Path, small_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, sounds = soundfold.load(calibrated), sorted(small_data.rglob("*.wav"))
+    told = [(answer.label, path.parts[-3]) for path, answer in zip(sounds, model.predict_many(sounds), strict=True)]
+    kept = [label == truth for label, truth in told if label != "unknown"]
+    found = soundfold.evaluate(calibrated, small_data)
+    assert found.called_unknown is not None
+    assert found.called_unknown.n == len(told) - len(kept)
+    assert 0 < found.called_unknown.n < len(told), "the case must hold clips of both kinds"
+    assert found.called_unknown.right_of_others == pytest.approx(np.mean(kept))
+    assert main(["evaluate", str(calibrated), str(small_data)]) == 0
+    assert f"{len(told) - len(kept)} of {len(told)} clips" in capsys.readouterr().out
+    assert main(["evaluate", str(validated / "fold1"), str(small_data), "--json"]) == 0
+    assert "called_unknown" not in json.loads(capsys.readouterr().out), "it may call nothing unknown"
+
+
 def test_its_report_tells_what_was_fitted(calibrated: Path, tmp_path: Path) -> None:
     scores = json.loads((calibrated / "metrics.json").read_text())["calibration"]
     page = soundfold.report(calibrated, out=tmp_path / "r.html").read_text(encoding="utf-8")

@@ -225,9 +225,7 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
         with pytest.raises(error, match=message):
             soundfold.compare(runs)
     (other / "metrics.json").unlink()
-    with pytest.raises(
-        RunError, match="is not finished. Continue it, with the data in /data: soundfold cv DATA … --out"
-    ):
+    with pytest.raises(RunError, match="is not finished. Continue it, with .*: soundfold cv /data --out .* --resume"):
         soundfold.compare([cv, other])
     (other / "metrics.json").write_text("{")
     with pytest.raises(RunError, match="is damaged"):
@@ -254,7 +252,7 @@ def test_what_another_verb_made_is_told_as_what_it_is(asked: str, tmp_path: Path
         folder = tmp_path / verb
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps({"verb": verb, "data": "/data"}))
-        go_on = f"with the data in /data: soundfold {verb} DATA … --out .*{verb} --resume"
+        go_on = f"with any other options .*: soundfold {verb} /data --out .*{verb} --resume"
         refused(folder, RunError, f"{told} that is not finished. Continue it, {go_on}")
         write_run(folder / "untuned", table(drawn(0.6, 1)))
         (folder / "metrics.json").write_text(json.dumps({"accuracy_mean": 0.5, "gain": {}}))
@@ -265,7 +263,7 @@ def test_what_another_verb_made_is_told_as_what_it_is(asked: str, tmp_path: Path
     fold.mkdir(parents=True)
     (fold / "log.csv").write_text("epoch\n")
     (fold.parent / "run.json").write_text(json.dumps({"verb": "cv"}))
-    refused(fold, RunError, "fold1: is not finished. Continue it: soundfold cv DATA … --out .*/cv --resume")
+    refused(fold, RunError, "fold1: is not finished. Continue it, .*: soundfold cv DATA --out .*/cv --resume")
     refused(tmp_path, PathError, f"is no run's folder. Name a run in it: {good}")
 
 

@@ -50,11 +50,19 @@ def test_too_large_a_loss_leaves_no_file(small_run: Path, tmp_path: Path, monkey
     def worse(*given: object) -> object:
         return found(*given).model_copy(update={"loss": 0.3})  # type: ignore[arg-type]
 
-    found = job._compare
+    found, sides = job._compare, job._sides
     monkeypatch.setattr(job, "_compare", worse)
-    with pytest.raises(ModelFileError, match=r"m\.onnx: must lose at most 2 % of accuracy, got 30\.0 %"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"m\.onnx: must lose at most 2 points of accuracy \(--max-loss 0.02\), got 30\.0 .* of 12 clips: ",
+    ):
         export(small_run, "float16", tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(job, "_sides", lambda *given: (*sides(*given)[:2], job._MET))
+    with pytest.raises(ModelFileError, match="name others with --data, of whose recordings one half calibrates"):
+        export(small_run, "float16", tmp_path / "m.onnx")
+    with pytest.raises(RunError, match=r"^--max-loss must be a part of 1, from 0 to 1, got 5\. Say 0\.02 for 2 points"):
+        export(small_run, "float16", tmp_path / "m.onnx", max_loss=5)
 
 
 def test_a_network_that_eight_bits_ruin_is_refused(small_run: Path, small_data: Path, tmp_path: Path) -> None:
@@ -64,7 +72,7 @@ def test_a_network_that_eight_bits_ruin_is_refused(small_run: Path, small_data: 
     np.testing.assert_allclose(
         load(lopsided).probabilities(windows), load(small_run).probabilities(windows), atol=1e-4
     )  # by floats it is the same network
-    with pytest.raises(ModelFileError, match=r"m\.onnx: must lose at most 2 % of accuracy, got \d+\.\d %.*float16"):
+    with pytest.raises(ModelFileError, match=r"m\.onnx: must lose at most 2 points .*, got \d+\.\d .*float16"):
         export(lopsided, "int8", out, data=small_data)
     assert not out.exists()
     assert export(lopsided, "int8", out, data=small_data, max_loss=1.0).loss > 0.02
@@ -117,7 +125,7 @@ def test_the_verbs_tell(small_run: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["model", str(out)]) == 0
     text = capsys.readouterr().out
     assert f"sha256:     {told['sha256']}" in text
-    assert "8,000 Hz, 1 channel(s), windows of 0.5 s" in text
+    assert "8,000 Hz, 1 channel, windows of 0.5 s" in text
     assert re.search(rf"scores: +accuracy {100 * trained['accuracy']:.1f} % .* on fold 3", text)
     assert "precision:  float16, " in text
     assert main(["export", str(out), "--precision", "int8", "--out", str(tmp_path / "n.onnx")]) == 2

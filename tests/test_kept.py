@@ -170,7 +170,7 @@ def test_a_users_own_folder_of_the_same_name_stays(tmp_path: Path) -> None:
 def test_an_empty_cache_and_idle_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = tmp_path / "none"
     assert main(["data", "cache", "--cache", str(gone), "--clear"]) == 0
-    assert "kept:       0.0 MB" in capsys.readouterr().out
+    assert "kept:       0 bytes" in capsys.readouterr().out
     assert not gone.exists()
     assert main(["data", "cache", "--cache", str(gone), "--only", "sounds"]) == 2
     assert "--only says what to remove, got sounds without --clear or --older-than" in capsys.readouterr().err

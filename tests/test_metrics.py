@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 
 from soundfold.errors import DataError
 from soundfold.evaluation import draw_recordings, predictions_table, score, score_folds
+from soundfold.evaluation.intervals import where_all_are_alike
 
 LABELS = tuple("abcde")
 
@@ -165,8 +167,23 @@ def test_notes_say_what_the_interval_does_not() -> None:
     assert score(table).notes == ("The interval rests on 8 recordings only; with so few it is too narrow.",)
     assert "each file counts as its own" in score(table, groups_known=False).notes[0]
     perfect = score(table.assign(label=table["predicted"]))
-    assert perfect.accuracy_ci95 == (1, 1)
-    assert perfect.notes[-1].startswith("Every answer is right, so the interval has no width")
+    assert perfect.accuracy_ci95 == (pytest.approx(0.025 ** (1 / 8)), 1)
+    assert perfect.notes[-1].startswith("Every answer is right, so no draw of recordings shows anything else")
+
+
+def test_where_no_recording_is_an_exception_the_interval_goes_to_the_bound_that_their_number_leaves() -> None:
+    """As Clopper and Pearson have it; a class is bounded by its own recordings, and strange labels have no bound."""
+    for n in (2, 11, 56):
+        assert where_all_are_alike((1, 1), 1.0, n) == pytest.approx((beta.ppf(0.025, n, 1), 1))
+        assert where_all_are_alike((0, 0), 0.0, n) == pytest.approx((0, beta.ppf(0.975, 1, n)))
+    table = a_table(3, n=400, recordings=100)
+    first = (table["label"] == LABELS[0]) & (table["predicted"] != LABELS[0])
+    found = score(table.assign(label=table["label"].where(~first, table["predicted"])))
+    assert found.per_class[0].recall == 1
+    assert found.per_class[0].recall_ci95 == pytest.approx((0.025 ** (1 / found.per_class[0].recordings), 1))
+    assert 0 < found.accuracy_ci95[0] < found.accuracy_ci95[1] < 1
+    strange = score(table.assign(label=table["label"].where(table["label"] != LABELS[0], "zoo")))
+    assert strange.per_class[-1].recall_ci95 == (0, 0), "whatever is tested, none of it can be found"
 
 
 @pytest.mark.parametrize("kind", [int, float, str])

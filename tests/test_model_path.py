@@ -73,7 +73,7 @@ def test_a_folder_without_a_model_names_the_command_that_it_is_of(
     verb: str, files: list[str], asked: str, told: str, tmp_path: Path
 ) -> None:
     run = a_run(tmp_path / "run", verb, *files)
-    go_on = f"Continue it, with the data in /sounds: soundfold {verb} DATA … --out {run} --resume"
+    go_on = f"Continue it, with any other options that it was begun with: soundfold {verb} /sounds --out {run} --resume"
     with pytest.raises(ModelFileError) as caught:
         load(run / asked)
     assert str(caught.value) == f"{run / asked}: {told.replace('{continue}', go_on).replace('{run}', str(run))}"
@@ -81,7 +81,7 @@ def test_a_folder_without_a_model_names_the_command_that_it_is_of(
 
 def test_a_training_inside_a_search_s_folder_is_continued_by_itself(tmp_path: Path) -> None:
     mine = a_run(a_run(tmp_path / "search", "tune") / "model", "train", "log.csv")
-    with pytest.raises(ModelFileError, match=f"soundfold train DATA … --out {re.escape(str(mine))} --resume$"):
+    with pytest.raises(ModelFileError, match=f"soundfold train /sounds --out {re.escape(str(mine))} --resume$"):
         load(mine)
 
 
@@ -102,7 +102,7 @@ def test_a_cross_validation_is_continued_by_what_it_is_a_part_of(
     run = a_run(a_run(tmp_path / "whole", holder) / name, "cv", "fold1/log.csv")
     (run / "run.json").write_text(json.dumps({"verb": "cv", "data": data}))
     verb, whole = (holder, run.parent) if part else ("cv", run)
-    with pytest.raises(ModelFileError, match=f"soundfold {verb} DATA … --out {re.escape(str(whole))} --resume$"):
+    with pytest.raises(ModelFileError, match=f"soundfold {verb} .* --out {re.escape(str(whole))} --resume$"):
         load(run / fold)
 
 
@@ -155,3 +155,13 @@ def test_the_command_that_goes_on_can_be_taken_as_it_stands(tmp_path: Path) -> N
 def test_what_is_missing_is_made_by_the_verb_that_makes_its_kind(tmp_path: Path, name: str, mend: str) -> None:
     with pytest.raises(PathError, match=re.escape(f"there is no such model file or run. {mend}{tmp_path / name}")):
         load(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")
+def test_the_command_that_continues_tells_all_that_the_mark_tells_and_can_be_copied(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "my runs" / "run", "train", "log.csv")
+    identity = {"verb": "train", "data": "/my sounds", "where": {"a b": "c d"}, "seeds": 3, "split": "everything"}
+    (run / "run.json").write_text(json.dumps(identity))
+    told = f"soundfold train '/my sounds' --all --where 'a b=c d' --seeds 3 --out '{run}' --resume"
+    with pytest.raises(ModelFileError, match=f": {re.escape(told)}$"):
+        load(run)

@@ -174,15 +174,22 @@ def test_a_file_may_be_dropped_and_text_is_none(chromium, where, wav):
         assert "dropped.wav" in page.inner_text("main")
 
 
-def test_where_nothing_is_likely_enough_the_page_says_so(chromium, wav):
+def test_where_all_is_unknown_the_page_says_so(chromium, wav):
     deaf = judging_by(Calibration(temperature=1.0, thresholds=dict.fromkeys(MODEL.labels, 1.1)))
     with served({"deaf": deaf}, workers=Here(deaf)) as url, page_at(chromium, url) as page:
         answer = give(page, wav)
         assert answer["label"] == "unknown"
         assert page.locator("#ribbon i.unknown").count() == len(answer["timeline"])
         assert page.locator("#list button").count() == page.locator("#lanes button").count() == 0
-        assert page.is_visible("#quiet")
+        assert page.inner_text("#quiet").startswith("None: all of it is unknown to this model. The strip")
         assert page.is_disabled("#csv")
+
+
+def test_where_nothing_is_likely_enough_the_page_says_so(chromium, tmp_path, wav):
+    unsure = load(write_tiny_model(tmp_path / "unsure.onnx", labels="abcdefgh"))
+    with served({"unsure": unsure}) as url, page_at(chromium, url) as page:
+        assert give(page, wav)["events"] == []
+        assert page.inner_text("#quiet").startswith("None: no label was likely enough for long enough. The strip")
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from soundfold.cli import main
 from soundfold.errors import DataError, PathError, RunError
 from soundfold.evaluation import read_predictions
 from soundfold.evaluation.report import RATE_HZ, Curve, embed_sound, render_page, surest_mistakes
+from soundfold.recipe import Recipe
 from soundfold.wording import format_percent
 
 VOID = {"meta", "circle", "image", "line", "polyline", "rect", "br", "link"}
@@ -325,6 +327,16 @@ def test_runs_side_by_side(cv_run: Path, tmp_path: Path) -> None:
     assert not (cv_run / "both.html").exists()
 
 
+def test_a_setting_that_a_run_leaves_empty_is_a_dash() -> None:
+    runs = [made_up(("a", "b"), name=name) for name in ("one", "other")]
+    recipe = Recipe.model_validate({"features": {"fmax_hz": 4_000.0}}).as_dict()
+    runs[1] = replace(runs[1], result=runs[1].result.model_copy(update={"recipe": recipe}))
+    differ = render_page(runs).split("Where the recipes differ")[-1].split("</section>")[0]
+    assert "features.fmax_hz" in differ
+    assert "null" not in differ
+    assert "–" in differ
+
+
 def test_a_run_without_a_recipe_is_given_none(cv_run: Path, tmp_path: Path) -> None:
     """What only answers the most frequent label has no settings, and is not told to have the default's."""
     shutil.copytree(cv_run, tmp_path / "majority")
@@ -354,6 +366,7 @@ def test_training_without_held_out_clips(small_run: Path, tmp_path: Path) -> Non
     page = page_of(soundfold.report(tmp_path / "all"))
     assert "Trained on all 24 clips. Nothing was held out, so there is no score." in page.text
     assert "By class" not in page.text
+    assert "Surest and wrong" not in page.text
     assert "Cost" in page.text
 
 
@@ -438,7 +451,7 @@ def test_verb(cv_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["report", str(cv_run), "--out", str(target), "--clips", "1"]) == 0
     told = capsys.readouterr()
     assert told.out == f"{target}\n"
-    assert "MB, 1 sound in it" in told.err
+    assert re.search(r"page.html: \d+ kB, 1 sound in it", told.err)
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     told = capsys.readouterr()
     assert told.out == ""

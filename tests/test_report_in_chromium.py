@@ -1,5 +1,6 @@
 """The report in real Chromium, light and dark, on a phone and on a desk: whole, quiet, and asking nobody."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from chromium import browser, until, watched
 from made_up_runs import ODD, made_up
-from soundfold.evaluation import CvResult, SeedScore, SeedScores, score_folds
+from soundfold.evaluation import CvResult, SeedScore, SeedScores, SplitSummary, TrainResult, score, score_folds
 from soundfold.evaluation.report import RATE_HZ, Curve, ReportRun, embed_sound, render_page
 
 SECTIONS = ["Scores", "By fold", "By class", "How far to trust the probabilities", "Who is taken for whom", "Training",
             "What leaked", "Surest and wrong", "Recipe", "Cost"]  # fmt: skip
+ACCOUNT = {"recipe": {}, "split": SplitSummary(name="all", kind="random", n_train=9, n_test=240), "seconds": 1.0}
 OVERVIEW = ["Side by side", "Beyond chance?", "Recall by class", "Where the recipes differ"]
 
 
@@ -65,3 +68,30 @@ def test_the_page_is_whole_and_no_wider_than_the_window(chromium: Any, tmp_path:
         for width in (400, 1200):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_bars_stand_under_each_other_and_a_table_shows_that_it_goes_on(chromium: Any, tmp_path: Path) -> None:
+    """One class is always answered rightly, so that a cell says 100.0 %; on a desk the table by class fits."""
+    drawn = made_up(("dog_bark", "children_playing", "air_conditioner"))
+    table = drawn.predictions.assign(label=lambda t: t["label"].where(t["predicted"] == t["label"], "dog_bark"))
+    path = tmp_path / "report.html"
+    path.write_text(render_page([replace(drawn, result=TrainResult(**dict(score(table)), **ACCOUNT))]), "utf-8")
+    with watched(chromium, path.as_uri(), "data:") as page:
+        page.set_viewport_size({"width": 1000, "height": 800})
+        assert "100.0 %" in page.inner_text("#classes")
+        starts = page.evaluate(
+            "[...document.querySelectorAll('#classes tbody tr')].map((row) => "
+            "[...row.querySelectorAll('.bars')].map((bar) => Math.round(bar.getBoundingClientRect().x)))"
+        )
+        assert starts == [starts[0]] * 3
+        goes_on = "(() => { const one = document.querySelector('#classes .scroll'); {} })()"
+        wider = goes_on.replace("{}", "return one.scrollWidth > one.clientWidth;")
+        assert not page.evaluate(wider)
+        page.set_viewport_size({"width": 375, "height": 800})
+        assert page.evaluate(wider)
+        for there, dark in ((0, [False, True]), (20, [True, True]), (9_999, [True, False])):
+            page.evaluate(goes_on.replace("{}", f"one.scrollLeft = {there};"))
+            seen = imread(io.BytesIO(page.locator("#classes .scroll").screenshot()))
+            assert (seen[2, [2, -3], 0] < 0.95).tolist() == dark, (
+                "a shadow lies where the table goes on, and there alone"
+            )

@@ -235,7 +235,10 @@ def test_long_sound_in_a_small_file_is_refused_in_words():
     hour = encoded("FLAC", np.zeros(3_600 * RATE, np.int16))
     assert len(hour) < 1_000_000
     told = refused(post(files={"file": ("night.flac", hour)}), 413)
-    assert told == "night.flac: lasts longer than 600 s, the most that is taken here. Send a part"
+    assert told == (
+        "night.flac: lasts longer than 600 s, the most that is taken here. Send a part, start the server with more "
+        "--max-seconds, or ask soundfold predict, which has no limit"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Results in words: one is told in the singular, and lengths in a unit that fits."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from soundfold.cli.telling import _unknown, tell_audit, tell_cv, tell_evaluate, tell_train
+from soundfold.cli.telling import _thresholds, _unknown, tell_cv, tell_evaluate, tell_train
+from soundfold.cli.telling_data import tell_audit
 from soundfold.data.audit import audit
 from soundfold.data.reading import read_clips
 from soundfold.evaluation import (
@@ -17,13 +19,14 @@ from soundfold.evaluation import (
     EvaluateResult,
     SplitSummary,
     TrainResult,
+    calibrate,
     predictions_table,
     score,
     score_folds,
     score_title,
     unit_of,
 )
-from soundfold.evaluation.calibration_result import UnknownScores
+from soundfold.evaluation.calibration_result import ThresholdScore, UnknownScores
 from soundfold.evaluation.report import ReportRun, render_page
 
 
@@ -88,7 +91,8 @@ def test_a_count_of_one_is_singular(capsys: pytest.CaptureFixture[str], n: int) 
     assert f"foreground: 0.0 %  of {clips}\n" in told
     bear = "bears a label" if n == 1 else "bear labels"
     assert f"{n:,} of {clips} {bear} that the model does not know (odd)" in told
-    assert n == 1 or f"95 % interval over {n:,} recordings: 0.0 to 0.0 %" in told
+    high = 100 * (1 - 0.025 ** (1 / n))
+    assert n == 1 or f"95 % interval over {n:,} recordings: 0.0 to {high:.1f} %" in told
 
 
 @pytest.mark.parametrize(
@@ -151,6 +155,30 @@ def test_labels_that_differ_in_case_are_told_once_and_as_what_could_spoil_a_scor
     assert "nothing found" not in told
 
 
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_temperature_is_offered_only_where_the_log_loss_falls(
+    capsys: pytest.CaptureFixture[str], helps: bool
+) -> None:
+    """All answers are of 80 %; where those of one fold are all right and half the other's, each misleads the other."""
+    numbers = np.arange(40)
+    first, is_a = numbers < 20, numbers % 2 == 0
+    right = first | (numbers % 4 < 2) | helps
+    clips = pd.DataFrame({
+        "path": [f"{k}.wav" for k in numbers], "fold": np.where(first, "1", "2"), "label": np.where(is_a, "a", "b"),
+        "group": [f"r{k}" for k in numbers],
+    })  # fmt: skip
+    of_a = np.where(right == is_a, 0.8, 0.2)
+    table = predictions_table(clips, ("a", "b"), np.stack([of_a, 1 - of_a], axis=1))
+    told = calibrate(table)
+    tell_cv(CvResult(**dict(score_folds(table)), **ACCOUNT, calibration=told, out="runs/x"), Path("data"), {})
+    calibrated, following = (line for line in capsys.readouterr().out.splitlines() if line[:5] in ("calib", "next:"))
+    assert f"log loss {told.before.log_loss:.3f} → {told.after.log_loss:.3f}" in calibrated
+    assert ("does not help here" in calibrated) != helps
+    assert ("--calibrate runs/x" in following) == helps
+    run = ReportRun(name="x", path="x", result=CvResult(**dict(score_folds(table)), **ACCOUNT), predictions=table)
+    assert ("this temperature does not help" in render_page([run])) != helps
+
+
 @pytest.mark.parametrize(("head_fit", "hinted"), [("discriminant", True), ("logistic", False), (None, False)])
 def test_what_tells_background_worse_names_what_tells_it_better(
     capsys: pytest.CaptureFixture[str], head_fit: str | None, hinted: bool
@@ -162,3 +190,14 @@ def test_what_tells_background_worse_names_what_tells_it_better(
     training = {} if head_fit is None else {"head_fit": head_fit}
     _unknown(Console(), SimpleNamespace(unknown=unknown), {"training": training})
     assert ("--set training.head_fit=logistic" in capsys.readouterr().out) == hinted
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(None, "never"), (0.0, "always"), (0.423, "42.3 %")])
+def test_it_is_told_from_which_probability_a_label_is_told(
+    capsys: pytest.CaptureFixture[str], threshold: float | None, told: str
+) -> None:
+    row = ThresholdScore(
+        label="dog", threshold=threshold, told=9, precision=1.0, precision_ci95=None, recall=0.75, recall_without=0.75
+    )
+    _thresholds(Console(), SimpleNamespace(thresholds=[row], unknown=None, precision=0.9))
+    assert re.split(" {2,}", capsys.readouterr().out.splitlines()[-1])[1] == told

@@ -25,6 +25,7 @@ from soundfold.cli import main
 from soundfold.data.splits import fold_splits
 from soundfold.errors import DataError, MissingExtraError, PathError, RecipeError, RunError, SoundfoldError
 from soundfold.evaluation import CvResult, TrainResult, read_predictions
+from soundfold.evaluation.comparison import compare_predictions
 from soundfold.jobs import tuning_trial, tuning_workers
 from soundfold.jobs.reporting import Silent
 from soundfold.jobs.tuning_plan import plan_searches
@@ -616,6 +617,32 @@ def test_people_are_told_in_a_few_lines(
     ):
         assert told in out
     assert len(out.splitlines()) < 16
+
+
+def test_of_a_recipe_that_was_never_scored_nothing_is_promised(
+    tuned: tuple[TuneResult, dict[str, Any]],
+    small_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The search on all folds found a recipe; those that were scored found none."""
+    result, asked = tuned
+    before = read_predictions(asked["out"] / "untuned" / "predictions.parquet")
+    alike = result.model_copy(
+        update={
+            "folds": tuple(fold.model_copy(update={"changes": {}}) for fold in result.folds),
+            "gain": compare_predictions(before, before),
+        }
+    )
+    assert result.knows_of_the_kept
+    assert any("too narrow" in note for note in alike.gain.notes)
+    monkeypatch.setattr("soundfold.jobs.tune.tune", lambda *_, **__: alike)
+    assert main(["tune", str(small_data)]) == 0
+    out = capsys.readouterr().out
+    assert "nothing is known of what this recipe is worth" in out
+    assert "expect the gain above" not in out
+    assert "too narrow" not in out, "there is no interval"
+    assert str(Path("run", "untuned", "recipe.yaml")) in out.splitlines()[-1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="quotes as POSIX shells do")

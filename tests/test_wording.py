@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundfold.wording import counted, format_interval, format_percent, natural_order, quoted
+from soundfold.wording import counted, format_interval, format_percent, format_size, natural_order, quoted
 
 
 @given(st.lists(st.text(max_size=8), max_size=30))
@@ -34,3 +34,12 @@ def test_fractions_for_people() -> None:
     assert format_percent(0.71429) == "71.4 %"
     assert format_percent(1) == "100.0 %"
     assert format_interval(0.5, 0.75) == "50.0–75.0 %"
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "told"),
+    [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1 kB"), (48_700, "49 kB"), (999_499, "999 kB"),
+     (999_500, "1.0 MB"), (776_600_000, "776.6 MB"), (999_950_000, "1.0 GB")],
+)  # fmt: skip
+def test_a_size_is_told_in_a_unit_that_fits(n_bytes: int, told: str) -> None:
+    assert format_size(n_bytes) == told

@@ -9,6 +9,7 @@ __all__ = [
     "counted",
     "format_interval",
     "format_percent",
+    "format_size",
     "listed",
     "natural_order",
     "on_one_line",
@@ -94,6 +95,19 @@ def format_interval(low: float, high: float) -> str:
     '68.2–74.5 %'
     """
     return f"{100 * low:.1f}–{format_percent(high)}"
+
+
+def format_size(n_bytes: int) -> str:
+    """Return a size as people read it.
+
+    >>> format_size(343_215), format_size(1_234_567_890_123)
+    ('343 kB', '1,234.6 GB')
+    """
+    if n_bytes < 1000:
+        return counted(n_bytes, "byte")
+    if n_bytes < 999_500:
+        return f"{n_bytes / 1e3:.0f} kB"
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes < 999_950_000 else f"{n_bytes / 1e9:,.1f} GB"
 
 
 def _natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -6,7 +6,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["print_columns", "print_line"]
+from soundfold.wording import on_one_line
+
+__all__ = ["print_columns", "print_line", "print_unbroken", "say"]
 
 
 def print_columns(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
@@ -28,6 +30,21 @@ def print_columns(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
 def print_line(console: Console, text: str, style: str | None = None) -> None:
     """Print text as it is; a terminal breaks it between words, and nothing else does."""
     console.print(escape(text), style=style, soft_wrap=not console.is_terminal)
+
+
+def print_unbroken(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns, the first one to the left, a row a line whatever the terminal's width."""
+    rows = [tuple(map(on_one_line, row)) for row in rows]
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [" " * (width - cell_len(cell)) + cell for cell, width in zip(row, widths, strict=True)]
+        cells[0] = row[0] + " " * (widths[0] - cell_len(row[0]))
+        say(console, "  ".join(cells).rstrip())
+
+
+def say(console: Console, text: str) -> None:
+    """Print text as one line, whatever names in it hold; nothing breaks it but the terminal."""
+    console.print(escape(on_one_line(text)), soft_wrap=True)
 
 
 def _print_blocks(console: Console, rows: Sequence[tuple[str, ...]]) -> None:

@@ -87,7 +87,7 @@ def check(data: Data, where: Where = None, json_: Json = False) -> None:
     if json_:
         print_json(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
-        from soundfold.cli.telling import tell_audit
+        from soundfold.cli.telling_data import tell_audit
 
         tell_audit(found)
 
@@ -158,6 +158,6 @@ def cache(
         told = {"folder": str(folder), "kept": [one.as_dict() for one in kept]}
         print_json(json.dumps(told | {"removed": [one.as_dict() for one in removed]}, indent=2, ensure_ascii=False))
     else:
-        from soundfold.cli.telling import tell_cache
+        from soundfold.cli.telling_data import tell_cache
 
         tell_cache(folder, kept, removed if removes else None)

@@ -5,7 +5,7 @@ from typing import Any
 
 from soundfold.cli.options import Json, ModelPath
 from soundfold.cli.printing import print_json
-from soundfold.wording import on_one_line
+from soundfold.wording import counted, on_one_line
 
 __all__ = ["model"]
 
@@ -40,7 +40,10 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("file", told["path"]),
         ("labels", f"{len(labels)}, {told['answer']} a sound: {shown}"),
-        ("input", f"{told['sample_rate']:,} Hz, {told['channels']} channel(s), windows of {told['window_s']:g} s"),
+        (
+            "input",
+            f"{told['sample_rate']:,} Hz, {counted(told['channels'], 'channel')}, windows of {told['window_s']:g} s",
+        ),
         ("recipe", str(told["recipe"].get("name", "not told"))),
         ("trained on", told["data"] or "not told"),
         ("scores", score),

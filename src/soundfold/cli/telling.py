@@ -1,21 +1,19 @@
-"""Results in words and small tables, for people; `--json` prints the same in full."""
+"""Scores in words and small tables, for people; `--json` prints the same in full."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from soundfold.cli.columns import print_unbroken, say
 from soundfold.wording import counted, format_interval, format_percent, on_one_line
 
 if TYPE_CHECKING:
-    from soundfold.data.audit import Audit
-    from soundfold.data.kept import Kept
     from soundfold.evaluation import CalibrationScores, CvResult, EvaluateResult, TrainResult
 
-__all__ = ["tell_audit", "tell_cache", "tell_cv", "tell_evaluate", "tell_train"]
+__all__ = ["tell_cv", "tell_evaluate", "tell_train"]
 
 
 _FEW_KEPT = 0.5  # of the clips, by a rule for unknown sounds
@@ -23,20 +21,20 @@ _FEW_KEPT = 0.5  # of the clips, by a rule for unknown sounds
 
 def tell_train(result: "TrainResult") -> None:
     """Print what came of a training."""
-    console = _console()
+    console = Console(highlight=False)
     if not result.n:
-        _say(console, f"trained on all {result.split.n_train:,} clips; nothing was held out, so there is no score")
+        say(console, f"trained on all {result.split.n_train:,} clips; nothing was held out, so there is no score")
     else:
         held_out = counted(result.n or 0, "clip")
-        _say(console, f"held out: {result.split.name}, {held_out}; trained on {result.split.n_train:,}")
+        say(console, f"held out: {result.split.name}, {held_out}; trained on {result.split.n_train:,}")
         _one_network(console, result)
         _scores(console, result)
         _classes(console, result)
     _trust(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
-    _say(console, f"model:      {result.out}/model.onnx")
-    _say(console, f"next:       soundfold predict {result.out} SOUND")
+    say(console, f"model:      {result.out}/model.onnx")
+    say(console, f"next:       soundfold predict {result.out} SOUND")
 
 
 def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
@@ -44,7 +42,7 @@ def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
     from soundfold.evaluation.measured import fold_values, headline, measured, value_of
     from soundfold.runtime.command_line import train_on_all
 
-    console = _console()
+    console = Console(highlight=False)
     several = result.confusion is None
     rows: list[tuple[str, ...]] = [("fold", "mAP" if several else "accuracy", "macro F1", "clips", "training")]
     for fold in result.folds:
@@ -52,106 +50,36 @@ def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
         reached = value_of(fold)
         macro_f1 = format_percent(None if reached is None else fold.macro_f1)
         rows.append((str(fold.fold), format_percent(reached), macro_f1, f"{fold.n:,}", seconds))
-    _table(console, rows)
+    print_unbroken(console, rows)
     _one_network(console, result)
     over = counted(len(fold_values(result.folds)), "fold")
     mean = "–  no held-out clip bears a label" if measured(result) is None else f"{headline(result)}  over {over}"
-    _say(console, f"mean:       {mean}")
+    say(console, f"mean:       {mean}")
     _scores(console, result, pooled=True)
     _trust(console, result)
     _classes(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
-    _say(console, f"run:        {result.out}")
+    say(console, f"run:        {result.out}")
     if result.model is not None:
-        _say(console, f"model:      {result.model}  the mean of the folds' networks, not calibrated")
+        say(console, f"model:      {result.model}  the mean of the folds' networks, not calibrated")
     run = Path(result.out or "")
     seeds = len(result.seeds.seeds) if result.seeds else 1
-    calibrate = None if result.calibration is None else run
+    calibrate = run if result.calibration is not None and result.calibration.helps else None
     following = train_on_all(data, run / "recipe.yaml", where, seeds=seeds, calibrate=calibrate)
-    _say(console, f"next:       {following}")
+    say(console, f"next:       {following}")
 
 
 def tell_evaluate(result: "EvaluateResult") -> None:
     """Print the scores of a model on labelled sound."""
-    console = _console()
-    _say(console, f"scored on:  {result.split.name}, {counted(result.n, 'clip')}")
+    console = Console(highlight=False)
+    say(console, f"scored on:  {result.split.name}, {counted(result.n, 'clip')}")
     _scores(console, result)
+    _called_unknown(console, result)
     _met_and_not(console, result)
     _classes(console, result)
     _leaks_and_notes(console, result)
     _cost(console, result)
-
-
-def tell_audit(audit: "Audit") -> None:
-    """Print what a data set holds, then what could spoil a score."""
-    console = _console()
-    findings = audit.findings
-    for note in audit.notes:
-        if note not in findings:
-            _say(console, note)
-    recordings = "recordings" if audit.groups_known else "files"
-    rows: list[tuple[str, ...]] = [("class", "clips", recordings, *(f"fold {fold}" for fold in audit.per_fold))]
-    for label in audit.labels:
-        by_fold = [f"{counts.get(label, 0):,}" for counts in audit.per_fold.values()]
-        rows.append((label, f"{audit.per_class.get(label, 0):,}", f"{audit.recordings_per_class[label]:,}", *by_fold))
-    _table(console, rows)
-    _say(console, f"rates:      {_counts(audit.sample_rates, ' Hz')}")
-    _say(console, f"channels:   {_counts(audit.channels, '')}")
-    _say(console, f"formats:    {_counts(audit.formats, '')}")
-    if audit.lengths is not None:
-        found = audit.lengths
-        least, middle, most = (_short(value) for value in (found.min_s, found.median_s, found.max_s))
-        spread = f"all {least} s" if least == most else f"{least} to {most} s, median {middle} s"
-        _say(console, f"lengths:    {spread}; {_duration(found.total_s)} in all")
-    for finding in findings:
-        _say(console, f"! {finding}")
-    if not findings:
-        _say(console, "nothing found that could spoil a score")
-
-
-def tell_cache(folder: Path, kept: "Sequence[Kept]", removed: "Sequence[Kept] | None") -> None:
-    """Print what is kept, and what was removed where that was asked for."""
-    console = _console()
-    if kept:
-        rows: list[tuple[str, ...]] = [("kind", "size", "last used", "what")]
-        for one in kept:
-            busy = "  (in use)" if one.in_use else ""
-            rows.append((one.kind, _megabytes(one.n_bytes), one.day, f"{one.what}{busy}"))
-        widths = [max(cell_len(row[column]) for row in rows) for column in range(3)]
-        for kind, size, day, what in rows:
-            _say(console, f"{kind:<{widths[0]}}  {size:>{widths[1]}}  {day:<{widths[2]}}  {what}")
-    if removed is not None:
-        _say(console, f"removed:    {_megabytes(sum(one.n_bytes for one in removed))} ({len(removed):,})")
-    if busy_ones := sum(one.in_use for one in kept):
-        _say(console, f"in use:     {counted(busy_ones, 'entry', 'entries')} by a process at work, not to be removed")
-    _say(console, f"kept:       {_megabytes(sum(one.n_bytes for one in kept))} in {folder}")
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 999_500_000 else f"{n_bytes / 1e6:,.1f} MB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{_short(seconds)} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
-
-def _short(number: float) -> str:
-    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"
-
-
-def _counts(counts: "dict[int, int] | dict[str, int]", unit: str) -> str:
-    return ", ".join(f"{name}{unit} × {count:,}" for name, count in counts.items())
-
-
-def _console() -> Console:
-    return Console(highlight=False)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(escape(on_one_line(text)), soft_wrap=True)
 
 
 def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult", pooled: bool = False) -> None:
@@ -163,11 +91,11 @@ def _scores(console: Console, result: "TrainResult | CvResult | EvaluateResult",
         over = counted(result.n_recordings or 0, result.interval_over.removesuffix("s"))
         interval = f"  95 % interval over {over}: {100 * low:.1f} to {100 * high:.1f} %"
     heading = "pooled:  " if pooled else "mAP:     " if result.confusion is None else "accuracy:"
-    _say(console, f"{heading}   {format_percent(found.pooled if found else None)}{interval}")
-    _say(console, f"macro F1:   {format_percent(result.macro_f1 if found else None)}")
+    say(console, f"{heading}   {format_percent(found.pooled if found else None)}{interval}")
+    say(console, f"macro F1:   {format_percent(result.macro_f1 if found else None)}")
     for name, part in (("foreground", result.foreground), ("background", result.background)):
         if part is not None:
-            _say(console, f"{name}: {format_percent(part.accuracy)}  of {counted(part.n, 'clip')}")
+            say(console, f"{name}: {format_percent(part.accuracy)}  of {counted(part.n, 'clip')}")
 
 
 def _trust(console: Console, result: "TrainResult | CvResult") -> None:
@@ -175,7 +103,10 @@ def _trust(console: Console, result: "TrainResult | CvResult") -> None:
     told = result.calibration
     if told is not None:
         change = f"{format_percent(told.before.ece)} → {format_percent(told.after.ece)}"
-        _say(console, f"calibrated: error of probabilities (ECE) {change} with temperature {told.temperature:.2f}")
+        loss = f"log loss {told.before.log_loss:.3f} → {told.after.log_loss:.3f}"
+        verdict = "" if told.helps else ": the log loss does not fall, so it does not help here"
+        temperature = f"temperature {told.temperature:.2f}{verdict}"
+        say(console, f"calibrated: error of probabilities (ECE) {change}, {loss} with {temperature}")
         _unknown(console, told, result.recipe)
         _thresholds(console, told)
 
@@ -190,19 +121,17 @@ def _unknown(console: Console, told: "CalibrationScores", recipe: Mapping[str, A
     kept = f"{format_percent(rule.kept)}{interval} of the clips are kept"
     right = f"{format_percent(rule.right_after)} are right ({format_percent(rule.right_before)} of all)"
     wished = "3 % of the clips may be lost" if rule.wished_per_hour is None else f"{rule.wished_per_hour:g} wished"
-    _say(console, f"unknown:    {alarms}, {wished}; {kept}, of which {right}")
+    say(console, f"unknown:    {alarms}, {wished}; {kept}, of which {right}")
     if rule.kept_amid is not None:
         interval = "" if rule.kept_amid_ci95 is None else f" (95 % interval {format_interval(*rule.kept_amid_ci95)})"
         amid = f"{format_percent(rule.kept_amid)}{interval} of {counted(rule.n_amid, 'short clip')}"
-        _say(console, f"            amid soft background, as in a recording that goes on, {amid} are kept")
+        say(console, f"            amid soft background, as in a recording that goes on, {amid} are kept")
     worst = sorted(rule.kinds.items(), key=lambda pair: -pair[1])[:3]
-    _say(console, "            worst kinds: " + ", ".join(f"{kind} {rate:.0f}" for kind, rate in worst))
+    say(console, "            worst kinds: " + ", ".join(f"{kind} {rate:.0f}" for kind, rate in worst))
     if rule.kept < _FEW_KEPT:
-        _say(
-            console, "warning:    most clips will be called unknown. Wish for more false alarms, or leave the wish out"
-        )
+        say(console, "warning:    most clips will be called unknown. Wish for more false alarms, or leave the wish out")
     if recipe["training"].get("head_fit") == "discriminant":  # a run of before has no such setting
-        _say(
+        say(
             console,
             "            where background matters more than a point of accuracy: --set training.head_fit=logistic, to "
             "cv and to train (docs/trust.md)",
@@ -215,15 +144,22 @@ def _thresholds(console: Console, told: "CalibrationScores") -> None:
         return
     rows: list[tuple[str, ...]] = [("class", "told from", "precision", "95 % interval", "recall", "without")]
     for one in told.thresholds:
-        start = "never" if one.threshold is None else format_percent(one.threshold)
+        start = "never" if one.threshold is None else format_percent(one.threshold) if one.threshold else "always"
         reached = format_percent(one.precision)
         interval = "" if one.precision_ci95 is None else format_interval(*one.precision_ci95)
         rows.append(
             (one.label, start, reached, interval, format_percent(one.recall), format_percent(one.recall_without))
         )
     apart = ", before the rule for unknown sounds" if told.unknown is not None else ""
-    _say(console, f"thresholds for a precision of {format_percent(told.precision or 0)}{apart}:")
-    _table(console, rows)
+    say(console, f"thresholds for a precision of {format_percent(told.precision or 0)}{apart}:")
+    print_unbroken(console, rows)
+
+
+def _called_unknown(console: Console, result: "EvaluateResult") -> None:
+    """Print how many clips get no label from a model that may call them unknown."""
+    if (found := result.called_unknown) is not None:
+        called = f"{found.n:,} of {counted(result.n, 'clip')} {'is' if found.n == 1 else 'are'} called unknown"
+        say(console, f"unknown:    {called}; of the others {format_percent(found.right_of_others)} are right")
 
 
 def _met_and_not(console: Console, result: "EvaluateResult") -> None:
@@ -238,7 +174,7 @@ def _met_and_not(console: Console, result: "EvaluateResult") -> None:
             what = "that the model was" if name == "met" else "that it was not"
             found = format_percent(value_of(side))
             told = f"{name}:".ljust(11)
-            _say(console, f"{told} {found}  of {counted(side.n, 'clip')} from {over} {what} trained on")
+            say(console, f"{told} {found}  of {counted(side.n, 'clip')} from {over} {what} trained on")
 
 
 def _one_network(console: Console, result: "TrainResult | CvResult") -> None:
@@ -249,7 +185,7 @@ def _one_network(console: Console, result: "TrainResult | CvResult") -> None:
     over_folds = "" if told.std_folds is None else f" ± {100 * told.std_folds:.1f} over folds,"
     measure = "mAP" if told.measure == "mean_average_precision" else "accuracy"
     of_one = f"{100 * told.mean:.1f} %{over_folds} ± {100 * told.std_seeds:.1f} over {len(told.seeds)} seeds"
-    _say(console, f"one alone:  {measure} {of_one}; all else is of the mean of {len(told.seeds)} networks")
+    say(console, f"one alone:  {measure} {of_one}; all else is of the mean of {len(told.seeds)} networks")
 
 
 def _classes(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
@@ -262,17 +198,7 @@ def _classes(console: Console, result: "TrainResult | CvResult | EvaluateResult"
         shares = found if row.n else ("–", found[1], "–")
         precision = (format_percent(row.average_precision),) if ranked else ()
         rows.append((row.label, *precision, *shares, f"{row.n:,}", f"{row.recordings:,}"))
-    _table(console, rows)
-
-
-def _table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows in columns, the first one to the left; nothing is ever cut off, whatever the terminal's width."""
-    rows = [tuple(map(on_one_line, row)) for row in rows]
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [" " * (width - cell_len(cell)) + cell for cell, width in zip(row, widths, strict=True)]
-        cells[0] = row[0] + " " * (widths[0] - cell_len(row[0]))
-        _say(console, "  ".join(cells).rstrip())
+    print_unbroken(console, rows)
 
 
 def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
@@ -281,11 +207,11 @@ def _leaks_and_notes(console: Console, result: "TrainResult | CvResult | Evaluat
         heading = "leak:   " if leaks.get("clips") or leaks.get("identical_clips") else "warning:"
         console.print(f"[bold]{heading}[/bold]    {escape(on_one_line(str(leaks['sentence'])))}", soft_wrap=True)
     elif result.n and leaks.get("groups_known") and not hasattr(result, "met"):  # who evaluates tells what was met
-        _say(console, "leak:       none: no recording, and no identical sound, stands on both sides")
+        say(console, "leak:       none: no recording, and no identical sound, stands on both sides")
     if result.left_out:
-        _say(console, f"left out:   {counted(len(result.left_out), 'clip')} that cannot be used; --json lists them")
+        say(console, f"left out:   {counted(len(result.left_out), 'clip')} that cannot be used; --json lists them")
     for note in result.notes:
-        _say(console, f"note:       {note}")
+        say(console, f"note:       {note}")
 
 
 def _cost(console: Console, result: "TrainResult | CvResult | EvaluateResult") -> None:
@@ -296,4 +222,4 @@ def _cost(console: Console, result: "TrainResult | CvResult | EvaluateResult") -
         else:
             told += f", of which {result.train_s:.1f} s training" if result.train_s else ""
         told += f" at {result.clips_per_second:,.0f} clips/s"
-    _say(console, told)
+    say(console, told)

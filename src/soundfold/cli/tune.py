@@ -111,11 +111,12 @@ def tune(
     else:
         from soundfold.runtime.command_line import train_on_all
 
-        _tell(result, train_on_all(data, Path(result.keep.recipe), parse_where(where)))
+        scored = result.keep.recipe if result.knows_of_the_kept else Path(result.untuned.out or "") / "recipe.yaml"
+        _tell(result, train_on_all(data, Path(scored), parse_where(where)))
 
 
 def _tell(result: "TuneResult", following: str) -> None:
-    """Print what tuning was worth, fold by fold, which recipe to keep, and the command that makes a model of it."""
+    """Print what tuning was worth, fold by fold, which recipe was found, and the command that makes a model."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -135,8 +136,8 @@ def _tell(result: "TuneResult", following: str) -> None:
     lines += [
         f"mean:   {measure}tuned {headline(result.tuned)}, untuned {format_percent(value_of(result.untuned))}",
         f"gain:   {result.sentence}",
-        *(f"note:   {note}" for note in dict.fromkeys((*result.notes, *result.gain.notes))),
-        f"keep:   {result.keep.recipe}",
+        *(f"note:   {note}" for note in _notes(result)),
+        f"{'keep' if result.knows_of_the_kept else 'found'}:".ljust(8) + result.keep.recipe,
         f"        {_changes(result.keep.changes)}",
         *_of_many(result),
         f"took:   {result.seconds:.1f} s",
@@ -154,10 +155,23 @@ def _of_many(result: "TuneResult") -> list[str]:
         return []
     measure = "mAP " if result.gain.of_several else ""
     inside, before = _inside(keep)
-    return [
-        f"        inside its search {measure}{inside}, as it was {before}: too high, as it is the best of many; expect "
-        f"the gain above"
-    ]
+    expect = "expect the gain above"
+    if not result.knows_of_the_kept:
+        expect = (
+            "nothing is known of what this recipe is worth, as the searches that were scored found nothing better than "
+            "the recipe as it is"
+        )
+    high = "too high, as it is the best of many"
+    return [f"        inside its search {measure}{inside}, as it was {before}: {high}; {expect}"]
+
+
+def _notes(result: "TuneResult") -> list[str]:
+    """Return the notes, each once; not those on an interval where the sentence on the gain tells none."""
+    from soundfold.evaluation.intervals import note_on_few
+
+    gain = result.gain
+    without = () if gain.difference else note_on_few(gain.n_recordings, "recording" if gain.groups_known else "file")
+    return [note for note in dict.fromkeys((*result.notes, *gain.notes)) if note not in without]
 
 
 def _inside(part: "TunedFold | Kept") -> tuple[str, str]:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from soundfold.evaluation.result_model import Frozen
 
-__all__ = ["CalibrationScores", "Reliability", "ReliabilityBin", "ThresholdScore", "UnknownScores"]
+__all__ = ["CalibrationScores", "CalledUnknown", "Reliability", "ReliabilityBin", "ThresholdScore", "UnknownScores"]
 
 Interval = tuple[float, float]
 
@@ -76,6 +76,15 @@ class UnknownScores(Frozen):
     """False alarms an hour of each kind of background, by a rule that was fitted without it."""
 
 
+class CalledUnknown(Frozen):
+    """What a model that may answer "unknown" made of labelled clips."""
+
+    n: int
+    """Clips that are called unknown."""
+    right_of_others: float | None
+    """Accuracy over the clips that are not; null where all are called unknown."""
+
+
 class CalibrationScores(Frozen):
     """How far probabilities can be trusted, before and after they are divided by a temperature.
 
@@ -95,3 +104,8 @@ class CalibrationScores(Frozen):
     thresholds: tuple[ThresholdScore, ...] | None = None
     unknown: UnknownScores | None = None
     """How the rule for unknown sounds does; null where there is none."""
+
+    @property
+    def helps(self) -> bool:
+        """Whether the log loss falls: the calibration error may fall by chance, its bins being few and uneven."""
+        return self.after.log_loss < self.before.log_loss

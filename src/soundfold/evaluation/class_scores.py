@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from soundfold.evaluation.intervals import where_all_are_alike
 from soundfold.evaluation.results import ClassScore, Interval
 
 __all__ = ["class_scores", "macro_f1", "recalls"]
@@ -47,6 +48,7 @@ def class_scores(
     counts: npt.NDArray[np.int64],
     intervals: Sequence[Interval] | None,
     precisions: Numbers | None = None,
+    unknown: int = 0,
 ) -> tuple[ClassScore, ...]:
     """Return the scores of each class.
 
@@ -55,17 +57,19 @@ def class_scores(
         counts: (recordings, 3 · classes), one row a recording.
         intervals: of `recalls`, one a class, as `bootstrap_interval` gives them.
         precisions: (classes,) average precisions, NaN where there is none; None for clips of one label.
+        unknown: so many of the last labels the model does not know, so that no clip of theirs can be found.
     """
     right, true, predicted = np.split(counts.sum(axis=0).astype(np.float64), 3)
-    recordings = (np.split(counts, 3, axis=1)[1] > 0).sum(axis=0)
+    recall, recordings = right / np.maximum(true, 1), (np.split(counts, 3, axis=1)[1] > 0).sum(axis=0)
+    known = len(labels) - unknown
     return tuple(
         ClassScore(
             label=label,
             n=int(true[k]),
             recordings=int(recordings[k]),
             precision=float(right[k] / max(predicted[k], 1)),
-            recall=float(right[k] / max(true[k], 1)),
-            recall_ci95=_told(intervals[k], int(recordings[k])) if intervals else None,
+            recall=float(recall[k]),
+            recall_ci95=_told(intervals[k], float(recall[k]), int(recordings[k]), k < known) if intervals else None,
             f1=float(2 * right[k] / max(true[k] + predicted[k], 1)),
             average_precision=float(precisions[k]) if precisions is not None and np.isfinite(precisions[k]) else None,
         )
@@ -73,6 +77,8 @@ def class_scores(
     )
 
 
-def _told(interval: Interval, recordings: int) -> Interval | None:
+def _told(interval: Interval, recall: float, recordings: int, is_known: bool) -> Interval | None:
     """Return an interval of a class's recall; None where fewer than two of its recordings could be drawn anew."""
-    return interval if recordings > 1 and np.isfinite(interval[0]) else None
+    if recordings < 2 or not np.isfinite(interval[0]):
+        return None
+    return where_all_are_alike(interval, recall, recordings) if is_known else interval

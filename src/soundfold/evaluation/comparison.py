@@ -28,7 +28,7 @@ import pandas as pd
 
 from soundfold.evaluation.comparison_of_several import differences_of_several
 from soundfold.evaluation.comparison_result import ClassDifference, Comparison, Disagreement, FoldDifference
-from soundfold.evaluation.intervals import bootstrap_interval
+from soundfold.evaluation.intervals import bootstrap_interval, note_on_few
 from soundfold.evaluation.pairing import Pairing, pair_clips
 from soundfold.evaluation.predictions import check_predictions, is_of_several
 from soundfold.wording import counted, natural_order
@@ -36,7 +36,6 @@ from soundfold.wording import counted, natural_order
 __all__ = ["SIGNIFICANT", "compare_predictions", "correct_for_many", "holm", "p_in_words", "sign_flip_p"]
 
 SIGNIFICANT = 0.05
-_FEW_RECORDINGS = 20
 _LEAST_P = 1e-12  # nearer to zero, the sum's rounding could not be told from a probability
 
 Whole = npt.NDArray[np.int64]
@@ -257,8 +256,7 @@ def _notes(pair: Pairing, names: tuple[str, str], recordings: int, telling: int,
             "if some share a recording, interval and p-value are too narrow."
         )
     what = "recording" if groups_known else "file"
-    if 1 < recordings < _FEW_RECORDINGS:
-        notes.append(f"The interval rests on {recordings} {what}s only; with so few it is too narrow.")
+    notes += note_on_few(recordings, what)
     if 0 < telling < 6:
         notes.append(
             f"Only {counted(telling, what)} of {recordings:,} tell the two apart; with fewer than six, no difference "

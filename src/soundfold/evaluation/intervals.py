@@ -11,8 +11,13 @@ What the interval does not say:
 - It holds the trained network fixed. Another seed, or other training data, would move the score as well.
 - It speaks of recordings like those tested, not of other places, microphones or years.
 - With few recordings (fewer than about 20) a percentile interval is too narrow.
-- When every answer is right, every resample is right too: the interval is [1, 1], which says too much.
+- When every answer is right, every resample is right too: the interval of the draws is [1, 1], which says too much.
+  Of a proportion `where_all_are_alike` gives a bound in its place.
 - Over cross-validation it treats the pooled answers of several networks as those of one.
+
+References:
+    Clopper & Pearson (1934), "The use of confidence or fiducial limits illustrated in the case of the binomial",
+    Biometrika 26(4).
 """
 
 from collections.abc import Callable, Iterator
@@ -20,9 +25,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RESAMPLES", "bootstrap_interval", "draw_recordings", "fixed_generator"]
+__all__ = [
+    "RESAMPLES",
+    "bootstrap_interval",
+    "draw_recordings",
+    "fixed_generator",
+    "note_on_few",
+    "where_all_are_alike",
+]
 
 RESAMPLES = 2000
+_FEW_RECORDINGS = 20
 _SEED = 20_140  # any fixed number; the same table then always has the same interval
 _WEIGHTS_AT_ONCE = 4_000_000  # 32 MB of weights
 
@@ -33,6 +46,17 @@ Counts = npt.NDArray[np.int64]
 def fixed_generator() -> np.random.Generator:
     """Return the generator that intervals are drawn from when none is passed: always in the same state."""
     return np.random.default_rng(_SEED)
+
+
+def note_on_few(recordings: int, unit: str) -> tuple[str, ...]:
+    """Return the sentence on an interval that rests on few recordings; nothing where they are enough, or one alone.
+
+    >>> note_on_few(11, "recording")
+    ('The interval rests on 11 recordings only; with so few it is too narrow.',)
+    """
+    if not 1 < recordings < _FEW_RECORDINGS:
+        return ()
+    return (f"The interval rests on {recordings} {unit}s only; with so few it is too narrow.",)
 
 
 def draw_recordings(sizes: Counts, resamples: int, generator: np.random.Generator) -> Iterator[Counts]:
@@ -87,6 +111,31 @@ def bootstrap_interval(
     draws = draw_recordings(sizes, resamples, generator or fixed_generator())
     scores = np.concatenate([statistic(weights.astype(np.float64) @ rows) for weights in draws])
     return [_middle(each[~np.isnan(each)], level) for each in scores.T]
+
+
+def where_all_are_alike(
+    interval: tuple[float, float], proportion: float, recordings: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of a proportion; where it is 0 or 1, with the bound that no draw can show.
+
+    If a share p of all recordings is answered without an error, n drawn ones are with probability pⁿ. The bound is the
+    p at which that is half of what the level leaves, as Clopper and Pearson have it for n out of n; whole recordings
+    are its trials, however many clips they have.
+
+    Args:
+        interval: by draws.
+        proportion: what it is of, as it was found.
+        recordings: those with a clip that counts, ≥ 1.
+        level: of the interval, in 0..1.
+
+    >>> low, high = where_all_are_alike((1.0, 1.0), 1.0, 11)
+    >>> round(low, 3), high
+    (0.715, 1.0)
+    >>> where_all_are_alike((0.8, 0.9), 0.85, 11)
+    (0.8, 0.9)
+    """
+    bound = float(((1 - level) / 2) ** (1 / recordings))
+    return {0.0: (0.0, 1 - bound), 1.0: (bound, 1.0)}.get(proportion, interval)
 
 
 def _middle(scores: Numbers, level: float) -> tuple[float, float]:

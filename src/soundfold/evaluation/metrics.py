@@ -16,7 +16,7 @@ import pandas as pd
 
 from soundfold.errors import DataError
 from soundfold.evaluation.class_scores import class_scores, macro_f1, recalls
-from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval
+from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval, where_all_are_alike
 from soundfold.evaluation.multi_label import notes_on_recordings, score_folds_of_several, score_several
 from soundfold.evaluation.predictions import check_predictions, is_of_several, labels_in
 from soundfold.evaluation.results import CvScores, FoldScore, PartScore, Scores
@@ -74,19 +74,21 @@ def score(
     coded = _coded(table)
     counts = _counts_by_recording(coded)
     total = counts.sum(axis=0)
-    accuracy, macro_f1 = _accuracy_and_macro_f1(total[None].astype(np.float64))[0]
+    accuracy, macro_f1 = map(float, _accuracy_and_macro_f1(total[None].astype(np.float64))[0])
     intervals = bootstrap_interval(counts, _all_drawn, generator=generator, resamples=resamples)
     return Scores(
-        accuracy=float(accuracy),
-        accuracy_ci95=intervals[0] if intervals else None,
+        accuracy=accuracy,
+        accuracy_ci95=where_all_are_alike(intervals[0], accuracy, coded.recordings) if intervals else None,
         n=len(table),
         n_recordings=coded.recordings,
         interval_over="recordings" if groups_known else "files",
-        macro_f1=float(macro_f1),
+        macro_f1=macro_f1,
         macro_f1_ci95=intervals[1] if intervals else None,
         labels=coded.labels,
         unknown_labels=coded.unknown,
-        per_class=class_scores(coded.labels + coded.unknown, counts, intervals[2:] if intervals else None),
+        per_class=class_scores(
+            coded.labels + coded.unknown, counts, intervals[2:] if intervals else None, unknown=len(coded.unknown)
+        ),
         confusion=_confusion(coded),
         foreground=_part(table, 1),
         background=_part(table, 2),
@@ -230,7 +232,7 @@ def _notes(coded: _Coded, groups_known: bool) -> tuple[str, ...]:
     notes += notes_on_recordings(recordings, groups_known)
     if recordings > 1 and right in (0, clips):
         notes.append(
-            f"Every answer is {'right' if right else 'wrong'}, so the interval has no width; "
-            "that shows how little was tested, not that another recording would be answered alike."
+            f"Every answer is {'right' if right else 'wrong'}, so no draw of recordings shows anything else; the "
+            f"interval of the accuracy goes to the bound that {recordings:,} recordings without an exception leave."
         )
     return tuple(notes)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from soundfold.evaluation.class_scores import class_scores, macro_f1, recalls
-from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval, draw_recordings, fixed_generator
+from soundfold.evaluation.intervals import RESAMPLES, bootstrap_interval, draw_recordings, fixed_generator, note_on_few
 from soundfold.evaluation.predictions import THRESHOLD, labels_in, probabilities_in, truth_in, unknown_labels_in
 from soundfold.evaluation.results import CvScores, FoldScore, Scores
 from soundfold.wording import counted, natural_order
@@ -34,7 +34,6 @@ __all__ = [
     "score_several",
 ]
 
-_FEW_RECORDINGS = 20
 _CELLS_AT_ONCE = 2_000_000  # 16 MB of weights
 _MOST_CELLS, _FEWEST_RESAMPLES = 500_000_000, 200  # some ten seconds
 
@@ -144,8 +143,7 @@ def notes_on_recordings(recordings: int, groups_known: bool) -> Iterator[str]:
     what = "recording" if groups_known else "file"
     if recordings < 2:
         yield f"All clips come from one {what}, so there is no interval."
-    elif recordings < _FEW_RECORDINGS:
-        yield f"The interval rests on {recordings} {what}s only; with so few it is too narrow."
+    yield from note_on_few(recordings, what)
 
 
 def _answers(table: pd.DataFrame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from soundfold.evaluation.calibration_result import CalibrationScores
+from soundfold.evaluation.calibration_result import CalibrationScores, CalledUnknown
 from soundfold.evaluation.result_model import Frozen, OnlySome
 
 __all__ = [
@@ -279,6 +279,9 @@ class EvaluateResult(_Account, _Scored):
     not_met: MetScore | None = None
     """The clips of recordings that it was not trained on, which is what to expect in use; null where there are none, or
     where the model file or the data does not tell."""
+    called_unknown: OnlySome[CalledUnknown] = None
+    """Of a model with a rule for unknown sounds or with thresholds, and one label a sound; the other scores are by the
+    likeliest label, whatever is told."""
 
 
 class CvResult(_Account, _CvScored):

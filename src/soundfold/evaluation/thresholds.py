@@ -12,7 +12,7 @@ import pandas as pd
 from soundfold.errors import DataError
 from soundfold.evaluation.calibration import codes_of, cross_fitting_parts, fit_temperature, tempered, truth_of
 from soundfold.evaluation.calibration_result import ThresholdScore
-from soundfold.evaluation.intervals import bootstrap_interval
+from soundfold.evaluation.intervals import bootstrap_interval, where_all_are_alike
 from soundfold.evaluation.predictions import THRESHOLD, is_of_several, labels_in, probabilities_in
 
 __all__ = ["NEVER", "check_precision", "fit_thresholds", "threshold_scores"]
@@ -107,12 +107,13 @@ def _score(
     heard = counts[counts[:, 1] > 0]
     intervals = bootstrap_interval(heard, lambda sums: sums[:, :1] / sums[:, 1:]) if len(heard) else None
     n = max(int(truth.sum()), 1)
+    precision = float(right.sum() / max(int(told.sum()), 1))
     return ThresholdScore(
         label=label,
         threshold=None if threshold >= NEVER else threshold,
         told=int(told.sum()),
-        precision=float(right.sum() / told.sum()) if told.any() else None,
-        precision_ci95=intervals[0] if intervals else None,
+        precision=precision if told.any() else None,
+        precision_ci95=where_all_are_alike(intervals[0], precision, len(heard)) if intervals else None,
         recall=float(right.sum() / n),
         recall_without=float((without & truth).sum() / n),
     )

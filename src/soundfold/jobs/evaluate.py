@@ -21,6 +21,7 @@ from soundfold.evaluation import (
     score,
     write_predictions,
 )
+from soundfold.evaluation.calibration_result import CalledUnknown
 from soundfold.jobs.reporting import Reporter, Silent, told
 from soundfold.runtime import Model, load
 from soundfold.runtime.card import are_known_recordings
@@ -61,11 +62,13 @@ def evaluate(
         refuse_existing(Path(predictions), "--predictions")
     opened = model if isinstance(model, Model) else load(model)
     several = opened.card.answer == "several"
-    clips = _chosen(_read(data, where, opened), fold)
+    read = _read(data, where, opened)
+    clips = _chosen(read, fold)
     _check_known(opened, clips)
-    reporter.note(f"{clips.root}: {clips.kind}, {counted(len(clips), 'clip')}")
+    for note in read.notes:
+        reporter.note(note)
     began = time.perf_counter()
-    probabilities, heard, unheard = _listen(opened, clips, reporter)
+    probabilities, refused, heard, unheard = _listen(opened, clips, reporter)
     spent = time.perf_counter() - began
     table = predictions_table(clips.table.iloc[heard], opened.labels, probabilities, several=several)
     if predictions is not None:
@@ -86,6 +89,7 @@ def evaluate(
         met=_alone(table, met, clips.groups_known),
         # those of no known recording may still be of one that it was trained on
         not_met=None if met is None or not clips.groups_known else _alone(table, ~met, clips.groups_known),
+        called_unknown=_called_unknown(opened, table, refused),
         seconds=time.perf_counter() - started,
         clips_per_second=len(table) / spent,
         left_out=told(clips.left_out + unheard),
@@ -147,20 +151,23 @@ def _some(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_SPOKEN]) + (f" and {len(labels) - _SPOKEN} more" if len(labels) > _SPOKEN else "")
 
 
-def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray, np.ndarray, tuple[LeftOut, ...]]:
-    """Return probabilities, the positions of the clips they belong to, and the clips that could not be heard."""
+def _listen(
+    model: Model, clips: Clips, reporter: Reporter
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[LeftOut, ...]]:
+    """Return probabilities, which clips are called unknown, their positions, and the clips that could not be heard."""
     table = clips.table
     parts = [
         (path, None if np.isnan(start) else start, None if np.isnan(end) else end)
         for path, start, end in zip(table["path"], table["start"], table["end"], strict=True)
     ]
-    rows, heard, unheard = [], [], []
+    rows, refused, heard, unheard = [], [], [], []
     for position, answer in enumerate(model.predict_many(parts)):
         if isinstance(answer, SoundfoldError):
             path = parts[position][0]
             unheard.append(LeftOut(path, str(answer).removeprefix(f"{path}: ")))
         else:
             rows.append(list(answer.probabilities.values()))
+            refused.append(answer.nearest is not None)
             heard.append(position)
         reporter.progress("listening", position + 1, len(parts))
     if not rows:
@@ -168,7 +175,18 @@ def _listen(model: Model, clips: Clips, reporter: Reporter) -> tuple[np.ndarray,
         raise DataError(f"{clips.root}: {none}; the first: {unheard[0].path}: {unheard[0].reason}")
     for left_out in unheard[:5]:
         reporter.note(f"left out: {left_out.path}: {left_out.reason}")
-    return np.array(rows), np.array(heard), tuple(unheard)
+    return np.array(rows), np.array(refused), np.array(heard), tuple(unheard)
+
+
+def _called_unknown(model: Model, table: pd.DataFrame, refused: np.ndarray) -> CalledUnknown | None:
+    """Return what came of a rule for unknown sounds and of thresholds; None where the model has neither."""
+    calibration = model.card.calibration
+    if calibration is None or model.card.answer == "several":
+        return None
+    if calibration.rejection is None and not calibration.thresholds:
+        return None
+    right = (table["label"] == table["predicted"]).to_numpy()[~refused]
+    return CalledUnknown(n=int(refused.sum()), right_of_others=float(right.mean()) if len(right) else None)
 
 
 def _met(model: Model, clips: Clips, groups: Sequence[str]) -> np.ndarray | None:

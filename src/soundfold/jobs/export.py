@@ -80,6 +80,10 @@ class ExportResult(BaseModel):
 
 
 _MET = "recordings that it was trained on, as there are no others"
+_MORE_FROM_OTHERS = (
+    "; what it was trained on flatters the original, so name others with --data, of whose recordings one half "
+    "calibrates and the other measures"
+)
 
 
 def export(
@@ -99,9 +103,10 @@ def export(
         model: a model file in float32, or a run's folder.
         precision: float32 (a checked copy), float16 or int8.
         out: the file to write; nothing is overwritten.
-        data: the data set to calibrate and to measure on; None for the one that the run names.
+        data: the data set to calibrate and to measure on; None for the one that the run names. Recordings that the
+            model was trained on calibrate, the others measure; of data that is all of one kind, a half each.
         where: keep the clips whose own column has this value.
-        max_loss: the largest loss of accuracy with which the file is still written.
+        max_loss: the largest loss of accuracy with which the file is still written, 0 to 1.
         calibration_clips: training clips by which int8 finds its ranges.
         reporter: hears how the work goes.
 
@@ -112,9 +117,9 @@ def export(
     refuse_existing(target, "--out")
     kind = _kind(precision)
     if not 0 <= max_loss <= 1:
-        raise RunError(f"max_loss must be from 0 to 1, got {max_loss}. Say 0.02 for two clips in a hundred")
+        raise RunError(f"--max-loss must be a part of 1, from 0 to 1, got {max_loss:g}. Say 0.02 for 2 points")
     if calibration_clips < 1:
-        raise RunError(f"calibration_clips must be at least 1, got {calibration_clips}. Leave it out for 128")
+        raise RunError(f"--calibration-clips must be at least 1, got {calibration_clips}. Leave it out for 128")
     opened = open_model(model)
     if opened.card.precision != "float32":
         raise ModelFileError(
@@ -147,12 +152,12 @@ def export(
             }
         )
         if result.loss > max_loss:
-            flattered = measured_on == _MET
-            met = "; what it was trained on flatters the original, other sounds (--data) tell more" if flattered else ""
+            met = _MORE_FROM_OTHERS if measured_on == _MET else ""
             raise ModelFileError(
-                f"{target}: must lose at most {100 * max_loss:g} % of accuracy, got {100 * result.loss:.1f} % "
-                f"({100 * result.accuracy_before:.1f} to {100 * result.accuracy_after:.1f} %, {measured_on}). "
-                f"Nothing is written{met}; raise --max-loss, or take float16"
+                f"{target}: must lose at most {100 * max_loss:g} points of accuracy (--max-loss {max_loss:g}), got "
+                f"{100 * result.loss:.1f} ({100 * result.accuracy_before:.1f} to {100 * result.accuracy_after:.1f} % "
+                f"of {counted(result.n, 'clip')}: {measured_on}). Nothing is written{met}; raise --max-loss, or take "
+                f"float16"
             )
         if not portable <= _WAYS_BOUND[kind]:
             raise ModelFileError(

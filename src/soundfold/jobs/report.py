@@ -35,7 +35,7 @@ from soundfold.jobs.kept_result import MODEL_NAME, PREDICTIONS_NAME, WEIGHTS_NAM
 from soundfold.jobs.reporting import Reporter, Silent
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.jobs.training_logs import read_curves
-from soundfold.wording import counted, natural_order
+from soundfold.wording import counted, format_size, natural_order
 
 __all__ = ["report"]
 
@@ -84,7 +84,7 @@ def report(
     every = [clip for run in found for clip in run.clips]
     heard = sum(clip.sound is not None for clip in every)
     sounds = f", {counted(heard, 'sound')} in it" if every else ""
-    reporter.note(f"{target}: {len(page.encode()) / 1e6:.1f} MB{sounds}")
+    reporter.note(f"{target}: {format_size(len(page.encode()))}{sounds}")
     if heard < len(every):
         why = next(clip.silent_because for clip in every if clip.sound is None)
         reporter.note(f"{counted(len(every) - heard, 'clip')} without sound: {why}")

@@ -102,3 +102,8 @@ class TuneResult(Frozen):
     out: str
     versions: dict[str, str] = Field(default_factory=dict)
     hardware: str = ""
+
+    @property
+    def knows_of_the_kept(self) -> bool:
+        """Whether the gain tells what to expect of the kept recipe: not where no search that was scored found one."""
+        return not self.keep.changes or any(fold.changes for fold in self.folds)

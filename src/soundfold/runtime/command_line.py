@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["as_typed", "train_on_all"]
+__all__ = ["as_typed", "train_on_all", "where_words"]
 
 
 def as_typed(*words: str | Path) -> str:
@@ -17,6 +17,15 @@ def as_typed(*words: str | Path) -> str:
     """
     texts = list(map(str, words))
     return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
+
+
+def where_words(where: Mapping[str, str]) -> list[str]:
+    """Return the words that choose a part of the data.
+
+    >>> where_words({"esc10": "true"})
+    ['--where', 'esc10=true']
+    """
+    return [word for column, value in where.items() for word in ("--where", f"{column}={value}")]
 
 
 def train_on_all(
@@ -41,5 +50,4 @@ def train_on_all(
         words += ["--recipe", str(recipe)]
     if calibrate is not None:
         words += ["--calibrate", str(calibrate)]
-    words += [word for column, value in where.items() for word in ("--where", f"{column}={value}")]
-    return as_typed(*words)
+    return as_typed(*words, *where_words(where))

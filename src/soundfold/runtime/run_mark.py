@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from soundfold.runtime.command_line import as_typed
+from soundfold.runtime.command_line import as_typed, where_words
 
 __all__ = [
     "HOLDERS",
@@ -79,10 +79,20 @@ def _holder_of(run: Path) -> Path | None:
 
 
 def continuing(folder: Path) -> str:
-    """Return the sentence that names the command by which a folder of a run is finished."""
+    """Return the sentence that names the command by which a folder of a run is finished, with all that its mark tells.
+
+    The recipe is taken from the folder. Which folds were asked for, or how long a search is to be, the mark does not
+    tell as it was typed.
+    """
     whole = begun_in(folder)
     if whole is None:
         return "Continue what made it with --resume"
     begun = identity_of(whole)
-    data = f", with the data in {begun['data']}" if isinstance(begun.get("data"), str) else ""
-    return f"Continue it{data}: soundfold {begun['verb']} DATA … {as_typed('--out', whole, '--resume')}"
+    verb, data, where, seeds = (begun.get(name) for name in ("verb", "data", "where", "seeds"))
+    words: list[str | Path] = ["soundfold", str(verb), data if isinstance(data, str) else "DATA"]
+    if verb == "train" and begun.get("split") == "everything":
+        words.append("--all")
+    words += where_words(where) if isinstance(where, dict) else []
+    words += ["--seeds", str(seeds)] if isinstance(seeds, int) else []
+    command = as_typed(*words, "--out", whole, "--resume")
+    return f"Continue it, with any other options that it was begun with: {command}"

@@ -93,8 +93,9 @@ class Desk:
             told = f"the answer took longer than {max_work_s:g} s. Send a part of the sound, or ask later"
             raise HTTPException(503, told, {"Retry-After": "10"})
         if isinstance(found, TooLongError):
-            told = f"{called or 'the sound'}: lasts longer than {max_s:g} s, the most that is taken here. Send a part"
-            raise HTTPException(413, told)
+            most = f"{called or 'the sound'}: lasts longer than {max_s:g} s, the most that is taken here"
+            mend = "Send a part, start the server with more --max-seconds, or ask soundfold predict, which has no limit"
+            raise HTTPException(413, f"{most}. {mend}")
         if isinstance(found, FaultError) or not isinstance(found, Prediction | AudioError):
             raise found  # a fault of ours: the log says which, and the answer does not
         if isinstance(found, AudioError):

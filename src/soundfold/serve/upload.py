@@ -145,6 +145,5 @@ class _Form:
 
 
 def _too_large(max_bytes: int) -> HTTPException:
-    return HTTPException(
-        413, f"the upload is larger than {max_bytes:,} bytes, the most that is taken here. Send a part, or compress it"
-    )
+    most = f"the upload is larger than {max_bytes:,} bytes, the most that is taken here"
+    return HTTPException(413, f"{most}. Send a part, compress it, or start the server with more --max-bytes")

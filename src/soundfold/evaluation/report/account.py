@@ -8,9 +8,9 @@ from soundfold.evaluation.report.markup import Child, Html, element, facts, join
 from soundfold.evaluation.report.material import ReportRun
 from soundfold.evaluation.results import EvaluateResult
 from soundfold.recipe import Recipe, recipe_keys
-from soundfold.wording import counted
+from soundfold.wording import counted, format_size
 
-__all__ = ["changed_settings", "cost", "format_bytes", "recipe", "setting"]
+__all__ = ["changed_settings", "cost", "recipe", "setting"]
 
 _MOST_LEFT_OUT = 50
 
@@ -66,7 +66,7 @@ def cost(run: ReportRun) -> Html:
             ("decoding and features", _duration(result.store_s)),
             ("training", _duration(result.train_s)),
             (f"clips {what} in a second", f"{rate:,.0f}" if rate else None),
-            *((file, format_bytes(size)) for file, size in run.files),
+            *((file, format_size(size)) for file, size in run.files),
             ("hardware", name(result.hardware) if result.hardware else None),
             ("versions", ", ".join(f"{package} {version}" for package, version in result.versions.items())),
             ("run", name(run.path)),
@@ -82,15 +82,6 @@ def setting(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def format_bytes(size: int) -> str:
-    """Return a file's size as people read it.
-
-    >>> format_bytes(343_215)
-    '343 kB'
-    """
-    return f"{size / 1e6:.1f} MB" if size >= 999_500 else f"{size / 1e3:.0f} kB" if size >= 1000 else f"{size} bytes"
 
 
 def _left_out(result: Result) -> Html | None:

@@ -65,10 +65,10 @@ def _wrong_of_several(table: pd.DataFrame) -> pd.DataFrame:
     return wrong
 
 
-def mistakes(run: ReportRun) -> Html:
-    """Return the clips that a run was surest and wrong about, each with a player and a spectrogram."""
+def mistakes(run: ReportRun) -> Html | None:
+    """Return the clips that a run was surest and wrong about, each with a player; None where no answers were kept."""
     if run.predictions is None:
-        return element("p", "No predictions were kept, so single clips cannot be told.")
+        return None
     if not run.wrong:
         return element("p", "Every clip was answered rightly.")
     of = f"{counted(run.wrong, 'clip')} of {len(run.predictions):,} {'was' if run.wrong == 1 else 'were'} wrong"

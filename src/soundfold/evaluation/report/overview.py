@@ -6,14 +6,14 @@ from soundfold.errors import DataError
 from soundfold.evaluation.comparison import compare_predictions, correct_for_many
 from soundfold.evaluation.comparison_result import Comparison
 from soundfold.evaluation.measured import headline, is_of_several_labels, measured
-from soundfold.evaluation.report.account import changed_settings, format_bytes, setting
+from soundfold.evaluation.report.account import changed_settings, setting
 from soundfold.evaluation.report.charts import SCALE, barred_percent, strip
 from soundfold.evaluation.report.markup import Html, element, join, name, section, table
 from soundfold.evaluation.report.material import ReportRun
 from soundfold.evaluation.report.verdict import kind_of
 from soundfold.evaluation.results import ClassScore
 from soundfold.recipe import Recipe
-from soundfold.wording import format_interval, format_percent
+from soundfold.wording import format_interval, format_percent, format_size
 
 __all__ = ["side_by_side"]
 
@@ -51,7 +51,7 @@ def _scores(runs: Sequence[ReportRun]) -> Html:
                 f"{result.n:,}",
                 "" if share is None else format_percent(share),
                 f"{result.train_s:,.0f} s" if result.train_s is not None else "",
-                format_bytes(files[0]) if files else "",
+                format_size(files[0]) if files else "",
             )
         )
     what = next((found.what for run in runs if (found := measured(run.result)) is not None), "accuracy")
@@ -160,5 +160,5 @@ def _value(run: ReportRun, key: str) -> str:
         for part in key.split("."):
             value = value.get(part, ...) if isinstance(value, dict) else ...
         if value is not ...:
-            return setting(value)
+            return "–" if value is None else setting(value)
     return "–"

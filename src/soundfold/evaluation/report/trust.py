@@ -29,8 +29,11 @@ def trust(run: ReportRun) -> Html | None:
     if found is None or len(found) < _LEAST_CLIPS or run.result.n_recordings in (None, 0, 1):
         own = None
     elif isinstance(run.result, CvResult):
+        scores = calibrate(found)
         mend = "Keep it in a model file with: soundfold train … --calibrate RUN."
-        return join(_words(), *_before_and_after(calibrate(found), "as the networks answer", mend, unit))
+        if not scores.helps:
+            mend = "The log loss does not fall, so this temperature does not help."
+        return join(_words(), *_before_and_after(scores, "as the networks answer", mend, unit))
     else:
         several = is_of_several(found)
         told = reliability(probabilities_in(found), truth_of(found), codes_of(found), several=several)
@@ -84,7 +87,7 @@ def _thresholds(scores: CalibrationScores) -> Html | None:
     rows = [
         (
             one.label,
-            "never" if one.threshold is None else f"{one.threshold:.2f}",
+            "never" if one.threshold is None else f"{one.threshold:.2f}" if one.threshold else "always",
             "" if one.precision is None else format_percent(one.precision),
             format_interval(*one.precision_ci95) if one.precision_ci95 else "",
             format_percent(one.recall),

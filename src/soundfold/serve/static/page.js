@@ -68,7 +68,7 @@ function begin() {
 function showTimeline() {
   const { sound } = player;
   $("length").textContent = sound ? `${seconds(sound.samples.length / sound.rate)} s` : "";
-  timeline.showList(events);
+  timeline.showList(spans, events);
   timeline.showTrack(spans, events);
 }
 

@@ -33,10 +33,11 @@ export class Timeline {
     })));
   }
 
-  showList(events) {
+  showList(spans, events) {
     $("events").hidden = false;
     $("count").textContent = events.length || "";
     $("quiet").hidden = events.length > 0;
+    $("why").textContent = spans.every(isUnknown) ? "all of it is unknown to this model" : "no label was likely enough for long enough";
     $("csv").disabled = $("audacity").disabled = !events.length;
     $("list").replaceChildren(...events.map((event) => {
       const item = element("li");
