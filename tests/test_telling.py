@@ -156,9 +156,7 @@ def test_labels_that_differ_in_case_are_told_once_and_as_what_could_spoil_a_scor
 
 
 @pytest.mark.parametrize("helps", [True, False])
-def test_a_temperature_is_offered_only_where_the_log_loss_falls(
-    capsys: pytest.CaptureFixture[str], helps: bool
-) -> None:
+def test_a_temperature_is_taken_only_where_the_log_loss_falls(capsys: pytest.CaptureFixture[str], helps: bool) -> None:
     """All answers are of 80 %; where those of one fold are all right and half the other's, each misleads the other."""
     numbers = np.arange(40)
     first, is_a = numbers < 20, numbers % 2 == 0
@@ -173,10 +171,11 @@ def test_a_temperature_is_offered_only_where_the_log_loss_falls(
     tell_cv(CvResult(**dict(score_folds(table)), **ACCOUNT, calibration=told, out="runs/x"), Path("data"), {})
     calibrated, following = (line for line in capsys.readouterr().out.splitlines() if line[:5] in ("calib", "next:"))
     assert f"log loss {told.before.log_loss:.3f} → {told.after.log_loss:.3f}" in calibrated
-    assert ("does not help here" in calibrated) != helps
-    assert ("--calibrate runs/x" in following) == helps
+    assert ("so none is taken" in calibrated) != helps
+    assert told.taken == (told.temperature if helps else 1.0)
+    assert "--calibrate runs/x" in following, "for the rule for unknown sounds"
     run = ReportRun(name="x", path="x", result=CvResult(**dict(score_folds(table)), **ACCOUNT), predictions=table)
-    assert ("this temperature does not help" in render_page([run])) != helps
+    assert ("so no temperature is taken" in render_page([run])) != helps
 
 
 @pytest.mark.parametrize(("head_fit", "hinted"), [("discriminant", True), ("logistic", False), (None, False)])

@@ -65,7 +65,8 @@ def tell_cv(result: "CvResult", data: Path, where: Mapping[str, str]) -> None:
         say(console, f"model:      {result.model}  the mean of the folds' networks, not calibrated")
     run = Path(result.out or "")
     seeds = len(result.seeds.seeds) if result.seeds else 1
-    calibrate = run if result.calibration is not None and result.calibration.helps else None
+    told = result.calibration  # of one label a sound it gives a rule for unknown sounds, whatever the temperature
+    calibrate = run if told is not None and (told.helps or result.accuracy_mean is not None) else None
     following = train_on_all(data, run / "recipe.yaml", where, seeds=seeds, calibrate=calibrate)
     say(console, f"next:       {following}")
 
@@ -104,7 +105,7 @@ def _trust(console: Console, result: "TrainResult | CvResult") -> None:
     if told is not None:
         change = f"{format_percent(told.before.ece)} → {format_percent(told.after.ece)}"
         loss = f"log loss {told.before.log_loss:.3f} → {told.after.log_loss:.3f}"
-        verdict = "" if told.helps else ": the log loss does not fall, so it does not help here"
+        verdict = "" if told.helps else ": the log loss does not fall, so none is taken"
         temperature = f"temperature {told.temperature:.2f}{verdict}"
         say(console, f"calibrated: error of probabilities (ECE) {change}, {loss} with {temperature}")
         _unknown(console, told, result.recipe)

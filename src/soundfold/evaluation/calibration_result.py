@@ -109,3 +109,8 @@ class CalibrationScores(Frozen):
     def helps(self) -> bool:
         """Whether the log loss falls: the calibration error may fall by chance, its bins being few and uneven."""
         return self.after.log_loss < self.before.log_loss
+
+    @property
+    def taken(self) -> float:
+        """The temperature that a calibrated model gets: 1 where the fitted one does not help."""
+        return self.temperature if self.helps else 1.0

@@ -24,7 +24,7 @@ import pandas as pd
 from soundfold.errors import DataError
 from soundfold.evaluation.calibration import codes_of, cross_fitting_parts, truth_of
 from soundfold.evaluation.calibration_result import UnknownScores
-from soundfold.evaluation.intervals import bootstrap_interval
+from soundfold.evaluation.intervals import bootstrap_interval, where_all_are_alike
 from soundfold.evaluation.predictions import probabilities_in
 
 __all__ = ["Rule", "fit_rule", "ranking", "unknown_scores"]
@@ -175,7 +175,7 @@ def _share_interval(kept: Flags, recording: npt.NDArray[np.int64]) -> tuple[floa
     _, place = np.unique(recording, return_inverse=True)
     counts = np.stack([np.bincount(place, flags) for flags in (kept, np.ones_like(kept))], axis=1)
     intervals = bootstrap_interval(counts.astype(np.int64), lambda sums: sums[:, :1] / sums[:, 1:])
-    return intervals[0] if intervals else None
+    return where_all_are_alike(intervals[0], float(kept.mean()), len(counts)) if intervals else None
 
 
 def _names(kinds: npt.NDArray[np.str_]) -> list[str]:

@@ -25,12 +25,13 @@ Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
-def threshold_scores(table: pd.DataFrame, precision: float) -> tuple[ThresholdScore, ...]:
+def threshold_scores(table: pd.DataFrame, precision: float, *, temper: bool = True) -> tuple[ThresholdScore, ...]:
     """Return the threshold of each label for a wished precision, fitted on all clips, and what it does, cross-fitted.
 
     Args:
         table: out-of-fold predictions, as they came from the networks.
         precision: above 0 and below 1.
+        temper: the answers will be divided by a temperature.
 
     Raises:
         DataError: the precision is out of range, or there is too little to leave a part out.
@@ -41,11 +42,11 @@ def threshold_scores(table: pd.DataFrame, precision: float) -> tuple[ThresholdSc
     candidates = _candidates(values, several)
     told = np.zeros_like(truth)
     for part in cross_fitting_parts(table)[0]:
-        temperature = fit_temperature(values[~part], truth[~part], several=several)
+        temperature = fit_temperature(values[~part], truth[~part], several=several) if temper else 1.0
         others = tempered(values[~part], temperature, several=several)
         thresholds = fit_thresholds(others, candidates[~part], truth[~part], precision)
         told[part] = candidates[part] & (tempered(values[part], temperature, several=several) > thresholds)
-    final = fit_temperature(values, truth, several=several)
+    final = fit_temperature(values, truth, several=several) if temper else 1.0
     thresholds = fit_thresholds(tempered(values, final, several=several), candidates, truth, precision)
     without = candidates & (values > THRESHOLD) if several else candidates
     recording = codes_of(table)

@@ -119,16 +119,19 @@ def calibrate_by(wish: Wish, recipe: Recipe, prepared: Prepared, seeds: int, hel
     scores = calibrate(table)
     update: dict[str, object] = {}
     if wish.precision is not None:
-        update = {"precision": wish.precision, "thresholds": threshold_scores(table, wish.precision)}
+        update = {
+            "precision": wish.precision,
+            "thresholds": threshold_scores(table, wish.precision, temper=scores.helps),
+        }
     rule = None
     if not several:
-        rule, update["unknown"] = _rejection(table, wish, recipe, prepared, len(result.folds), scores.temperature)
+        rule, update["unknown"] = _rejection(table, wish, recipe, prepared, len(result.folds), scores.taken)
     scores = scores.model_copy(update=update)
     card = Calibration(
-        temperature=scores.temperature,
+        temperature=scores.taken,
         fitted_on=f"{counted(len(table), 'out-of-fold answer')} of {counted(table['group'].nunique(), 'recording')}",
         ece_before=scores.before.ece,
-        ece_after=scores.after.ece,
+        ece_after=(scores.after if scores.helps else scores.before).ece,
         precision=wish.precision,
         thresholds={one.label: NEVER if one.threshold is None else one.threshold for one in scores.thresholds or ()},
         rejection=rule,

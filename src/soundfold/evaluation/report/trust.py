@@ -32,7 +32,7 @@ def trust(run: ReportRun) -> Html | None:
         scores = calibrate(found)
         mend = "Keep it in a model file with: soundfold train … --calibrate RUN."
         if not scores.helps:
-            mend = "The log loss does not fall, so this temperature does not help."
+            mend = "The log loss does not fall, so no temperature is taken."
         return join(_words(), *_before_and_after(scores, "as the networks answer", mend, unit))
     else:
         several = is_of_several(found)
@@ -41,7 +41,8 @@ def trust(run: ReportRun) -> Html | None:
         own = join(element("div", _diagram(which, told, "train"), class_="panels"), _rows([(which, told)], unit))
     if calibrated is None:
         return None if own is None else join(_words(), own)
-    mend = "It is in the model file; these answers are those of the cross-validation that it was fitted on."
+    kept = "It is in the model file" if calibrated.helps else "The log loss does not fall, so none is in the model file"
+    mend = f"{kept}; these answers are those of the cross-validation that it was fitted on."
     parts = [
         *_before_and_after(calibrated, "as its recipe's networks answered", mend, unit),
         _unknown(calibrated),
