@@ -4,8 +4,8 @@ A short clip stands in digital silence in its window, and the same sound in a lo
 unknown sounds that keeps nearly all clips may lose many of these sounds in use, and what it keeps is measured apart.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ import numpy as np
 from soundfold.audio import fit_length, holds_nothing
 from soundfold.data.synth.background import BACKGROUNDS, draw_background
 from soundfold.errors import RunError
-from soundfold.jobs.kept_result import MODEL_NAME
+from soundfold.evaluation import TrainResult
+from soundfold.jobs.kept_result import MODEL_NAME, read_result
 from soundfold.jobs.run_folder import METRICS_NAME
 from soundfold.recipe import Recipe
 from soundfold.runtime import Model, load
@@ -69,22 +70,19 @@ def background_answers(run: Path, recipe: Recipe, folds: int) -> BackgroundAnswe
         folds: how many it has.
 
     Raises:
-        RunError: a fold has no model file.
+        RunError: a fold has no model file, or its result is damaged.
     """
     window, rate = recipe.sound.window, recipe.sound.sample_rate
     kinds = np.repeat(list(BACKGROUNDS), _EACH)
-    asked = np.ones(len(kinds), dtype=bool)
-    folders = list(_networks(run, folds).values())
-    turn = np.arange(len(kinds)) % len(folders)
-    answers: list[np.ndarray] = [np.empty(0)] * len(kinds)
-    for number, folder in enumerate(folders):
-        model = load(folder)
-        mine = np.flatnonzero(turn == number)
-        waves = [draw_background(str(kinds[k]), window, rate, np.random.default_rng([_SEED, int(k)])) for k in mine]
-        asked[mine] = [not is_silent(model.card, wave[None]) for wave in waves]
-        for k, row in zip(mine, _answers(model, [wave[None] for wave in waves]), strict=True):
-            answers[int(k)] = row
-    return BackgroundAnswers(np.stack(answers)[asked], kinds[asked])
+    networks = _networks(run, folds)
+    found: dict[int, np.ndarray] = {}
+    for number, folder in enumerate(networks.values()):
+        card = (model := load(folder)).card
+        mine = range(number, len(kinds), len(networks))
+        drawn = ((k, draw_background(str(kinds[k]), window, rate, np.random.default_rng([_SEED, k]))) for k in mine)
+        found.update(_answers(model, ((k, wave[None]) for k, wave in drawn if not is_silent(card, wave[None]))))
+    asked = sorted(found)
+    return BackgroundAnswers(np.stack([found[k] for k in asked]), kinds[asked])
 
 
 def amid_answers(run: Path, recipe: Recipe, folds: int, fold: np.ndarray, sounds: Sounds) -> AmidAnswers | None:
@@ -100,28 +98,25 @@ def amid_answers(run: Path, recipe: Recipe, folds: int, fold: np.ndarray, sounds
     Raises:
         RunError: a fold has no model file.
     """
-    window, rate = recipe.sound.window, recipe.sound.sample_rate
-    kinds = [kind for kind in BACKGROUNDS if kind != "silence"]
-    short = np.flatnonzero((sounds.samples > 0) & (sounds.samples < _SHORT * window))
+    short = np.flatnonzero((sounds.samples > 0) & (sounds.samples < _SHORT * recipe.sound.window))
     chosen = np.sort(np.random.default_rng(_SEED).permutation(short)[:_AMID])
-    rows: list[int] = []
-    answers: list[np.ndarray] = []
+    found: dict[int, np.ndarray] = {}
     for name, folder in _networks(run, folds).items():
-        windows: list[np.ndarray] = []
-        for row in chosen[fold[chosen] == name].tolist():
-            sound = sounds.waveform(row)
-            if holds_nothing(sound):
-                continue
-            generator = np.random.default_rng([_SEED, row, 1])
-            behind = draw_background(str(generator.choice(kinds)), window, rate, generator)
-            level = np.sqrt(np.square(sound).mean() / max(np.square(behind).mean(), _NOTHING))  # between two clicks
-            softer = level * 10 ** (-generator.uniform(*_QUIETER_DB) / 20)
-            mixed = fit_length(sound, window) + behind * np.float32(softer)
-            windows.append(mixed / max(1.0, float(np.abs(mixed).max())))
-            rows.append(row)
-        if windows:
-            answers.extend(_answers(load(folder), windows))
-    return AmidAnswers(np.stack(answers), np.array(rows, dtype=np.int64)) if rows else None
+        heard = ((row, sounds.waveform(row)) for row in chosen[fold[chosen] == name].tolist())
+        mixed = ((row, _amid(sound, row, recipe)) for row, sound in heard if not holds_nothing(sound))
+        found.update(_answers(load(folder), mixed))
+    return AmidAnswers(np.stack(list(found.values())), np.array(list(found))) if found else None
+
+
+def _amid(sound: np.ndarray, row: int, recipe: Recipe) -> np.ndarray:
+    """Return a window (channels, samples) with a sound in its middle and background behind it, drawn by its row."""
+    generator = np.random.default_rng([_SEED, row, 1])
+    kind = str(generator.choice([kind for kind in BACKGROUNDS if kind != "silence"]))
+    behind = draw_background(kind, recipe.sound.window, recipe.sound.sample_rate, generator)
+    level = np.sqrt(np.square(sound).mean() / max(np.square(behind).mean(), _NOTHING))  # between two clicks
+    softer = level * 10 ** (-generator.uniform(*_QUIETER_DB) / 20)
+    mixed = fit_length(sound, recipe.sound.window) + behind * np.float32(softer)
+    return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())))
 
 
 def _networks(run: Path, folds: int) -> dict[str, Path]:
@@ -132,15 +127,13 @@ def _networks(run: Path, folds: int) -> dict[str, Path]:
             f"{run}: must hold a model of each of its {counted(folds, 'fold')}, which answer to background, got "
             f"{len(folders)}. Cross-validate again"
         )
-    told = (json.loads((folder / METRICS_NAME).read_text(encoding="utf-8")) for folder in folders)
-    return {str(result["split"]["fold"]): folder for result, folder in zip(told, folders, strict=True)}
+    told = (read_result(folder / METRICS_NAME, TrainResult) for folder in folders)
+    return {str(result.split.fold): folder for result, folder in zip(told, folders, strict=True)}
 
 
-def _answers(model: Model, windows: list[np.ndarray]) -> list[np.ndarray]:
-    """Return probabilities (labels,) of each of some windows (channels or 1, samples)."""
-    found: list[np.ndarray] = []
-    for begin in range(0, len(windows), _AT_ONCE):
-        part = windows[begin : begin + _AT_ONCE]
-        shape = (model.card.channels, model.card.window)
-        found.extend(model.probabilities(np.stack([np.broadcast_to(window, shape) for window in part])))
-    return found
+def _answers(model: Model, windows: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number and the probabilities (labels,) of each window (channels or 1, samples), few held at once."""
+    shape, waiting = (model.card.channels, model.card.window), iter(windows)
+    while part := list(islice(waiting, _AT_ONCE)):
+        answers = model.probabilities(np.stack([np.broadcast_to(window, shape) for _, window in part]))
+        yield from zip((number for number, _ in part), answers, strict=True)
