@@ -7,25 +7,25 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-__all__ = ["main"]
+__all__ = ["INTERRUPTED", "main"]
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _TERMINATED = 128 + signal.SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    status, told_to_end = _INTERRUPTED, list[int]()
+    status, told_to_end = INTERRUPTED, list[int]()
     with suppress(KeyboardInterrupt), _ended_in_order(told_to_end):
         # here and not above, as it takes most of the time of a short command, in which Ctrl-C may come too
         from soundfold.cli.verbs import run
 
         status = run(words)
-    if status != _INTERRUPTED:
+    if status != INTERRUPTED:
         return status
     print(f"soundfold: interrupted{_going_on(words)}", file=sys.stderr)
-    return _TERMINATED if told_to_end else _INTERRUPTED
+    return _TERMINATED if told_to_end else INTERRUPTED
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from soundfold.cli import (
     tune,
 )
 from soundfold.cli.loading import thawing
+from soundfold.cli.main import INTERRUPTED
 from soundfold.cli.printing import escape_what_cannot_be_shown
 from soundfold.errors import SoundfoldError
 from soundfold.wording import on_one_line
@@ -48,8 +49,6 @@ _PARSERS_WORDS = {
     r"Value error, ": "",
 }
 """What typer lets through of its parser's words, and ours for it."""
-
-_INTERRUPTED = 130
 
 app = typer.Typer(
     name="soundfold",
@@ -119,7 +118,7 @@ def _told(words: Sequence[str]) -> int:
     except SoundfoldError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         return _unread()
     except SystemExit as leave:
